@@ -1,0 +1,13 @@
+// Jest runs what tsc wrote to dist/: the code under test is the code that ships, child processes and
+// threads included, and every import resolves as in production.
+export default {
+  rootDir: '.',
+  testEnvironment: 'node',
+  testMatch: ['<rootDir>/dist/**/*.spec.js'],
+  modulePathIgnorePatterns: [],
+  transform: { '^.+/dist/.+\\.js$': '<rootDir>/scripts/jest-compiled.cjs' },
+  extensionsToTreatAsEsm: [],
+  coverageProvider: 'v8',
+  collectCoverageFrom: ['dist/{apps,libs}/**/*.js', '!**/*.spec.js', '!**/*.contract.js'],
+  coverageReporters: ['json'],
+};
