@@ -1,0 +1,108 @@
+/**
+ * A durable, partitioned, replayable log of records. Shaped by Kafka, so that Kafka fits it without change.
+ *
+ * The one atomic step is {output records, consumed offsets}. A reader that writes elsewhere (a projection in the
+ * store) keeps its offsets there, in its own transaction, and says on assignment where to start.
+ */
+export interface EventLog {
+  /** Creates missing topics; refuses a topic that exists with another number of partitions. */
+  ensureTopics(topics: TopicSpec[]): Promise<void>;
+  /** Resolves when the records are durable. Order is kept per (caller, partition). */
+  append(topic: string, records: NewRecord[]): Promise<void>;
+  /** Joins a consumer group. Resolves when the first assignment was made. */
+  subscribe(subscription: Subscription): Promise<Member>;
+  /** Reads without a group, e.g. to rebuild state. Empty at the end of the partition. */
+  read(from: ReadFrom): Promise<StoredRecord[]>;
+  /** First offset whose record was appended at or after the time; the end offset when there is none. */
+  offsetAtTime(at: TopicPartition & { timeMs: number }): Promise<number>;
+  /** Next offset to be written. */
+  endOffset(at: TopicPartition): Promise<number>;
+  /** Records a group has not committed yet, over all partitions, and how old the oldest of them is. */
+  lag(group: { group: string; topic: string }): Promise<Lag>;
+  partitions(topic: string): number;
+  close(): Promise<void>;
+}
+
+export interface TopicSpec {
+  name: string;
+  partitions: number;
+  /** Records older than this may be dropped. Ignored when compacted. */
+  retentionMs: number;
+  /** Keep the last record of each key instead; a record with value null deletes its key. */
+  compacted: boolean;
+}
+
+export interface TopicPartition {
+  topic: string;
+  partition: number;
+}
+
+export interface NewRecord {
+  /** Chooses the partition when `partition` is not given. */
+  key: string;
+  /** null = tombstone of a compacted topic. */
+  value: string | null;
+  headers?: Record<string, string>;
+  partition?: number;
+}
+
+export interface StoredRecord {
+  key: string;
+  value: string | null;
+  headers: Record<string, string>;
+  offset: number;
+  /** When it was appended, epoch ms. */
+  timestampMs: number;
+}
+
+export interface ReadFrom extends TopicPartition {
+  offset: number;
+  maxRecords: number;
+}
+
+export interface Lag {
+  records: number;
+  /** Age of the oldest unread record, ms; 0 when there is none. */
+  ageMs: number;
+}
+
+/** Consecutive records of one partition. */
+export interface RecordBatch extends TopicPartition {
+  /** Not empty; in offset order. */
+  records: StoredRecord[];
+  endOffset: number;
+}
+
+export interface Subscription {
+  group: string;
+  topics: string[];
+  maxBatchRecords?: number;
+  /**
+   * Called before the first batch of newly assigned partitions. A reader that keeps its own offsets returns where to
+   * start; otherwise the group's committed offset counts (the beginning, when there is none).
+   */
+  onAssigned?(partitions: TopicPartition[], member: Member): Promise<StartOffset[]>;
+  /** Called when the partitions belong to someone else, or the member leaves: forget their state. */
+  onRevoked?(partitions: TopicPartition[]): Promise<void>;
+  /** One batch per partition at a time; a rejection stops the member and reaches `onFailed`. */
+  onBatch(batch: RecordBatch, member: Member): Promise<void>;
+  onFailed?(error: Error): void;
+}
+
+export interface StartOffset extends TopicPartition {
+  offset: number;
+}
+
+export interface AtomicStep {
+  outputs: { topic: string; records: NewRecord[] }[];
+  /** Next offset to consume, of partitions this member owns. */
+  offsets: StartOffset[];
+}
+
+export interface Member {
+  /** All of it becomes durable and visible, or none. `fenced`: a partition belongs to another member by now. */
+  commit(step: AtomicStep): Promise<'committed' | 'fenced'>;
+  assignment(): TopicPartition[];
+  /** Finishes the batch at hand, commits nothing more, leaves the group. */
+  leave(): Promise<void>;
+}

@@ -1,0 +1,1 @@
+export type { Fleet, FleetMember, FleetObservation, Membership } from './fleet.js';

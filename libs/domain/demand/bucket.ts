@@ -1,0 +1,58 @@
+import type { Sketch } from './sketch.js';
+
+/**
+ * What one pool received in one bucket [startMs, startMs + bucketS): the sum over source partitions.
+ * Counts are additive and sketches merge, so partial buckets of several ingest instances add up.
+ *
+ *   queued ──arrivals/retries──▶ backlog ──starts──▶ in flight ──completions/failures──▶ gone
+ *                                   └── abandonments (failed or rejected before a start) ──▶ gone
+ */
+export interface BucketCounts {
+  /** First sight of (execution, attempt 1), in the bucket of queuedAt, before admission. */
+  arrivals: number;
+  /** Attempts 2 and later, in the bucket of their queuedAt. Not part of `arrivals`. */
+  retries: number;
+  starts: number;
+  completions: number;
+  /** Attempts that started and failed. */
+  failures: number;
+  /** Attempts that ended without a start; rejections (router 503) among them. */
+  abandonments: number;
+  rejections: number;
+  /** Attempts whose end was never seen within maxExecutionS: they leave backlog or in-flight. */
+  expiredQueued: number;
+  expiredStarted: number;
+}
+
+export interface Bucket extends BucketCounts {
+  startMs: number;
+  /** Milliseconds; start − queued. */
+  waitMs: Sketch;
+  /** Milliseconds; ended − started of attempts that completed. */
+  serviceMs: Sketch;
+  /** Milliseconds; ended − queued of attempts that completed. */
+  responseMs: Sketch;
+}
+
+/** Half-open offset range [from, to) of one partition of the source topic. */
+export interface OffsetRange {
+  partition: number;
+  /** `to` of this pool's previous partial from this partition; −1 for the first one. A chain without holes. */
+  from: number;
+  to: number;
+}
+
+/**
+ * The message of `demand.v1`, keyed by pool: what one step of one source partition adds to the pool's buckets.
+ * Readers keep the last `to` per (pool, partition): a partial whose `from` is below it was seen already and is
+ * dropped; one whose `from` is above it reveals a gap, which alarms.
+ */
+export interface DemandPartial {
+  v: 1;
+  pool: string;
+  bucketS: number;
+  range: OffsetRange;
+  /** Largest event time seen on the source partition, epoch ms. */
+  watermarkMs: number;
+  buckets: Bucket[];
+}

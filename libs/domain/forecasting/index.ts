@@ -1,0 +1,1 @@
+export { forecastSchema, LEVELS, type Forecast } from './forecast.js';

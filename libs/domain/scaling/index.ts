@@ -1,0 +1,10 @@
+export type {
+  AppliedLimit,
+  Decision,
+  DecisionInput,
+  DecisionKind,
+  DecisionMemory,
+  DemandView,
+  FleetView,
+} from './decision.js';
+export { policySchema, type Policy } from './policy.js';

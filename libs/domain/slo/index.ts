@@ -1,0 +1,1 @@
+export { objectiveSchema, type Objective } from './objective.js';
