@@ -12,3 +12,5 @@ export type {
   TopicPartition,
   TopicSpec,
 } from './event-log.js';
+export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embedded-event-log.js';
+export { LogOverloaded } from './embedded/group-commit.js';

@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { EmbeddedPostgres } from '#adapters/store';
+import { eventLogContract } from '../event-log.contract.js';
+import { EmbeddedEventLog } from './embedded-event-log.js';
+import { COMPACTION_LAG_MS } from './housekeeping.js';
+
+let engine: EmbeddedPostgres;
+let dataDir: string;
+
+beforeAll(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'headroom-log-'));
+  engine = await EmbeddedPostgres.open({ dataDir });
+}, 30_000);
+afterAll(async () => {
+  await engine.close();
+  rmSync(dataDir, { recursive: true });
+});
+
+const emptied = async () => {
+  await engine.query('drop table if exists log_chunks, log_offsets, log_topics');
+};
+
+eventLogContract('embedded', async () => {
+  await emptied();
+  return {
+    open: () => EmbeddedEventLog.open(engine, { maxBatchMs: 300, housekeepingMs: 0 }),
+    // The process-level kill -9 is acceptance/kill.spec.ts; here everything in memory is dropped.
+    kill: async () => undefined,
+    expelledWithinMs: 1_000,
+  };
+});
+
+describe('housekeeping of the embedded log', () => {
+  let nowMs = 1_000_000;
+  const open = () => EmbeddedEventLog.open(engine, { housekeepingMs: 0, nowMs: () => nowMs });
+  const at = { topic: 't', partition: 0 };
+  const values = async (log: EmbeddedEventLog) =>
+    (await log.read({ ...at, offset: 0, maxRecords: 10_000 })).map(
+      ({ offset, value }) => `${offset}:${value}`,
+    );
+
+  test('retention drops old chunks, keeps the end, and waits for a group that has not read them', async () => {
+    await emptied();
+    const log = await open();
+    await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+    await log.append('t', [{ key: 'a', value: 'old' }]);
+    await log.append('t', [{ key: 'a', value: 'older than the retention, but the newest' }]);
+    const seen = Promise.withResolvers<void>();
+    const member = await log.subscribe({ group: 'g', topics: ['t'], onBatch: async () => seen.resolve() });
+    await seen.promise;
+    await member.commit({ outputs: [], offsets: [{ ...at, offset: 0 }] });
+    nowMs += 5000;
+    await log.keepHouse();
+    expect(await (await open()).offsetAtTime({ ...at, timeMs: 0 })).toBe(0);
+    await member.commit({ outputs: [], offsets: [{ ...at, offset: 2 }] });
+    await log.keepHouse();
+    const reopened = await open();
+    expect(await values(reopened)).toEqual(['1:older than the retention, but the newest']);
+    expect(await reopened.endOffset(at)).toBe(2);
+    await log.close();
+  });
+
+  test('compaction keeps the last value of each key and no tombstone, at their old offsets', async () => {
+    await emptied();
+    const log = await open();
+    await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: true }]);
+    for (let i = 0; i < 100; i++)
+      await log.append('t', [{ key: `k${i % 3}`, value: i === 98 ? null : String(i) }]);
+    nowMs += COMPACTION_LAG_MS + 1;
+    await log.append('t', [{ key: 'new', value: 'n' }]);
+    await log.keepHouse();
+    const reopened = await open();
+    // keys k0, k1, k2 were last written at 99, 97 and 98 (the tombstone).
+    expect(await values(reopened)).toEqual(['97:97', '99:99', '100:n']);
+    expect(await reopened.endOffset(at)).toBe(101);
+    await log.close();
+  });
+});
+
+test('every commit reaches the disk before it is acknowledged', async () => {
+  await emptied();
+  const log = await EmbeddedEventLog.open(engine, { housekeepingMs: 0 });
+  await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+  const before = await engine.syncCount();
+  for (let i = 0; i < 10; i++) await log.append('t', [{ key: 'a', value: '1' }]);
+  expect(await engine.syncCount()).toBeGreaterThanOrEqual(before + 10);
+  await log.close();
+});

@@ -1,0 +1,152 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AtomicStep, Member, StartOffset, Subscription, TopicPartition } from '../event-log.js';
+import type { GroupCommit, OffsetCommit, Write } from './group-commit.js';
+import { toTopicPartition, type Partition } from './partition.js';
+
+const DEFAULT_BATCH_RECORDS = 1_000;
+
+export interface GroupOptions {
+  /** How long a reader at the end waits after news before it fetches: larger batches, fewer transactions. */
+  fetchLingerMs: number;
+  /** A batch or a revocation that takes longer has hung: the member is expelled and fenced. */
+  maxBatchMs: number;
+  writesOf: (outputs: AtomicStep['outputs']) => Write[];
+}
+
+/** What a member may ask of its group. */
+interface Place {
+  group: string;
+  partition(at: TopicPartition): Partition | undefined;
+  owns(partition: Partition): boolean;
+  committed: Map<Partition, number>;
+  left(): Promise<void>;
+}
+
+interface Reading {
+  stop: AbortController;
+  done: Promise<void>;
+}
+
+/** One reader of a consumer group: a loop for each partition it owns. */
+export class GroupMember implements Member {
+  private readonly reading = new Map<Partition, Reading>();
+  private gone = false;
+
+  constructor(
+    readonly subscription: Subscription,
+    private readonly groupCommit: GroupCommit,
+    private readonly options: GroupOptions,
+    private readonly place: Place,
+  ) {}
+
+  assignment(): TopicPartition[] {
+    return [...this.reading.keys()].map(toTopicPartition);
+  }
+
+  async commit({ outputs, offsets }: AtomicStep): Promise<'committed' | 'fenced'> {
+    const commits = offsets.map((offset) => this.offsetCommit(offset));
+    const stillOwner = () => !this.gone && commits.every(({ partition }) => this.place.owns(partition));
+    return this.groupCommit.commit({ writes: this.options.writesOf(outputs), offsets: commits, stillOwner });
+  }
+
+  async leave(): Promise<void> {
+    if (this.gone) return;
+    await this.stop([...this.reading.keys()]);
+    this.gone = true;
+    await this.place.left();
+  }
+
+  /** Reads the partitions from where the member's own offsets, or the committed ones, say. */
+  async start(partitions: Partition[]): Promise<void> {
+    let own: StartOffset[];
+    try {
+      const assigned =
+        this.subscription.onAssigned?.(partitions.map(toTopicPartition), this) ?? Promise.resolve([]);
+      own = await this.inTime(assigned, 'onAssigned');
+    } catch (error) {
+      this.expel(error as Error);
+      return;
+    }
+    for (const partition of partitions) {
+      const { topic, partition: index } = toTopicPartition(partition);
+      const start = own.find((offset) => offset.topic === topic && offset.partition === index)?.offset;
+      const stop = new AbortController();
+      const from = start ?? this.place.committed.get(partition) ?? 0;
+      this.reading.set(partition, { stop, done: this.read(partition, from, stop.signal) });
+    }
+  }
+
+  /** Lets the batches at hand finish, then says that the partitions are lost. */
+  async stop(partitions: Partition[]): Promise<void> {
+    const readings = partitions
+      .map((partition) => this.reading.get(partition))
+      .filter((reading) => reading !== undefined);
+    for (const { stop } of readings) stop.abort();
+    try {
+      await this.inTime(Promise.all(readings.map(({ done }) => done)), 'the batch at hand');
+      await this.inTime(
+        this.subscription.onRevoked?.(partitions.map(toTopicPartition)) ?? Promise.resolve(),
+        'onRevoked',
+      );
+    } catch (error) {
+      this.expel(error as Error);
+    }
+    for (const partition of partitions) this.reading.delete(partition);
+  }
+
+  private async read(partition: Partition, from: number, stop: AbortSignal): Promise<void> {
+    let position = from;
+    try {
+      while (!stop.aborted) {
+        const records = await partition.read(
+          position,
+          this.subscription.maxBatchRecords ?? DEFAULT_BATCH_RECORDS,
+        );
+        const last = records.at(-1);
+        if (last === undefined) {
+          await partition.changed(stop);
+          if (!stop.aborted)
+            await delay(this.options.fetchLingerMs, undefined, { signal: stop }).catch(() => undefined);
+          continue;
+        }
+        const batch = { ...toTopicPartition(partition), records, endOffset: partition.end };
+        await this.inTime(this.subscription.onBatch(batch, this), `onBatch of ${partition.topic.name}`);
+        position = last.offset + 1;
+      }
+    } catch (error) {
+      this.expel(error as Error);
+    }
+  }
+
+  private expel(error: Error): void {
+    if (this.gone) return;
+    this.gone = true;
+    for (const { stop } of this.reading.values()) stop.abort();
+    this.reading.clear();
+    void this.place.left();
+    this.subscription.onFailed?.(error);
+  }
+
+  private offsetCommit({ topic, partition: index, offset }: StartOffset): OffsetCommit {
+    const partition = this.place.partition({ topic, partition: index });
+    if (partition === undefined)
+      throw new Error(`event log commit: a known partition, got ${topic}[${index}]`);
+    const apply = () => void this.place.committed.set(partition, offset);
+    return { group: this.place.group, partition, offset, apply };
+  }
+
+  private async inTime<T>(work: Promise<T>, what: string): Promise<T> {
+    const { maxBatchMs } = this.options;
+    const expired = Promise.withResolvers<never>();
+    const hung = () =>
+      expired.reject(
+        new Error(`event log, group ${this.place.group}: ${what} must end within ${maxBatchMs} ms`),
+      );
+    const timer = setTimeout(hung, maxBatchMs);
+    try {
+      return await Promise.race([work, expired.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import type { StoredRecord, TopicPartition, TopicSpec } from '../event-log.js';
+import { decodeChunk, type Chunk, type LogEngine } from './log-tables.js';
+
+/** Recent records of a partition are kept in memory up to this size, so that readers at the end need no query. */
+const TAIL_BYTES = 4 * 1024 * 1024;
+/** Rows fetched by one query when a reader is behind the tail. */
+const CHUNKS_PER_QUERY = 256;
+
+export interface Topic extends TopicSpec {
+  id: number;
+}
+
+/** What is durable of one partition: its end, the newest chunks, and who waits for more. */
+export class Partition {
+  private tail: Chunk[] = [];
+  private tailBytes = 0;
+  private waiting: (() => void)[] = [];
+
+  constructor(
+    readonly topic: Topic,
+    readonly index: number,
+    /** Next offset to be written. */
+    public end: number,
+    private readonly engine: LogEngine,
+  ) {}
+
+  /** Makes a committed chunk visible. */
+  append(chunk: Chunk): void {
+    this.end = chunk.nextOffset;
+    this.tail.push(chunk);
+    this.tailBytes += chunk.bytes;
+    while (this.tailBytes > TAIL_BYTES && this.tail.length > 1)
+      this.tailBytes -= (this.tail.shift() as Chunk).bytes;
+    const waiting = this.waiting;
+    this.waiting = [];
+    for (const wake of waiting) wake();
+  }
+
+  /** Resolves after the next append (or when the signal aborts). */
+  changed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.waiting.push(wake);
+      signal.addEventListener('abort', wake);
+    });
+  }
+
+  /** Up to maxRecords records from the first one at or after the offset; empty at the end. */
+  async read(offset: number, maxRecords: number): Promise<StoredRecord[]> {
+    if (offset >= this.end) return [];
+    const first = this.tail[0];
+    const chunks = first !== undefined && offset >= first.baseOffset ? this.tail : await this.fetch(offset);
+    return take(chunks, { offset, maxRecords });
+  }
+
+  private async fetch(offset: number): Promise<Chunk[]> {
+    const { rows } = await this.engine.query(
+      `select base_offset, next_offset, appended_ms, records from log_chunks
+       where topic_id = $1 and partition = $2 and next_offset > $3 and base_offset >= coalesce((
+         select max(base_offset) from log_chunks where topic_id = $1 and partition = $2 and base_offset <= $3), 0)
+       order by base_offset limit $4`,
+      [this.topic.id, this.index, offset, CHUNKS_PER_QUERY],
+    );
+    return rows.map(decodeChunk);
+  }
+}
+
+export function toTopicPartition(partition: Partition): TopicPartition {
+  return { topic: partition.topic.name, partition: partition.index };
+}
+
+function take(
+  chunks: Chunk[],
+  { offset, maxRecords }: { offset: number; maxRecords: number },
+): StoredRecord[] {
+  const records: StoredRecord[] = [];
+  for (let i = firstChunk(chunks, offset); i < chunks.length && records.length < maxRecords; i++) {
+    for (const record of (chunks[i] as Chunk).records) {
+      if (record.offset >= offset && records.length < maxRecords) records.push(record);
+    }
+  }
+  return records;
+}
+
+/** Index of the first chunk that ends after the offset. */
+function firstChunk(chunks: Chunk[], offset: number): number {
+  let low = 0;
+  let high = chunks.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((chunks[middle] as Chunk).nextOffset <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,266 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type {
+  EventLog,
+  Member,
+  NewRecord,
+  RecordBatch,
+  StoredRecord,
+  Subscription,
+  TopicPartition,
+} from './event-log.js';
+
+/** Opens the same log again, as a new process would after a kill. */
+export interface LogUnderTest {
+  open(): Promise<EventLog>;
+  /** Ends the log without any of the courtesies of close(). */
+  kill(log: EventLog): Promise<void>;
+  /** How long the implementation may take to notice a dead member, plus a rebalance. */
+  expelledWithinMs: number;
+}
+
+const IN = 'in.v1';
+const OUT = 'out.v1';
+const PARTITIONS = 4;
+
+/** What every event log must do; run on each implementation, real ones included. */
+export function eventLogContract(name: string, start: () => Promise<LogUnderTest>): void {
+  describe(`event log contract: ${name}`, () => {
+    let subject: LogUnderTest;
+    let log: EventLog;
+
+    const reopen = async () => {
+      log = await subject.open();
+      await log.ensureTopics([
+        { name: IN, partitions: PARTITIONS, retentionMs: 3_600_000, compacted: false },
+        { name: OUT, partitions: PARTITIONS, retentionMs: 3_600_000, compacted: false },
+      ]);
+    };
+    beforeEach(async () => {
+      subject = await start();
+      await reopen();
+    });
+    afterEach(() => log.close());
+
+    test('records of a key keep their order, their headers and consecutive offsets', async () => {
+      await log.append(IN, [
+        { key: 'a', value: '1', headers: { traceparent: 'x' } },
+        { key: 'a', value: '2' },
+      ]);
+      await log.append(IN, [{ key: 'a', value: '3' }]);
+      const all = await readAll(log, IN);
+      expect(all.map(({ value }) => value)).toEqual(['1', '2', '3']);
+      expect(all.map(({ offset }) => offset)).toEqual([0, 1, 2]);
+      expect(all[0]?.headers).toEqual({ traceparent: 'x' });
+    });
+
+    test('a partition can be chosen; a null value is kept as a tombstone', async () => {
+      await log.append(IN, [{ key: 'a', value: null, partition: 3 }]);
+      expect(await log.read({ topic: IN, partition: 3, offset: 0, maxRecords: 9 })).toMatchObject([
+        { key: 'a', value: null },
+      ]);
+    });
+
+    test('unknown topics, unknown partitions and a changed partition count are refused', async () => {
+      await expect(log.append('nowhere', [{ key: 'a', value: '1' }])).rejects.toThrow(/nowhere/);
+      await expect(log.append(IN, [{ key: 'a', value: '1', partition: 99 }])).rejects.toThrow(/99/);
+      const wider = { name: IN, partitions: PARTITIONS + 1, retentionMs: 1000, compacted: false };
+      await expect(log.ensureTopics([wider])).rejects.toThrow(/partitions/);
+    });
+
+    test('what was acknowledged is there after a kill, and so are committed offsets', async () => {
+      await log.append(IN, numbered(0, 50));
+      const reader = collector();
+      const member = await log.subscribe(reader.subscription('g'));
+      await reader.received(50);
+      for (const at of member.assignment()) {
+        await member.commit({ outputs: [], offsets: [{ ...at, offset: await log.endOffset(at) }] });
+      }
+      await log.append(IN, numbered(50, 60));
+      await subject.kill(log);
+      await reopen();
+      const again = collector();
+      await log.subscribe(again.subscription('g'));
+      await again.received(10);
+      expect(again.values()).toEqual(numbers(50, 60));
+      expect(await readAll(log, IN)).toHaveLength(60);
+    });
+
+    test('output and offsets are one step: both are visible after it', async () => {
+      await log.append(IN, [{ key: 'a', value: '1', partition: 0 }]);
+      const reader = collector();
+      const member = await log.subscribe(reader.subscription('g'));
+      await reader.received(1);
+      const offsets = [{ topic: IN, partition: 0, offset: 1 }];
+      const outputs = [{ topic: OUT, records: [{ key: 'k', value: 'out' }] }];
+      expect(await member.commit({ outputs, offsets })).toBe('committed');
+      expect(await log.lag({ group: 'g', topic: IN })).toEqual({ records: 0, ageMs: 0 });
+      expect(await readAll(log, OUT)).toMatchObject([{ value: 'out' }]);
+    });
+
+    test('an output that cannot be written takes the offsets with it', async () => {
+      await log.append(IN, [{ key: 'a', value: '1', partition: 0 }]);
+      const reader = collector();
+      const member = await log.subscribe(reader.subscription('g'));
+      await reader.received(1);
+      const outputs = [
+        { topic: OUT, records: [{ key: 'k', value: 'fine' }] },
+        { topic: 'nowhere', records: [{ key: 'k', value: 'lost' }] },
+      ];
+      await expect(
+        member.commit({ outputs, offsets: [{ topic: IN, partition: 0, offset: 1 }] }),
+      ).rejects.toThrow(/nowhere/);
+      expect(await log.lag({ group: 'g', topic: IN })).toMatchObject({ records: 1 });
+      expect(await readAll(log, OUT)).toEqual([]);
+    });
+
+    test('a group without commits reads from the beginning; onAssigned may say otherwise', async () => {
+      await log.append(IN, numbered(0, 20));
+      const all = collector();
+      await log.subscribe(all.subscription('g1'));
+      await all.received(20);
+      const own = collector({
+        onAssigned: async (partitions) => {
+          return Promise.all(partitions.map(async (at) => ({ ...at, offset: await log.endOffset(at) })));
+        },
+      });
+      await log.subscribe(own.subscription('g2'));
+      await log.append(IN, numbered(20, 25));
+      await own.received(5);
+      expect(own.values()).toEqual(numbers(20, 25));
+    });
+
+    test('members share the partitions; one that leaves hands its share over', async () => {
+      const a = collector();
+      const b = collector();
+      const first = await log.subscribe(a.subscription('g'));
+      expect(first.assignment()).toHaveLength(PARTITIONS);
+      const second = await log.subscribe(b.subscription('g'));
+      expect(first.assignment()).toHaveLength(PARTITIONS / 2);
+      expect(second.assignment()).toHaveLength(PARTITIONS / 2);
+      expect(a.revoked).toHaveLength(PARTITIONS / 2);
+      await log.append(IN, numbered(0, 40));
+      await Promise.all([a.received(1), b.received(1)]);
+      await first.leave();
+      expect(second.assignment()).toHaveLength(PARTITIONS);
+      await b.received(40 /* nothing was committed: b reads everything of the partitions it got */);
+    });
+
+    test('a member that hangs is expelled, its partitions go on, and its late commit is fenced', async () => {
+      await log.append(IN, numbered(0, 20));
+      const hanging = Promise.withResolvers<void>();
+      const failure = Promise.withResolvers<Error>();
+      const dead = await log.subscribe({
+        group: 'g',
+        topics: [IN],
+        onBatch: () => hanging.promise,
+        onFailed: failure.resolve,
+      });
+      const zombieOwned = dead.assignment();
+      const heir = collector();
+      const joining = log.subscribe(heir.subscription('g'));
+      expect((await failure.promise).message).toMatch(/must end within/);
+      const member = await joining;
+      await heir.received(20);
+      expect(member.assignment()).toHaveLength(PARTITIONS);
+      const offsets = zombieOwned.map((at) => ({ ...at, offset: 1 }));
+      const outputs = [{ topic: OUT, records: [{ key: 'k', value: 'from the dead' }] }];
+      expect(await dead.commit({ outputs, offsets })).toBe('fenced');
+      expect(await readAll(log, OUT)).toEqual([]);
+      hanging.resolve();
+    });
+
+    test('a member whose batch fails leaves; the next member gets the same records', async () => {
+      await log.append(IN, [{ key: 'a', value: '1' }]);
+      const failure = Promise.withResolvers<Error>();
+      await log.subscribe({
+        group: 'g',
+        topics: [IN],
+        onBatch: () => Promise.reject(new Error('cannot')),
+        onFailed: failure.resolve,
+      });
+      expect((await failure.promise).message).toBe('cannot');
+      const next = collector();
+      await log.subscribe(next.subscription('g'));
+      await next.received(1);
+    });
+
+    test('two groups read independently; a batch is of one partition and in order', async () => {
+      const a = collector();
+      const b = collector();
+      await log.subscribe(a.subscription('ga'));
+      await log.subscribe(b.subscription('gb'));
+      await log.append(IN, numbered(0, 100));
+      await Promise.all([a.received(100), b.received(100)]);
+      for (const batch of a.batches) {
+        const offsets = batch.records.map(({ offset }) => offset);
+        expect(offsets).toEqual(offsets.toSorted((x, y) => x - y));
+      }
+      expect(a.values()).toEqual(numbers(0, 100));
+    });
+
+    test('maxBatchRecords bounds a batch', async () => {
+      await log.append(IN, numbered(0, 100, 0));
+      const reader = collector();
+      await log.subscribe({ ...reader.subscription('g'), maxBatchRecords: 7 });
+      await reader.received(100);
+      expect(Math.max(...reader.batches.map(({ records }) => records.length))).toBeLessThanOrEqual(7);
+    });
+
+    test('lag counts what a group has not committed and how old it is; offsetAtTime finds a time', async () => {
+      const before = Date.now();
+      await log.append(IN, numbered(0, 5, 0));
+      const lag = await log.lag({ group: 'g', topic: IN });
+      expect(lag.records).toBe(5);
+      expect(lag.ageMs).toBeLessThanOrEqual(Date.now() - before);
+      expect(await log.offsetAtTime({ topic: IN, partition: 0, timeMs: before })).toBe(0);
+      expect(await log.offsetAtTime({ topic: IN, partition: 0, timeMs: Date.now() + 60_000 })).toBe(5);
+    });
+  });
+
+  async function readAll(log: EventLog, topic: string): Promise<StoredRecord[]> {
+    const partitions = Array.from({ length: log.partitions(topic) }, (_, partition) => partition);
+    const records = await Promise.all(
+      partitions.map((partition) => log.read({ topic, partition, offset: 0, maxRecords: 1000 })),
+    );
+    return records.flat();
+  }
+}
+
+function numbers(from: number, to: number): string[] {
+  return Array.from({ length: to - from }, (_, i) => String(from + i));
+}
+
+function numbered(from: number, to: number, partition?: number): NewRecord[] {
+  return numbers(from, to).map((value) => ({
+    key: `key-${value}`,
+    value,
+    ...(partition !== undefined && { partition }),
+  }));
+}
+
+/** Collects what a subscription is handed, and says when there is enough. */
+function collector(extra: Partial<Subscription> = {}) {
+  const batches: RecordBatch[] = [];
+  const revoked: TopicPartition[] = [];
+  let arrived = Promise.withResolvers<void>();
+  const values = () => batches.flatMap(({ records }) => records.map(({ value }) => value as string));
+  return {
+    batches,
+    revoked,
+    values: () => values().toSorted((a, b) => Number(a) - Number(b)),
+    async received(count: number) {
+      while (values().length < count) await arrived.promise;
+    },
+    subscription: (group: string): Subscription => ({
+      group,
+      topics: [IN],
+      onRevoked: async (partitions) => void revoked.push(...partitions),
+      onBatch: async (batch: RecordBatch, _member: Member) => {
+        batches.push(batch);
+        arrived.resolve();
+        arrived = Promise.withResolvers<void>();
+      },
+      ...extra,
+    }),
+  };
+}

@@ -1,0 +1,171 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type {
+  EngineError,
+  EngineGreeting,
+  EngineReply,
+  EngineRequest,
+  QueryResult,
+  Statement,
+} from './engine-messages.js';
+
+/** Somebody who checked out the one session and never gives it back would stop everything. */
+const LEASE_TIMEOUT_MS = 10_000;
+/** A request the engine does not answer within this time is a broken engine. */
+const REQUEST_DEADLINE_MS = 60_000;
+
+/** Another process uses the data directory. */
+export class DataDirectoryInUse extends Error {
+  override name = 'DataDirectoryInUse';
+}
+
+/** An error of the engine with its SQLSTATE in `code`, as the `pg` driver reports it. */
+export class EngineFailure extends Error {
+  override name = 'EngineFailure';
+  readonly code: string | undefined;
+  readonly detail: string | undefined;
+  readonly constraint: string | undefined;
+  readonly table: string | undefined;
+
+  constructor(error: EngineError) {
+    super(error.message);
+    this.code = error.code;
+    this.detail = error.detail;
+    this.constraint = error.constraint;
+    this.table = error.table;
+  }
+}
+
+/** Exclusive use of the engine's only session, for a transaction of several statements. */
+export interface Lease {
+  query(statement: Statement): Promise<QueryResult>;
+  release(): void;
+}
+
+/**
+ * PostgreSQL (PGlite) in a thread of its own. It has one session: callers queue for it, and whoever leases it for a
+ * transaction is alone until the release, so that a rollback can never take another caller's write with it.
+ */
+export class EmbeddedPostgres {
+  private readonly pending = new Map<
+    number,
+    { resolve: (results: QueryResult[]) => void; reject: (error: Error) => void }
+  >();
+  private nextId = 1;
+  private tail: Promise<unknown> = Promise.resolve();
+  private dead: Error | undefined;
+
+  private constructor(private readonly thread: Worker) {
+    thread.on('message', (reply: EngineReply) => this.settle(reply));
+    thread.on('error', (error) => this.fail(error as Error));
+    thread.on('exit', () => this.fail(new Error('embedded store: its thread has ended')));
+  }
+
+  /** Opens (and on first use creates) the database in dataDir. Throws {@link DataDirectoryInUse}. */
+  static async open({ dataDir }: { dataDir: string }): Promise<EmbeddedPostgres> {
+    const thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: { dataDir } });
+    const [greeting] = (await once(thread, 'message')) as [EngineGreeting];
+    if (greeting.kind === 'ready') return new EmbeddedPostgres(thread);
+    await thread.terminate();
+    if (greeting.kind === 'in-use') {
+      throw new DataDirectoryInUse(
+        `data directory: used by one process at a time, ${dataDir} is in use (stop the other process, or set HEADROOM_DATA_DIR)`,
+      );
+    }
+    throw new Error(`data directory ${dataDir}: must be openable, got: ${greeting.message}`);
+  }
+
+  /** One statement in its own transaction. */
+  async query(sql: string, params?: unknown[]): Promise<QueryResult> {
+    const [result] = await this.exclusive(() =>
+      this.request({ kind: 'query', statement: { sql, ...(params && { params }) } }),
+    );
+    return result as QueryResult;
+  }
+
+  /** All statements in one transaction; rejects, with nothing changed, when one of them fails. */
+  atomic(statements: Statement[]): Promise<QueryResult[]> {
+    return this.exclusive(() => this.request({ kind: 'atomic', statements }));
+  }
+
+  /** Waits for the session; the lease ends by itself (and rejects its next query) after LEASE_TIMEOUT_MS. */
+  async lease(): Promise<Lease> {
+    const turn = Promise.withResolvers<void>();
+    const over = Promise.withResolvers<void>();
+    void this.exclusive(() => {
+      turn.resolve();
+      return over.promise;
+    });
+    await turn.promise;
+    let ended: string | undefined;
+    const timeout = setTimeout(() => {
+      ended = `not released within ${LEASE_TIMEOUT_MS} ms (a query outside the transaction's own manager waits for itself)`;
+      void this.request({ kind: 'query', statement: { sql: 'rollback' } }).then(
+        () => over.resolve(),
+        () => over.resolve(),
+      );
+    }, LEASE_TIMEOUT_MS);
+    return {
+      query: async (statement) => {
+        if (ended !== undefined) throw new Error(`embedded store lease: ${ended}`);
+        const [result] = await this.request({ kind: 'query', statement });
+        return result as QueryResult;
+      },
+      release: () => {
+        clearTimeout(timeout);
+        ended = 'released already';
+        over.resolve();
+      },
+    };
+  }
+
+  /** How many times file contents were forced to disk since the start; a test watches it. */
+  async syncCount(): Promise<number> {
+    const [result] = await this.request({ kind: 'syncs' });
+    return Number(result?.rows[0]?.['syncs']);
+  }
+
+  async close(): Promise<void> {
+    if (this.dead !== undefined) return;
+    const exited = once(this.thread, 'exit');
+    await this.exclusive(() => this.request({ kind: 'close' }));
+    await exited;
+  }
+
+  private exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.tail.then(work);
+    this.tail = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private request(
+    body: EngineRequest extends infer R ? (R extends unknown ? Omit<R, 'id'> : never) : never,
+  ): Promise<QueryResult[]> {
+    if (this.dead !== undefined) return Promise.reject(this.dead);
+    const id = this.nextId++;
+    const { promise, resolve, reject } = Promise.withResolvers<QueryResult[]>();
+    const deadline = setTimeout(
+      () => this.fail(new Error(`embedded store: must answer within ${REQUEST_DEADLINE_MS} ms, did not`)),
+      REQUEST_DEADLINE_MS,
+    );
+    this.pending.set(id, {
+      resolve: (results) => (clearTimeout(deadline), resolve(results)),
+      reject: (error) => (clearTimeout(deadline), reject(error)),
+    });
+    this.thread.postMessage({ id, ...body } as EngineRequest);
+    return promise;
+  }
+
+  private settle(reply: EngineReply): void {
+    const waiting = this.pending.get(reply.id);
+    this.pending.delete(reply.id);
+    if (reply.ok) waiting?.resolve(reply.results);
+    else waiting?.reject(new EngineFailure(reply.error));
+  }
+
+  private fail(error: Error): void {
+    this.dead ??= error;
+    for (const waiting of this.pending.values()) waiting.reject(this.dead);
+    this.pending.clear();
+  }
+}

@@ -1,0 +1,33 @@
+/** What the main thread asks of the engine's thread, and what comes back. */
+export interface Statement {
+  sql: string;
+  params?: unknown[];
+}
+
+export type EngineRequest =
+  | { id: number; kind: 'query'; statement: Statement }
+  /** All statements in one transaction of the engine, without a round trip between them. */
+  | { id: number; kind: 'atomic'; statements: Statement[] }
+  | { id: number; kind: 'syncs' }
+  | { id: number; kind: 'close' };
+
+export interface QueryResult {
+  rows: Record<string, unknown>[];
+  rowCount: number;
+  command: string;
+}
+
+/** A server error with the fields that callers look at (`code` is the SQLSTATE). */
+export interface EngineError {
+  message: string;
+  code?: string;
+  detail?: string;
+  constraint?: string;
+  table?: string;
+}
+
+export type EngineReply =
+  { id: number; ok: true; results: QueryResult[] } | { id: number; ok: false; error: EngineError };
+
+/** The first message of the thread: it is open, in use by another process, or could not be opened. */
+export type EngineGreeting = { kind: 'ready' } | { kind: 'in-use' } | { kind: 'failed'; message: string };
