@@ -1,2 +1,8 @@
+export { DecisionStore, type DecisionRecord, type StoredDecision } from './decision-store.js';
+export { DemandStore, type DemandChainRow, type DemandWrite } from './demand-store.js';
+export { ForecastStore } from './forecast-store.js';
+export { openEmbeddedStore, type Store } from './open-store.js';
 export { DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
 export { pgDriverOver } from './pglite/pg-driver.js';
+export { PolicyStore, type PolicyRow } from './policy-store.js';
+export type { ProjectionOffset } from './projection.js';

@@ -7,4 +7,5 @@ export type {
   DemandView,
   FleetView,
 } from './decision.js';
+export { sameHold } from './same-hold.js';
 export { policySchema, type Policy } from './policy.js';

@@ -77,6 +77,10 @@ export class EmbeddedEventLog implements EventLog {
       );
     }
     await this.load();
+    for (const { name, retentionMs, compacted } of topics) {
+      const topic = this.topics.get(name)?.[0]?.topic;
+      if (topic !== undefined) Object.assign(topic, { retentionMs, compacted });
+    }
   }
 
   async append(topic: string, records: NewRecord[]): Promise<void> {

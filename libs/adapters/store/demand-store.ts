@@ -1,0 +1,105 @@
+import { MoreThanOrEqual, type DataSource, type EntityManager } from 'typeorm';
+import type { Bucket } from '#domain/demand';
+import { Projection, type ProjectionOffset } from './projection.js';
+import { demand, demandChains, type DemandChainRow } from './tables.js';
+
+export type { DemandChainRow } from './tables.js';
+
+/** Rows of one statement: the engine takes 65,535 parameters. */
+const ROWS_PER_STATEMENT = 1_000;
+
+export interface DemandWrite {
+  buckets: { pool: string; bucket: Bucket }[];
+  chains: DemandChainRow[];
+  offset: ProjectionOffset;
+}
+
+/** Demand by pool and bucket: the projection of `demand.v1`. */
+export class DemandStore {
+  private readonly projection: Projection;
+
+  constructor(private readonly dataSource: DataSource) {
+    this.projection = new Projection(dataSource, 'demand');
+  }
+
+  offsets(): Promise<ProjectionOffset[]> {
+    return this.projection.offsets();
+  }
+
+  /** Replaces the buckets with their new sums, together with what they now include and the topic's offset. */
+  async write({ buckets, chains, offset }: DemandWrite): Promise<void> {
+    const rows = buckets.map(({ pool, bucket }) => {
+      return { pool, startMs: bucket.startMs, arrivals: bucket.arrivals, bucket: JSON.stringify(bucket) };
+    });
+    await this.projection.commit(offset, async (transaction) => {
+      await upsertAll(transaction, demand, rows, ['pool', 'startMs']);
+      await upsertAll(transaction, demandChains, chains, ['pool', 'partition']);
+    });
+  }
+
+  /** Newest first; the cursor is the start of the last bucket of the page before. */
+  async page(query: { pool: string; beforeMs?: number | undefined; limit: number }): Promise<Bucket[]> {
+    const { pool, beforeMs = Number.MAX_SAFE_INTEGER, limit } = query;
+    const page = this.dataSource.getRepository(demand).createQueryBuilder('d');
+    page
+      .where('d.pool = :pool and d.startMs < :beforeMs', { pool, beforeMs })
+      .orderBy('d.startMs', 'DESC')
+      .limit(limit);
+    return (await page.getMany()).map(({ bucket }) => JSON.parse(bucket) as Bucket);
+  }
+
+  /** Whole buckets since a time, oldest first: what a reader of demand.v1 starts from. */
+  async since(query: { pool: string; fromMs: number }): Promise<Bucket[]> {
+    const where = { pool: query.pool, startMs: MoreThanOrEqual(query.fromMs) };
+    const rows = await this.dataSource.getRepository(demand).find({ where, order: { startMs: 'ASC' } });
+    return rows.map(({ bucket }) => JSON.parse(bucket) as Bucket);
+  }
+
+  /** Arrivals only: the forecaster's history. */
+  async arrivalsSince(query: {
+    pool: string;
+    fromMs: number;
+  }): Promise<{ startMs: number; arrivals: number }[]> {
+    const where = { pool: query.pool, startMs: MoreThanOrEqual(query.fromMs) };
+    const select = { startMs: true, arrivals: true, pool: true } as const;
+    return this.dataSource.getRepository(demand).find({ where, select, order: { startMs: 'ASC' } });
+  }
+
+  chains(): Promise<DemandChainRow[]> {
+    return this.dataSource.getRepository(demandChains).find();
+  }
+
+  async pools(): Promise<string[]> {
+    const rows = await this.dataSource.query<{ pool: string }[]>(
+      'select distinct pool from demand_chains order by pool',
+    );
+    return rows.map(({ pool }) => pool);
+  }
+
+  /** Everything ever counted for a pool. */
+  async totalArrivals(pool: string): Promise<number> {
+    const rows = await this.dataSource.query<{ total: number }[]>(
+      'select coalesce(sum(arrivals), 0) as total from demand where pool = $1',
+      [pool],
+    );
+    return Number(rows[0]?.total);
+  }
+
+  async dropBefore(query: { pool: string; beforeMs: number }): Promise<void> {
+    await this.dataSource.query('delete from demand where pool = $1 and start_ms < $2', [
+      query.pool,
+      query.beforeMs,
+    ]);
+  }
+}
+
+async function upsertAll<Row extends object>(
+  transaction: EntityManager,
+  table: Parameters<EntityManager['upsert']>[0],
+  rows: Row[],
+  key: string[],
+): Promise<void> {
+  for (let i = 0; i < rows.length; i += ROWS_PER_STATEMENT) {
+    await transaction.upsert(table, rows.slice(i, i + ROWS_PER_STATEMENT), key);
+  }
+}

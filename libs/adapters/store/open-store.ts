@@ -1,0 +1,41 @@
+import { DataSource } from 'typeorm';
+import { Pools1764000000001 } from './migrations/1-pools.js';
+import { EmbeddedPostgres } from './pglite/embedded-postgres.js';
+import { pgDriverOver } from './pglite/pg-driver.js';
+import { decisions, demand, demandChains, forecasts, policies, projectionOffsets } from './tables.js';
+
+/** The store: TypeORM over the embedded engine, migrated. */
+export interface Store {
+  dataSource: DataSource;
+  /** The engine under it, which the embedded event log shares. */
+  engine: EmbeddedPostgres;
+  close(): Promise<void>;
+}
+
+/** Opens the embedded store of a data directory. Throws DataDirectoryInUse. */
+export async function openEmbeddedStore({ dataDir }: { dataDir: string }): Promise<Store> {
+  const engine = await EmbeddedPostgres.open({ dataDir });
+  const dataSource = new DataSource({
+    type: 'postgres',
+    driver: pgDriverOver(engine),
+    entities: [policies, demand, demandChains, forecasts, decisions, projectionOffsets],
+    migrations: [Pools1764000000001],
+    migrationsRun: true,
+    // The engine has neither extensions to install nor a server to ask for its version twice.
+    installExtensions: false,
+  });
+  try {
+    await dataSource.initialize();
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+  return {
+    dataSource,
+    engine,
+    close: async () => {
+      await dataSource.destroy();
+      await engine.close();
+    },
+  };
+}

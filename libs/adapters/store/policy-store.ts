@@ -1,0 +1,51 @@
+import type { DataSource } from 'typeorm';
+import type { Policy } from '#domain/scaling';
+import { policies, type PolicyRow } from './tables.js';
+
+export type { PolicyRow } from './tables.js';
+
+/** Policies by pool; every change raises the version, and a change names the version it saw. */
+export class PolicyStore {
+  constructor(private readonly dataSource: DataSource) {}
+
+  get(pool: string): Promise<PolicyRow | null> {
+    return this.dataSource.getRepository(policies).findOneBy({ pool });
+  }
+
+  /** In order of pool name, after the cursor. */
+  page({ after = '', limit }: { after?: string | undefined; limit: number }): Promise<PolicyRow[]> {
+    const page = this.dataSource.getRepository(policies).createQueryBuilder('p');
+    return page.where('p.pool > :after', { after }).orderBy('p.pool').limit(limit).getMany();
+  }
+
+  /** `conflict`: there is a policy already. */
+  async create(row: { pool: string; policy: Policy; nowMs: number }): Promise<PolicyRow | 'conflict'> {
+    const created: PolicyRow = { pool: row.pool, policy: row.policy, version: 1, updatedAtMs: row.nowMs };
+    const insert = this.dataSource.createQueryBuilder().insert().into(policies).values(created);
+    const { raw } = await insert.orIgnore().returning('pool').execute();
+    return (raw as unknown[]).length === 1 ? created : 'conflict';
+  }
+
+  /** `conflict`: the policy is not at `version` (any more), or is gone. */
+  async update(row: {
+    pool: string;
+    policy: Policy;
+    version: number;
+    nowMs: number;
+  }): Promise<PolicyRow | 'conflict'> {
+    const updated: PolicyRow = {
+      pool: row.pool,
+      policy: row.policy,
+      version: row.version + 1,
+      updatedAtMs: row.nowMs,
+    };
+    const repository = this.dataSource.getRepository(policies);
+    const { affected } = await repository.update({ pool: row.pool, version: row.version }, updated);
+    return affected === 1 ? updated : 'conflict';
+  }
+
+  async delete(row: { pool: string; version: number }): Promise<'deleted' | 'conflict'> {
+    const { affected } = await this.dataSource.getRepository(policies).delete(row);
+    return affected === 1 ? 'deleted' : 'conflict';
+  }
+}

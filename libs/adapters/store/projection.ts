@@ -1,0 +1,31 @@
+import type { DataSource, EntityManager } from 'typeorm';
+import { projectionOffsets, type ProjectionOffsetRow } from './tables.js';
+
+/** Where a projection stands in one partition of its topic. */
+export type ProjectionOffset = Omit<ProjectionOffsetRow, 'projection'>;
+
+/**
+ * A table that is computed from a topic. Its rows and its own offsets change in one transaction of the store, so a
+ * killed process neither loses nor repeats a record.
+ */
+export class Projection {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly name: string,
+  ) {}
+
+  offsets(): Promise<ProjectionOffset[]> {
+    return this.dataSource.getRepository(projectionOffsets).findBy({ projection: this.name });
+  }
+
+  async commit(
+    offset: ProjectionOffset,
+    write: (transaction: EntityManager) => Promise<void>,
+  ): Promise<void> {
+    await this.dataSource.transaction(async (transaction) => {
+      await write(transaction);
+      const row = { projection: this.name, ...offset };
+      await transaction.upsert(projectionOffsets, row, ['projection', 'topic', 'partition']);
+    });
+  }
+}

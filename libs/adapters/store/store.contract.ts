@@ -1,0 +1,204 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Bucket } from '#domain/demand';
+import type { Forecast } from '#domain/forecasting';
+import { policySchema, type Decision } from '#domain/scaling';
+import { DecisionStore, type DecisionRecord } from './decision-store.js';
+import { DemandStore } from './demand-store.js';
+import { ForecastStore } from './forecast-store.js';
+import type { Store } from './open-store.js';
+import { PolicyStore } from './policy-store.js';
+
+/** What the store must do on every engine. `open` gives the same data again after `close`. */
+export function storeContract(name: string, open: () => Promise<Store>): void {
+  describe(`store contract: ${name}`, () => {
+    let store: Store;
+    beforeAll(async () => {
+      store = await open();
+    }, 60_000);
+    afterAll(() => store.close());
+    const reopen = async () => {
+      await store.close();
+      store = await open();
+    };
+
+    test('a policy changes only from the version that was seen', async () => {
+      const policies = new PolicyStore(store.dataSource);
+      const policy = policySchema.parse({});
+      const first = await policies.create({ pool: 'etl', policy, nowMs: 1 });
+      expect(first).toEqual({ pool: 'etl', policy, version: 1, updatedAtMs: 1 });
+      expect(await policies.create({ pool: 'etl', policy, nowMs: 2 })).toBe('conflict');
+      const reactive = { ...policy, mode: 'reactive' as const };
+      expect(await policies.update({ pool: 'etl', policy: reactive, version: 2, nowMs: 3 })).toBe('conflict');
+      expect(await policies.update({ pool: 'etl', policy: reactive, version: 1, nowMs: 3 })).toMatchObject({
+        version: 2,
+      });
+      await reopen();
+      const kept = await new PolicyStore(store.dataSource).get('etl');
+      expect(kept).toEqual({ pool: 'etl', policy: reactive, version: 2, updatedAtMs: 3 });
+    });
+
+    test('of two writers that saw the same version, one wins', async () => {
+      const policies = new PolicyStore(store.dataSource);
+      const policy = policySchema.parse({});
+      await policies.create({ pool: 'race', policy, nowMs: 1 });
+      const outcomes = await Promise.all(
+        [5, 6].map((nowMs) => policies.update({ pool: 'race', policy, version: 1, nowMs })),
+      );
+      expect(outcomes.filter((outcome) => outcome === 'conflict')).toHaveLength(1);
+    });
+
+    test('policies are listed in pages and deleted by version', async () => {
+      const policies = new PolicyStore(store.dataSource);
+      const policy = policySchema.parse({});
+      for (const pool of ['p3', 'p1', 'p2']) await policies.create({ pool, policy, nowMs: 1 });
+      const page = await policies.page({ after: 'p', limit: 2 });
+      expect(page.map(({ pool }) => pool)).toEqual(['p1', 'p2']);
+      expect((await policies.page({ after: 'p2', limit: 2 })).map(({ pool }) => pool)).toContain('p3');
+      expect(await policies.delete({ pool: 'p1', version: 9 })).toBe('conflict');
+      expect(await policies.delete({ pool: 'p1', version: 1 })).toBe('deleted');
+      expect(await policies.get('p1')).toBeNull();
+    });
+
+    test('demand, what it includes and the offset of its topic change together', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const offset = { topic: 'demand.v1', partition: 0, nextOffset: 7 };
+      const buckets = [10_000, 11_000, 12_000].map((startMs) => ({
+        pool: 'etl',
+        bucket: bucketAt(startMs, 5),
+      }));
+      await demand.write({ buckets, chains: [{ pool: 'etl', partition: 2, nextOffset: 40 }], offset });
+      const revised = [{ pool: 'etl', bucket: bucketAt(11_000, 8) }];
+      await demand.write({ buckets: revised, chains: [], offset: { ...offset, nextOffset: 8 } });
+      await reopen();
+      const again = new DemandStore(store.dataSource);
+      expect(await again.offsets()).toEqual([{ projection: 'demand', ...offset, nextOffset: 8 }]);
+      expect(await again.chains()).toEqual([{ pool: 'etl', partition: 2, nextOffset: 40 }]);
+      expect(await again.totalArrivals('etl')).toBe(18);
+      expect(await again.pools()).toEqual(['etl']);
+      expect(await again.since({ pool: 'etl', fromMs: 11_000 })).toEqual([
+        bucketAt(11_000, 8),
+        bucketAt(12_000, 5),
+      ]);
+    });
+
+    test('a transaction that fails leaves neither rows nor offset', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const before = { total: await demand.totalArrivals('etl'), offsets: await demand.offsets() };
+      const notANumber = { ...bucketAt(13_000, 1), startMs: Number.NaN };
+      const write = demand.write({
+        buckets: [
+          { pool: 'etl', bucket: bucketAt(14_000, 9) },
+          { pool: 'etl', bucket: notANumber },
+        ],
+        chains: [],
+        offset: { topic: 'demand.v1', partition: 0, nextOffset: 99 },
+      });
+      await expect(write).rejects.toThrow(/bigint/);
+      expect({ total: await demand.totalArrivals('etl'), offsets: await demand.offsets() }).toEqual(before);
+    });
+
+    test('demand is paged newest first and dropped when it is old', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const newest = await demand.page({ pool: 'etl', limit: 2 });
+      expect(newest.map(({ startMs }) => startMs)).toEqual([12_000, 11_000]);
+      const rest = await demand.page({ pool: 'etl', beforeMs: 11_000, limit: 2 });
+      expect(rest.map(({ startMs }) => startMs)).toEqual([10_000]);
+      await demand.dropBefore({ pool: 'etl', beforeMs: 11_000 });
+      expect(
+        (await demand.arrivalsSince({ pool: 'etl', fromMs: 0 })).map(({ arrivals }) => arrivals),
+      ).toEqual([8, 5]);
+    });
+
+    test('a forecast that is made again replaces the first one', async () => {
+      const forecasts = new ForecastStore(store.dataSource);
+      const offset = { topic: 'forecasts.v1', partition: 0, nextOffset: 3 };
+      await forecasts.write({
+        made: [forecastAt(1000, 4), forecastAt(2000, 5), forecastAt(2000, 6)],
+        offset,
+      });
+      await forecasts.write({ made: [forecastAt(2000, 7)], offset: { ...offset, nextOffset: 4 } });
+      await forecasts.write({ made: [], offset: { ...offset, nextOffset: 5 } });
+      expect(await forecasts.page({ pool: 'etl', limit: 5 })).toEqual([
+        forecastAt(2000, 7),
+        forecastAt(1000, 4),
+      ]);
+      expect(await forecasts.page({ pool: 'etl', beforeMs: 2000, limit: 5 })).toEqual([forecastAt(1000, 4)]);
+      expect(await forecasts.offsets()).toMatchObject([{ nextOffset: 5 }]);
+      await forecasts.dropBefore({ pool: 'etl', beforeMs: 2000 });
+      expect(await forecasts.page({ pool: 'etl', limit: 5 })).toEqual([forecastAt(2000, 7)]);
+    });
+
+    test('equal consecutive holds are one record with first, last and count, also across writes', async () => {
+      const decisions = new DecisionStore(store.dataSource);
+      const offset = { topic: 'decisions.v1', partition: 0, nextOffset: 1 };
+      const made = [
+        decided('scale', 1000, 3),
+        decided('hold', 2000, 3),
+        decided('hold', 2000, 1, 'other'),
+        decided('hold', 3000, 3),
+      ];
+      await decisions.write({ made, offset });
+      await decisions.write({ made: [decided('hold', 4000, 3), decided('scale', 5000, 4)], offset });
+      await reopen();
+      const again = new DecisionStore(store.dataSource);
+      const page = await again.page({ pool: 'etl', limit: 10 });
+      expect(
+        page.map(({ firstAtMs, lastAtMs, count, decision }) => [decision.kind, firstAtMs, lastAtMs, count]),
+      ).toEqual([
+        ['scale', 5000, 5000, 1],
+        ['hold', 2000, 4000, 3],
+        ['scale', 1000, 1000, 1],
+      ]);
+      expect((await again.latest('etl'))?.memory).toEqual(decided('scale', 5000, 4).memory);
+      const older = await again.page({ pool: 'etl', beforeId: page[0]?.id, limit: 1 });
+      expect(older).toEqual([page[1]]);
+      expect(await again.byId(page[1]?.id as number)).toEqual(page[1]);
+      expect(await again.byId(987_654)).toBeUndefined();
+      expect(await again.offsets()).toMatchObject([{ nextOffset: 1 }]);
+    });
+
+    test('the latest decision of a pool is never dropped: it holds the memory', async () => {
+      const decisions = new DecisionStore(store.dataSource);
+      await decisions.dropBefore({ pool: 'etl', beforeMs: 1e12 });
+      expect(await decisions.page({ pool: 'etl', limit: 10 })).toHaveLength(1);
+      expect((await decisions.latest('etl'))?.lastAtMs).toBe(5000);
+    });
+  });
+}
+
+function bucketAt(startMs: number, arrivals: number): Bucket {
+  const none = () => ({ count: 0, sum: 0, zeros: 0, offset: 0, bins: [] });
+  const counts = { retries: 0, starts: 0, completions: 0, failures: 0, abandonments: 0, rejections: 0 };
+  const sketches = { waitMs: none(), serviceMs: none(), responseMs: none() };
+  return { startMs, arrivals, ...counts, expiredQueued: 0, expiredStarted: 0, ...sketches };
+}
+
+function forecastAt(originMs: number, value: number): Forecast {
+  return {
+    v: 1,
+    pool: 'etl',
+    originMs,
+    bucketS: 1,
+    horizons: [{ horizonS: 1, levels: [0.5], values: [value] }],
+    provenance: { weights: { last: 1 }, historyBuckets: 1, state: 'warm' },
+  };
+}
+
+function decided(kind: Decision['kind'], atMs: number, desired: number, pool = 'etl'): DecisionRecord {
+  const decision: Decision = {
+    kind,
+    pool,
+    atMs,
+    desired,
+    previousDesired: desired,
+    reason: 'reaction',
+    explanation: `at ${atMs}`,
+    neededNow: undefined,
+    pricedLevel: undefined,
+    pricedHorizonS: undefined,
+    objectiveReachable: true,
+    limits: [],
+  };
+  const memory = { v: 1 as const, recentDesired: [{ atMs, desired }], recentChanges: [], lastNowMs: atMs };
+  return { v: 1, decision: JSON.parse(JSON.stringify(decision)) as Decision, memory, policyVersion: 1 };
+}
