@@ -14,3 +14,6 @@ export type {
 } from './event-log.js';
 export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embedded-event-log.js';
 export { LogOverloaded } from './embedded/group-commit.js';
+export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
+export { LogContext } from './transport/log-context.js';
+export { HandlerErrors } from './transport/handler-errors.filter.js';

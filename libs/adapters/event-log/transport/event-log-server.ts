@@ -1,0 +1,148 @@
+import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
+import { isObservable, lastValueFrom } from 'rxjs';
+import type { EventLog, Member, RecordBatch, StartOffset, TopicPartition } from '../event-log.js';
+import { LogContext, type LogNews } from './log-context.js';
+
+/** A handler's pattern: `@EventPattern({ topic: 'demand.v1', group: 'forecaster' })`. */
+export interface LogPattern {
+  topic: string;
+  group: string;
+  /** Left out: batches. Otherwise the handler learns which partitions it has got or lost. */
+  on?: 'assigned' | 'revoked';
+}
+
+/** What became of a group's member: counted, and what readiness is made of. */
+export interface LogServerObserver {
+  groupFailed(failure: { group: string; error: Error; retryInMs: number }): void;
+  batchHandled(batch: { group: string; topic: string; records: number; durationMs: number }): void;
+}
+
+const FIRST_RETRY_MS = 100;
+const MAX_RETRY_MS = 10_000;
+
+type Handlers = Map<string, MessageHandler>;
+type Phase = 'batch' | 'assigned' | 'revoked';
+
+/**
+ * NestJS transport over the event log: hands whole batches of one partition to `@EventPattern` handlers, which commit
+ * outputs and offsets through their {@link LogContext}. Handlers with the same group share one member. A handler that
+ * throws ends its member; the group is joined again after a back-off, and its state is rebuilt on assignment.
+ */
+export class EventLogServer extends Server implements CustomTransportStrategy {
+  override transportId = Symbol('event-log');
+  // A failed handler ends the member and is reported to the observer: Nest need not report it again.
+  override readonly propagatesEventHandlerErrors = true;
+  private readonly members = new Map<string, Member>();
+  private readonly retries = new Map<string, NodeJS.Timeout>();
+  private closing = false;
+
+  constructor(
+    private readonly log: EventLog,
+    private readonly observer: LogServerObserver,
+  ) {
+    super();
+  }
+
+  listen(callback: (error?: unknown) => void): void {
+    const joined = [...this.groups()].map(([group, topics]) => this.join(group, topics, FIRST_RETRY_MS));
+    Promise.all(joined).then(() => callback(), callback);
+  }
+
+  async close(): Promise<void> {
+    this.closing = true;
+    for (const timer of this.retries.values()) clearTimeout(timer);
+    await Promise.all([...this.members.values()].map((member) => member.leave()));
+  }
+
+  /** Groups that have no member at the moment: they failed and wait to join again. */
+  failing(): string[] {
+    return [...this.groups().keys()].filter((group) => !this.members.has(group));
+  }
+
+  on(): never {
+    throw new Error('event log transport: no events of its own (LogServerObserver reports failures)');
+  }
+
+  unwrap<T>(): T {
+    return this.log as T;
+  }
+
+  private groups(): Map<string, string[]> {
+    const topics = new Map<string, Set<string>>();
+    for (const route of this.messageHandlers.keys()) {
+      const { group, topic } = JSON.parse(route) as LogPattern;
+      topics.set(group, (topics.get(group) ?? new Set()).add(topic));
+    }
+    return new Map([...topics].map(([group, set]) => [group, [...set]]));
+  }
+
+  private async join(group: string, topics: string[], retryInMs: number): Promise<void> {
+    let failed = false;
+    const onFailed = (error: Error): void => {
+      failed = true;
+      this.members.delete(group);
+      if (this.closing) return;
+      this.observer.groupFailed({ group, error, retryInMs });
+      const again = () => void this.join(group, topics, Math.min(2 * retryInMs, MAX_RETRY_MS));
+      this.retries.set(group, setTimeout(again, retryInMs));
+    };
+    try {
+      const member = await this.log.subscribe({
+        group,
+        topics,
+        onAssigned: (partitions, by) => this.assigned(group, partitions, by),
+        onRevoked: (partitions) => this.revoked(group, partitions),
+        onBatch: async (batch, by) => {
+          await this.handle(group, batch, by);
+          retryInMs = FIRST_RETRY_MS;
+        },
+        onFailed,
+      });
+      if (this.closing) await member.leave();
+      else if (!failed) this.members.set(group, member);
+    } catch (error) {
+      onFailed(error as Error);
+    }
+  }
+
+  private async handle(group: string, batch: RecordBatch, member: Member): Promise<void> {
+    const startedMs = performance.now();
+    await this.call('batch', { group, topic: batch.topic }, batch, member);
+    const durationMs = performance.now() - startedMs;
+    this.observer.batchHandled({ group, topic: batch.topic, records: batch.records.length, durationMs });
+  }
+
+  private async assigned(
+    group: string,
+    partitions: TopicPartition[],
+    member: Member,
+  ): Promise<StartOffset[]> {
+    const starts: StartOffset[] = [];
+    for (const [topic, own] of byTopic(partitions)) {
+      starts.push(...(((await this.call('assigned', { group, topic }, own, member)) as StartOffset[]) ?? []));
+    }
+    return starts;
+  }
+
+  private async revoked(group: string, partitions: TopicPartition[]): Promise<void> {
+    for (const [topic, own] of byTopic(partitions))
+      await this.call('revoked', { group, topic }, own, undefined);
+  }
+
+  private async call(
+    phase: Phase,
+    at: { group: string; topic: string },
+    news: LogNews,
+    member: Member | undefined,
+  ): Promise<unknown> {
+    const pattern: LogPattern = phase === 'batch' ? at : { ...at, on: phase };
+    const handler = (this.messageHandlers as Handlers).get(this.normalizePattern({ ...pattern }));
+    if (handler === undefined) return undefined;
+    const result: unknown = await handler(news, new LogContext([news, member]));
+    return isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;
+  }
+}
+
+function byTopic(partitions: TopicPartition[]): Map<string, TopicPartition[]> {
+  return Map.groupBy(partitions, ({ topic }) => topic);
+}

@@ -1,0 +1,1 @@
+export { Loop, type LoopObserver, type LoopOptions } from './loop.js';
