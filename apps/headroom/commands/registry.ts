@@ -1,0 +1,7 @@
+import type { RegisterCommand } from './command-context.js';
+import { registerConfig } from './config-check.js';
+import { registerReplay } from './replay.js';
+import { registerToken } from './token.js';
+
+/** Every command of the program, in the order of `headroom --help`. */
+export const COMMANDS: readonly RegisterCommand[] = [registerConfig, registerToken, registerReplay];

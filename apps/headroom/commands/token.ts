@@ -1,0 +1,55 @@
+import type { CommandContext, RegisterCommand } from './command-context.js';
+import { parseDurationS } from './duration.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import { dataDirOf } from '../locations.js';
+
+interface TokenOptions {
+  scope: string[];
+  for: string;
+  subject: string;
+  dataDir?: string;
+  json?: true;
+}
+
+export const registerToken: RegisterCommand = (program, context) => {
+  program
+    .command('token')
+    .description('sign a short-lived token for the API with the key in the data directory')
+    .requiredOption(
+      '--scope <scope...>',
+      'what the token may do, e.g. policies:read (several allowed; "all" = every scope)',
+    )
+    .option('--for <duration>', 'life of the token, e.g. 30m or 8h', '1h')
+    .option('--subject <name>', 'who will use it; appears in logs', 'cli')
+    .option('--data-dir <folder>', 'data directory (else HEADROOM_DATA_DIR, then .headroom of the project)')
+    .option('--json', 'token, scopes and end of life as JSON')
+    .action((options: TokenOptions) => context.finish(() => token(options, context)));
+};
+
+async function token(options: TokenOptions, context: CommandContext): Promise<ExitCode> {
+  const { openLocalIdentity, parseScopes, MAX_TOKEN_LIFETIME_S } = await import('#adapters/identity');
+  const scopes = parseScopes(options.scope.flatMap((scope) => scope.split(/[\s,]+/)));
+  if (!scopes.ok) return context.fail({ code: EXIT.usage, message: scopes.problem });
+  const lifetimeS = parseDurationS(options.for);
+  if (lifetimeS === undefined || lifetimeS > MAX_TOKEN_LIFETIME_S) {
+    const message = `--for: must be a duration from 1s to ${MAX_TOKEN_LIFETIME_S / 3600}h, got ${options.for}`;
+    return context.fail({ code: EXIT.usage, message, hint: 'write 90s, 30m or 8h' });
+  }
+  const dataDir = dataDirOf({ option: options.dataDir, ...context });
+  const identity = await openLocalIdentity(dataDir, { create: false });
+  if (!identity.ok) {
+    const code = identity.reason === 'not-readable' ? EXIT.notAllowed : EXIT.usage;
+    return context.fail({ code, message: identity.problem, hint: identity.hint });
+  }
+  const signed = await identity.identity.signToken({
+    scopes: scopes.scopes,
+    lifetimeS,
+    subject: options.subject,
+  });
+  context.print(
+    options.json
+      ? JSON.stringify({ ...signed, scopes: scopes.scopes, subject: options.subject })
+      : signed.token,
+  );
+  return EXIT.ok;
+}

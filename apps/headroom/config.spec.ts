@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { formatProblem } from '#adapters/input-problems';
+import { configJsonSchema } from './config.js';
+import { loadConfig, parseConfig } from './config-file.js';
+
+const projectDir = join(import.meta.dirname, '..', '..', '..');
+
+function problems(text: string): string[] {
+  const parsed = parseConfig(text);
+  return parsed.ok ? [] : parsed.problems.map(formatProblem);
+}
+
+describe('config/demo.yaml', () => {
+  const file = join(projectDir, 'config', 'demo.yaml');
+
+  test('is valid, names its schema, and its folders are relative to the file', async () => {
+    const loaded = await loadConfig(file);
+    expect(loaded).toMatchObject({
+      ok: true,
+      config: {
+        pools: {
+          demo: { seasonsS: [600], worker: { handlers: join(projectDir, 'handlers', 'demo') } },
+          web: { bucketS: 1, seasonsS: [1440], settleMs: 250 },
+        },
+      },
+    });
+    expect(readFileSync(file, 'utf8')).toMatch(
+      /^# yaml-language-server: \$schema=\.\.\/docs\/config\.schema\.json\n/,
+    );
+  });
+
+  test('docs/config.schema.json is the schema of the code', () => {
+    const committed = JSON.parse(
+      readFileSync(join(projectDir, 'docs', 'config.schema.json'), 'utf8'),
+    ) as unknown;
+    expect(committed).toEqual(JSON.parse(JSON.stringify(configJsonSchema())));
+  });
+});
+
+describe('parseConfig', () => {
+  test('an empty file is the default configuration', () => {
+    expect(parseConfig('')).toMatchObject({
+      ok: true,
+      config: { api: { port: 8080 }, router: { port: 8081 }, pools: {} },
+    });
+  });
+
+  test.each([
+    ['api: { port: 8081 }', 'router.port: must hold: another port than api.port, got nothing'],
+    [
+      'pools: { web: { bucketS: 7, seasonsS: [20] } }',
+      'pools.web.seasonsS[0]: must hold: a multiple of bucketS (7), got 20',
+    ],
+    [
+      'pools: { web: { bucketS: 1, seasonsS: [20, 10] } }',
+      'pools.web.seasonsS[1]: must hold: longer than the season before it, got 10',
+    ],
+    [
+      'pools: { web: { source: { kind: synthetic } } }',
+      'pools.web.worker.handlers: must hold: a folder when the pool has a source, got nothing',
+    ],
+    [
+      'pools: { web: { bukketS: 1 } }',
+      'pools.web.bukketS: must be a known key (did you mean bucketS?), got "bukketS"',
+    ],
+    [
+      '{ ingest: { maxPools: 1 }, pools: { a: {}, b: {} } }',
+      'ingest.maxPools: must hold: at least the 2 pools of this file, got 1',
+    ],
+  ])('%s', (text, problem) => {
+    expect(problems(text)).toEqual([problem]);
+  });
+
+  test('pool names and YAML errors are said with their place', () => {
+    expect(problems('pools: { Web: {} }')[0]).toMatch(/^pools\.Web: key must be valid: lower-case/);
+    expect(problems('api: {\n')[0]).toMatch(/^line \d+, column \d+: must be YAML/);
+  });
+});

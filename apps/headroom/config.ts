@@ -1,0 +1,231 @@
+import { z } from 'zod';
+import { syntheticSourceSchema } from '#adapters/sources';
+import { poolName } from '#domain/events';
+import { policySchema } from '#domain/scaling';
+
+const port = z.number().int().min(1).max(65_535);
+const host = z.string().min(1).max(253).describe('Interface to listen on.');
+const DAY_S = 86_400;
+
+const api = z
+  .strictObject({
+    host: host.default('127.0.0.1'),
+    port: port.default(8080),
+    bodyLimitBytes: z
+      .number()
+      .int()
+      .min(16_384)
+      .max(64 * 1_048_576)
+      .default(1_048_576)
+      .describe('A larger request body is refused with 413.'),
+  })
+  .describe('Control-plane API: policies, pools, events, metrics.');
+
+const router = z
+  .strictObject({
+    host: host.default('127.0.0.1'),
+    port: port.default(8081),
+    deadlineMs: z
+      .number()
+      .int()
+      .min(1)
+      .max(3_600_000)
+      .default(10_000)
+      .describe('A request that has no answer by then gets 504.'),
+    queueLimit: z
+      .number()
+      .int()
+      .min(0)
+      .max(1_000_000)
+      .default(2000)
+      .describe('Requests in the router per pool; more get 503 with Retry-After.'),
+  })
+  .describe('Data path: the users’ requests.');
+
+const log = z.strictObject({
+  level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info'),
+  statusEveryS: z
+    .number()
+    .min(0)
+    .max(3600)
+    .default(5)
+    .describe('One line per pool on standard output this often, seconds; 0 = none.'),
+});
+
+const ingest = z.strictObject({
+  partitions: z
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .default(4)
+    .describe('Partitions of executions.v1 and demand.v1. Cannot change once the data directory exists.'),
+  dedupeWindowS: z
+    .number()
+    .int()
+    .min(1)
+    .max(DAY_S)
+    .default(300)
+    .describe('An event id that comes again within this time is counted once.'),
+  maxExecutionS: z
+    .number()
+    .int()
+    .min(1)
+    .max(30 * DAY_S)
+    .default(3600)
+    .describe('An execution whose end is never seen leaves in-flight after this time.'),
+  maxPools: z
+    .number()
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(1000)
+    .describe('Pools created by their first event; beyond it their events go to the dead-letter topic.'),
+});
+
+const identity = z.strictObject({
+  tokenMaxS: z
+    .number()
+    .int()
+    .min(60)
+    .max(DAY_S)
+    .default(DAY_S)
+    .describe('Longest life of a token that is signed or accepted.'),
+});
+
+const worker = z.strictObject({
+  slots: z.number().int().min(1).max(10_000).default(2).describe('Requests one worker serves at once.'),
+  handlers: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Folder of handler modules, relative to this file. Without it the pool has no local workers.'),
+  startDelayMs: z
+    .number()
+    .int()
+    .min(0)
+    .max(600_000)
+    .default(0)
+    .describe('Artificial delay of a worker’s start, to try out lead times.'),
+  queueLimit: z
+    .number()
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(200)
+    .describe('Requests waiting for a slot of one worker; more get 503.'),
+  drainS: z
+    .number()
+    .min(0)
+    .max(3600)
+    .default(30)
+    .describe('How long a worker that leaves may finish what it has.'),
+});
+
+const pool = z
+  .strictObject({
+    bucketS: z.number().int().min(1).max(3600).default(10).describe('Length of a demand bucket, seconds.'),
+    seasonsS: z
+      .array(
+        z
+          .number()
+          .int()
+          .min(1)
+          .max(366 * DAY_S),
+      )
+      .min(1)
+      .max(3)
+      .default([DAY_S])
+      .describe('Seasons of the load in seconds, shortest first, e.g. a day and a week.'),
+    latenessS: z
+      .number()
+      .min(0)
+      .max(3600)
+      .default(5)
+      .describe(
+        'An event later than its bucket’s end by more than this still corrects the bucket, and is counted.',
+      ),
+    settleMs: z
+      .number()
+      .int()
+      .min(0)
+      .max(60_000)
+      .default(250)
+      .describe('Wait after a bucket’s end before it is used provisionally.'),
+    worker: worker.prefault({}),
+    policy: policySchema
+      .prefault({})
+      .describe('Policy the pool starts with; afterwards the API’s policy counts.'),
+    source: syntheticSourceSchema.optional(),
+  })
+  .superRefine((value, context) => {
+    value.seasonsS.forEach((seasonS, i) => {
+      if (seasonS % value.bucketS !== 0) {
+        context.addIssue({
+          code: 'custom',
+          path: ['seasonsS', i],
+          message: `a multiple of bucketS (${value.bucketS})`,
+        });
+      }
+      if (i > 0 && seasonS <= value.seasonsS[i - 1]!) {
+        context.addIssue({
+          code: 'custom',
+          path: ['seasonsS', i],
+          message: 'longer than the season before it',
+        });
+      }
+    });
+    if (value.source !== undefined && value.worker.handlers === undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['worker', 'handlers'],
+        message: 'a folder when the pool has a source',
+      });
+    }
+  });
+
+/** The whole configuration: one tree, each branch owned by its user, unknown keys refused. Units are in the names. */
+export const configSchema = z
+  .strictObject({
+    $schema: z.string().optional().describe('For editors only.'),
+    dataDir: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'Where the store, the log and the key live, relative to this file. Default: .headroom of the project.',
+      ),
+    api: api.prefault({}),
+    router: router.prefault({}),
+    log: log.prefault({}),
+    ingest: ingest.prefault({}),
+    identity: identity.prefault({}),
+    pools: z
+      .record(poolName, pool)
+      .default({})
+      .describe('Pools by name: lower-case letters, digits and dashes.'),
+  })
+  .superRefine((value, context) => {
+    if (value.api.port === value.router.port) {
+      context.addIssue({ code: 'custom', path: ['router', 'port'], message: 'another port than api.port' });
+    }
+    const pools = Object.keys(value.pools).length;
+    if (pools > value.ingest.maxPools) {
+      context.addIssue({
+        code: 'custom',
+        path: ['ingest', 'maxPools'],
+        message: `at least the ${pools} pools of this file`,
+      });
+    }
+  });
+export type Config = z.output<typeof configSchema>;
+export type PoolConfig = Config['pools'][string];
+export type WorkerConfig = PoolConfig['worker'];
+
+/** JSON Schema of the file for editors; docs/config.schema.json is this, checked by a test. */
+export function configJsonSchema(): Record<string, unknown> {
+  return {
+    ...z.toJSONSchema(configSchema, { io: 'input' }),
+    title: 'Headroom configuration',
+  };
+}

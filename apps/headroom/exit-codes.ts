@@ -1,0 +1,15 @@
+/** Exit codes of every command (docs/ARCHITECTURE.md, "Exit codes"). A signal ends a command with 128 + its number. */
+export const EXIT = {
+  ok: 0,
+  /** A check or a verdict failed. */
+  failed: 1,
+  /** Wrong usage, configuration or input. */
+  usage: 2,
+  unreachable: 3,
+  notAllowed: 4,
+  /** It cannot be told, e.g. because the program itself failed. */
+  invalid: 5,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

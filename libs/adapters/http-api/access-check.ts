@@ -1,0 +1,85 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { problem } from './problem.js';
+import { methodsAt, type Route } from './route-table.js';
+
+/** Who calls, as its token says. */
+export interface Caller {
+  subject: string;
+  scopes: readonly string[];
+}
+
+export type VerifyToken = (
+  token: string,
+) => Promise<{ ok: true; scopes: readonly string[]; subject: string } | { ok: false; reason: string }>;
+
+const BEARER = /^Bearer +([\w.~+/=-]+)$/i;
+const callers = new WeakMap<object, Caller>();
+
+/**
+ * Checks every request before its body is read: a stranger must not make us read a megabyte, and a route that is not
+ * in the table must not be open by accident. Not a Nest guard, because guards run after the body was parsed.
+ */
+export function checkAccess(
+  fastify: FastifyInstance,
+  given: { routes: readonly Route[]; verify: VerifyToken },
+): void {
+  const { routes, verify } = given;
+  const byKey = new Map(routes.map((route) => [`${route.method} ${route.path}`, route]));
+
+  fastify.addHook('onRequest', async (request) => {
+    if (request.is404) throw notFound(routes, request);
+    // HEAD answers like GET without the body.
+    const method = request.method === 'HEAD' ? 'GET' : request.method;
+    const route = byKey.get(`${method} ${request.routeOptions.url}`);
+    if (route === undefined)
+      throw problem(403, { detail: 'route: must be in the route table, got another one' });
+    if (route.scope === 'public') return;
+    const caller = await identify(request, verify);
+    if (!caller.scopes.includes(route.scope)) throw forbidden(route.scope);
+    callers.set(request, caller);
+  });
+}
+
+/** Parameter decorator: the caller of a route that is not public. */
+export const CallerOf = createParamDecorator((_: unknown, context: ExecutionContext): Caller | undefined =>
+  callers.get(context.switchToHttp().getRequest<FastifyRequest>()),
+);
+
+async function identify(request: FastifyRequest, verify: VerifyToken): Promise<Caller> {
+  const { authorization } = request.headers;
+  const token = BEARER.exec(authorization ?? '')?.[1];
+  if (token === undefined) throw unauthorized(authorization === undefined ? 'none' : 'something else');
+  const verified = await verify(token);
+  if (!verified.ok) throw unauthorized(verified.reason, 'invalid_token');
+  return { subject: verified.subject, scopes: verified.scopes };
+}
+
+// RFC 6750, section 3: no error code when the request carried no token at all.
+function unauthorized(actual: string, error?: string) {
+  const challenge = `Bearer realm="headroom"${error === undefined ? '' : `, error="${error}"`}`;
+  return problem(401, {
+    name: 'no-valid-token',
+    detail: `token: must be a valid bearer token, got ${actual}`,
+    hint: 'headroom token --scope <scope> --for 8h',
+    headers: { 'www-authenticate': challenge },
+  });
+}
+
+function forbidden(scope: string) {
+  return problem(403, {
+    name: 'insufficient-scope',
+    detail: `token: must allow ${scope}, got one that does not`,
+    hint: `headroom token --scope ${scope} --for 8h`,
+    headers: { 'www-authenticate': `Bearer realm="headroom", error="insufficient_scope", scope="${scope}"` },
+  });
+}
+
+function notFound(routes: readonly Route[], request: FastifyRequest) {
+  const [pathname = '/'] = request.url.split('?');
+  const allowed = methodsAt(routes, pathname);
+  if (allowed.length === 0)
+    return problem(404, { detail: 'address: must be one of the API (see /openapi.json)' });
+  const allow = allowed.join(', ');
+  return problem(405, { detail: `method: must be ${allow}, got ${request.method}`, headers: { allow } });
+}

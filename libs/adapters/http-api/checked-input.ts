@@ -1,0 +1,37 @@
+import { Body, Param, Query, type PipeTransform } from '@nestjs/common';
+import type { z } from 'zod';
+import { checkInput, formatProblem } from '#adapters/input-problems';
+import { problem } from './problem.js';
+
+/** Parameter decorator: the body, checked and with its defaults. 422 lists every place that is wrong. */
+export function FromBody(schema: z.ZodType): ParameterDecorator {
+  return Body(new InputPipe(schema, { place: 'body', status: 422 }));
+}
+
+/** Parameter decorator: the query as one object. Values are text: use z.coerce for numbers. 400 when wrong. */
+export function FromQuery(schema: z.ZodType): ParameterDecorator {
+  return Query(new InputPipe(schema, { place: 'query', status: 400 }));
+}
+
+/** Parameter decorator: the path's parameters as one object. 400 when wrong. */
+export function FromParams(schema: z.ZodType): ParameterDecorator {
+  return Param(new InputPipe(schema, { place: 'path', status: 400 }));
+}
+
+class InputPipe implements PipeTransform {
+  constructor(
+    private readonly schema: z.ZodType,
+    private readonly input: { place: 'body' | 'query' | 'path'; status: 400 | 422 },
+  ) {}
+
+  transform(value: unknown): unknown {
+    const { place, status } = this.input;
+    const checked = checkInput(this.schema, value);
+    if (checked.ok) return checked.value;
+    throw problem(status, {
+      name: 'invalid-input',
+      detail: `${place}: ${formatProblem(checked.problems[0]!)}`,
+      errors: checked.problems,
+    });
+  }
+}

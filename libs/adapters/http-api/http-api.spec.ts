@@ -1,0 +1,350 @@
+import 'reflect-metadata';
+import { request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Controller, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { z } from 'zod';
+import {
+  apiAdapter,
+  CallerOf,
+  configureApi,
+  Endpoint,
+  FromBody,
+  FromParams,
+  FromQuery,
+  openApiOf,
+  problem,
+  type Caller,
+  type Route,
+  type UnexpectedFailure,
+} from './index.js';
+
+const pool = z.strictObject({ pool: z.string().max(5) });
+const page = z.strictObject({ limit: z.coerce.number().int().min(1).max(10).default(5) });
+const order = z.strictObject({ workers: z.number().int().min(0) });
+const CLOUD_EVENTS = 'application/cloudevents+json';
+
+const routes = {
+  alive: {
+    method: 'GET',
+    path: '/healthz',
+    summary: 'Alive',
+    scope: 'public',
+    response: z.object({ ok: z.boolean() }),
+  },
+  read: {
+    method: 'GET',
+    path: '/v1/pools/:pool',
+    summary: 'One pool',
+    scope: 'pools:read',
+    params: pool,
+    query: page,
+    response: z.object({ pool: z.string(), limit: z.number(), subject: z.string().optional() }),
+    responseHeaders: { ETag: 'Version.' },
+    refusals: { 404: 'No such pool.' },
+  },
+  write: {
+    method: 'PUT',
+    path: '/v1/pools/:pool',
+    summary: 'Set workers',
+    scope: 'pools:write',
+    params: pool,
+    body: order,
+    status: 202,
+    accepts: ['application/json', CLOUD_EVENTS],
+    requestHeaders: { 'If-Match': 'Version.' },
+  },
+  broken: {
+    method: 'GET',
+    path: '/v1/broken',
+    summary: 'Breaks',
+    scope: 'public',
+    response: z.string(),
+    produces: 'text/plain',
+  },
+} satisfies Record<string, Route>;
+
+@Controller()
+class PoolController {
+  @Endpoint(routes.alive)
+  alive() {
+    return { ok: true };
+  }
+
+  @Endpoint(routes.read)
+  read(
+    @FromParams(pool) { pool: name }: z.infer<typeof pool>,
+    @FromQuery(page) query: z.infer<typeof page>,
+    @CallerOf() caller: Caller,
+  ) {
+    if (name === 'gone')
+      throw problem(404, {
+        name: 'unknown-pool',
+        detail: 'pool: must be known, got gone',
+        hint: 'see /v1/pools',
+      });
+    return { pool: name, ...query, subject: caller.subject };
+  }
+
+  @Endpoint(routes.write)
+  write(@FromBody(order) body: z.infer<typeof order>) {
+    return body;
+  }
+
+  @Endpoint(routes.broken)
+  broken() {
+    throw new Error('password=secret');
+  }
+
+  // Not in the table, as if someone had forgotten it.
+  @Endpoint({ method: 'GET', path: '/v1/forgotten', summary: '', scope: 'public' })
+  forgotten() {
+    return 'open';
+  }
+}
+
+@Module({ controllers: [PoolController] })
+class ApiModule {}
+
+let app: NestFastifyApplication;
+let base: string;
+const unexpected: UnexpectedFailure[] = [];
+
+beforeAll(async () => {
+  app = await NestFactory.create<NestFastifyApplication>(ApiModule, apiAdapter({ bodyLimitBytes: 1000 }), {
+    bodyParser: false,
+    logger: false,
+  });
+  configureApi(app, {
+    routes: Object.values(routes),
+    // A token that names its scopes; the real check has its own tests.
+    verify: async (token) =>
+      token.startsWith('good.')
+        ? { ok: true, scopes: [token.slice('good.'.length).replace('-', ':')], subject: 'ada' }
+        : { ok: false, reason: 'expired' },
+    onUnexpected: (failure) => unexpected.push(failure),
+  });
+  await app.listen(0, '127.0.0.1');
+  base = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
+});
+afterAll(() => app.close());
+
+async function call(
+  method: string,
+  path: string,
+  given: { scope?: string; token?: string; body?: string; type?: string } = {},
+) {
+  const token =
+    given.token ?? (given.scope === undefined ? undefined : `Bearer good.${given.scope.replace(':', '-')}`);
+  const reply = await fetch(base + path, {
+    method,
+    headers: {
+      ...(token !== undefined && { authorization: token }),
+      ...(given.body !== undefined && { 'content-type': given.type ?? 'application/json' }),
+    },
+    ...(given.body !== undefined && { body: given.body }),
+  });
+  const text = await reply.text();
+  const json = /json/.test(reply.headers.get('content-type') ?? '') && text !== '' ? JSON.parse(text) : text;
+  return {
+    status: reply.status,
+    type: reply.headers.get('content-type'),
+    headers: reply.headers,
+    body: json,
+  };
+}
+
+describe('access', () => {
+  test('a public route needs no token', async () => {
+    expect(await call('GET', '/healthz')).toMatchObject({ status: 200, body: { ok: true } });
+  });
+
+  test('the right scope opens a route and the caller is known', async () => {
+    const reply = await call('GET', '/v1/pools/web?limit=7', { scope: 'pools:read' });
+    expect(reply).toMatchObject({ status: 200, body: { pool: 'web', limit: 7, subject: 'ada' } });
+  });
+
+  test.each([
+    ['no token', undefined, 'none', 'Bearer realm="headroom"'],
+    ['another kind of credentials', 'Basic YTpi', 'something else', 'Bearer realm="headroom"'],
+    ['a bad token', 'Bearer old', 'expired', 'Bearer realm="headroom", error="invalid_token"'],
+  ])('%s: 401 with a challenge', async (_, token, actual, challenge) => {
+    const reply = await call('GET', '/v1/pools/web', token === undefined ? {} : { token });
+    expect(reply).toMatchObject({
+      status: 401,
+      type: 'application/problem+json; charset=utf-8',
+      body: {
+        type: 'urn:headroom:no-valid-token',
+        status: 401,
+        detail: `token: must be a valid bearer token, got ${actual}`,
+      },
+    });
+    expect(reply.headers.get('www-authenticate')).toBe(challenge);
+  });
+
+  test('another scope: 403 that names the needed one', async () => {
+    const reply = await call('PUT', '/v1/pools/web', { scope: 'pools:read', body: '{"workers":1}' });
+    expect(reply).toMatchObject({
+      status: 403,
+      body: { title: 'Forbidden', hint: 'headroom token --scope pools:write --for 8h' },
+    });
+    expect(reply.headers.get('www-authenticate')).toContain(
+      'error="insufficient_scope", scope="pools:write"',
+    );
+  });
+
+  test('a route outside the table is closed, not open', async () => {
+    expect(await call('GET', '/v1/forgotten')).toMatchObject({ status: 403 });
+  });
+
+  test('HEAD has the scope of GET', async () => {
+    expect((await call('HEAD', '/v1/pools/web')).status).toBe(401);
+    expect((await call('HEAD', '/v1/pools/web', { scope: 'pools:read' })).status).toBe(200);
+  });
+
+  test('a stranger is refused before the body arrives', async () => {
+    const status = await new Promise((resolve, reject) => {
+      const sending = httpRequest(`${base}/v1/pools/web`, {
+        method: 'PUT',
+        headers: { 'content-type': 'application/json', 'content-length': '900' },
+      });
+      sending.on('response', (reply) => {
+        resolve(reply.statusCode);
+        sending.destroy();
+      });
+      sending.on('error', reject);
+      // Only the head is sent; the 900 bytes never come.
+      sending.flushHeaders();
+    });
+    expect(status).toBe(401);
+  });
+});
+
+describe('input', () => {
+  const write = (body: string, type?: string) =>
+    call('PUT', '/v1/pools/web', { scope: 'pools:write', body, ...(type !== undefined && { type }) });
+
+  test('a good body is accepted with the route’s status, in every media type of the route', async () => {
+    expect(await write('{"workers":3}')).toMatchObject({ status: 202, body: { workers: 3 } });
+    expect(await write('{"workers":3}', CLOUD_EVENTS)).toMatchObject({ status: 202 });
+  });
+
+  test('a wrong body: 422 with every place', async () => {
+    expect(await write('{"workers":-1,"worker":2}')).toMatchObject({
+      status: 422,
+      type: 'application/problem+json; charset=utf-8',
+      body: {
+        type: 'urn:headroom:invalid-input',
+        detail: 'body: workers: must be ≥ 0, got -1',
+        errors: [
+          { where: 'workers', rule: 'must be ≥ 0', actual: '-1' },
+          { where: 'worker', rule: 'must be a known key (did you mean workers?)', actual: '"worker"' },
+        ],
+      },
+    });
+  });
+
+  test.each([
+    ['wrong JSON', '{"workers":', undefined, 400],
+    ['an empty body', '', undefined, 400],
+    ['a prototype key', '{"__proto__":{"workers":1}}', undefined, 400],
+    ['another media type', 'workers=1', 'application/x-www-form-urlencoded', 415],
+    ['plain text', '{"workers":1}', 'text/plain', 415],
+    ['too much', JSON.stringify({ workers: 'x'.repeat(2000) }), undefined, 413],
+  ])('%s is a problem', async (_, body, type, status) => {
+    expect(await write(body, type)).toMatchObject({
+      status,
+      type: 'application/problem+json; charset=utf-8',
+      body: { status, detail: expect.any(String) },
+    });
+  });
+
+  test('a wrong query or path: 400', async () => {
+    expect(await call('GET', '/v1/pools/web?limit=0', { scope: 'pools:read' })).toMatchObject({
+      status: 400,
+      body: { errors: [{ where: 'limit', rule: 'must be ≥ 1', actual: '"0"' }] },
+    });
+    expect(await call('GET', '/v1/pools/longer', { scope: 'pools:read' })).toMatchObject({
+      status: 400,
+      body: { detail: 'path: pool: must be ≤ 5 characters, got "longer"' },
+    });
+  });
+});
+
+describe('problems', () => {
+  test('an unknown address: 404; a known one with another method: 405 with Allow', async () => {
+    expect(await call('GET', '/v2/none?x=1')).toMatchObject({ status: 404, body: { title: 'Not Found' } });
+    const reply = await call('DELETE', '/v1/pools/web?x=1');
+    expect(reply).toMatchObject({ status: 405, body: { detail: 'method: must be GET, PUT, got DELETE' } });
+    expect(reply.headers.get('allow')).toBe('GET, PUT');
+  });
+
+  test('a controller’s problem arrives as it is', async () => {
+    expect(await call('GET', '/v1/pools/gone', { scope: 'pools:read' })).toMatchObject({
+      status: 404,
+      body: {
+        type: 'urn:headroom:unknown-pool',
+        detail: 'pool: must be known, got gone',
+        hint: 'see /v1/pools',
+      },
+    });
+    expect(unexpected).toEqual([]);
+  });
+
+  test('a bug: 500 without its text for the caller, all of it for the log', async () => {
+    const reply = await call('GET', '/v1/broken');
+    expect(reply).toMatchObject({
+      status: 500,
+      body: { type: 'about:blank', title: 'Internal Server Error', status: 500 },
+    });
+    expect(JSON.stringify(reply.body)).not.toContain('secret');
+    expect(unexpected).toMatchObject([
+      { method: 'GET', route: '/v1/broken', error: new Error('password=secret') },
+    ]);
+  });
+
+  test('a status without a name has a title all the same', () => {
+    expect(problem(599).problem).toEqual({ type: 'about:blank', title: 'Error', status: 599 });
+  });
+});
+
+describe('openApiOf', () => {
+  const document = openApiOf(Object.values(routes), { title: 'T', version: '1' }) as {
+    paths: Record<string, Record<string, Record<string, never>>>;
+  };
+
+  test('both methods of an address, with parameters, security and refusals', () => {
+    expect(Object.keys(document.paths['/v1/pools/{pool}']!)).toEqual(['get', 'put']);
+    expect(document.paths['/v1/pools/{pool}']!['get']).toMatchObject({
+      operationId: 'getPoolsByPool',
+      security: [{ token: ['pools:read'] }],
+      parameters: [
+        { name: 'pool', in: 'path', required: true, schema: { type: 'string', maxLength: 5 } },
+        { name: 'limit', in: 'query', required: false, schema: { default: 5 } },
+      ],
+      responses: {
+        200: { headers: { ETag: { description: 'Version.' } } },
+        404: { description: 'No such pool.', content: { 'application/problem+json': {} } },
+      },
+    });
+    expect(document.paths['/v1/pools/{pool}']!['put']).toMatchObject({
+      parameters: [{ name: 'pool' }, { name: 'If-Match', in: 'header' }],
+      requestBody: { content: { [CLOUD_EVENTS]: { schema: { additionalProperties: false } } } },
+      responses: { 202: { description: 'Success.' }, 413: {}, 415: {}, 422: {} },
+    });
+    expect(document.paths['/v1/broken']!['get']).toMatchObject({
+      security: [],
+      responses: { 200: { content: { 'text/plain': {} } } },
+    });
+  });
+
+  test('every reference in it resolves', () => {
+    const text = JSON.stringify(document);
+    expect([...text.matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1])).toEqual(
+      expect.arrayContaining(['#/components/schemas/Problem']),
+    );
+    expect(new Set([...text.matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1])).size).toBe(1);
+  });
+});

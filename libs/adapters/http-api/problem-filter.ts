@@ -1,0 +1,51 @@
+import { HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { problem, ProblemException, PROBLEM_MEDIA_TYPE } from './problem.js';
+
+/** A request that failed for no reason of the caller's. */
+export interface UnexpectedFailure {
+  error: unknown;
+  method: string;
+  /** The route's pattern, not the address: an address may hold what belongs in no log. */
+  route: string;
+}
+
+/**
+ * Makes every error answer an RFC 9457 problem. What is not an HTTP error is a bug or a broken dependency: the caller
+ * sees 500 without its text, the log sees all of it.
+ */
+export class ProblemFilter implements ExceptionFilter {
+  constructor(private readonly onUnexpected: (failure: UnexpectedFailure) => void) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    const answer = problemOf(error);
+    if (answer.getStatus() >= 500 && !(error instanceof ProblemException)) {
+      this.onUnexpected({ error, method: request.method, route: request.routeOptions?.url ?? 'unknown' });
+    }
+    // Headers are out: the answer cannot become a problem any more.
+    if (reply.sent || reply.raw.headersSent) return;
+    void reply
+      .status(answer.getStatus())
+      .headers(answer.headers)
+      .header('content-type', `${PROBLEM_MEDIA_TYPE}; charset=utf-8`)
+      .send(JSON.stringify(answer.problem));
+  }
+}
+
+function problemOf(error: unknown): ProblemException {
+  if (error instanceof ProblemException) return error;
+  if (!(error instanceof HttpException) || error.getStatus() >= 500) return problem(500);
+  return refusalOf(error);
+}
+
+/** Refusals of Fastify (size, media type, JSON syntax …), which Nest hands over with the original as `cause`. */
+function refusalOf(error: HttpException): ProblemException {
+  const status = error.getStatus();
+  const code = (error.cause as { code?: string } | undefined)?.code;
+  const name = { 400: 'malformed-request', 413: 'body-too-large', 415: 'unsupported-media-type' }[status];
+  const detail = code === 'FST_ERR_CTP_EMPTY_JSON_BODY' ? 'body: must be JSON, got nothing' : error.message;
+  return problem(status, { ...(name !== undefined && { name }), detail });
+}

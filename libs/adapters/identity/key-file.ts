@@ -1,0 +1,128 @@
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
+import { z } from 'zod';
+import { ALGORITHM, createLocalIdentity, type Identity } from './local-tokens.js';
+
+/** In the data directory: a private JWK, readable by its owner only. */
+export const KEY_FILE = 'identity-key.json';
+const OWNER_ONLY = 0o600;
+
+const privateKeySchema = z.object({
+  kty: z.literal('EC'),
+  crv: z.literal('P-256'),
+  x: z.string(),
+  y: z.string(),
+  d: z.string(),
+  kid: z.string(),
+});
+
+export type OpenedIdentity =
+  | { ok: true; identity: Identity; created: boolean }
+  | {
+      ok: false;
+      reason: 'missing' | 'not-readable' | 'open-to-others' | 'not-a-key';
+      /** `what: rule, actual` */
+      problem: string;
+      hint: string;
+    };
+
+/**
+ * Opens the key of a data directory. With `create` the first call makes one (and the directory, mode 0700); two
+ * processes that do so at once end with the same key. A file that others may read is refused: its tokens are worth
+ * nothing.
+ */
+export async function openLocalIdentity(
+  dataDir: string,
+  options: { create: boolean; tokenMaxS?: number | undefined; now?: () => number },
+): Promise<OpenedIdentity> {
+  const file = join(dataDir, KEY_FILE);
+  const created = options.create && (await createKeyFile(dataDir, file));
+  const read = await readKeyFile(file);
+  if (!read.ok) return read;
+  const { tokenMaxS, now } = options;
+  const identity = await createLocalIdentity({ privateJwk: read.jwk, tokenMaxS, ...(now && { now }) });
+  return { ok: true, identity, created };
+}
+
+/** Returns false when there is a key already. Written aside and linked: nobody ever sees half a key. */
+async function createKeyFile(dataDir: string, file: string): Promise<boolean> {
+  if (await exists(file)) return false;
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
+  const jwk = await exportJWK(privateKey);
+  const aside = `${file}.${randomUUID()}`;
+  const handle = await open(aside, 'wx', OWNER_ONLY);
+  try {
+    await handle.writeFile(
+      `${JSON.stringify({ ...jwk, alg: ALGORITHM, use: 'sig', kid: await calculateJwkThumbprint(jwk) })}\n`,
+    );
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  try {
+    await link(aside, file);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await unlink(aside);
+  }
+}
+
+async function readKeyFile(
+  file: string,
+): Promise<{ ok: true; jwk: JWK } | Extract<OpenedIdentity, { ok: false }>> {
+  let text: string;
+  try {
+    const mode = (await stat(file)).mode & 0o777;
+    if ((mode & 0o077) !== 0) {
+      const problem = `identity key ${file}: mode must be 0600, got 0${mode.toString(8)}`;
+      return {
+        ok: false,
+        reason: 'open-to-others',
+        problem,
+        hint: `chmod 600 ${file}, or delete it to get a new key`,
+      };
+    }
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    return unreadable(file, (error as NodeJS.ErrnoException).code);
+  }
+  const parsed = privateKeySchema.safeParse(parseJson(text));
+  if (parsed.success) return { ok: true, jwk: parsed.data };
+  const problem = `identity key ${file}: must be a private ES256 key as JWK, got something else`;
+  return { ok: false, reason: 'not-a-key', problem, hint: 'delete the file; the next start makes a new key' };
+}
+
+function unreadable(file: string, code: string | undefined): Extract<OpenedIdentity, { ok: false }> {
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    const problem = `identity key ${file}: must exist, got no such file`;
+    const hint =
+      'the first `headroom start` makes it; or name the folder with --data-dir or HEADROOM_DATA_DIR';
+    return { ok: false, reason: 'missing', problem, hint };
+  }
+  const problem = `identity key ${file}: must be readable, got ${code}`;
+  return { ok: false, reason: 'not-readable', problem, hint: 'run as the user that started Headroom' };
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

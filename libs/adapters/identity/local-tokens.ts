@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto';
+import { errors, importJWK, jwtVerify, SignJWT, type JWK } from 'jose';
+import { SCOPES, type Scope } from './scopes.js';
+
+export const ISSUER = 'headroom';
+export const AUDIENCE = 'headroom-api';
+export const ALGORITHM = 'ES256';
+/** A stolen token ends by itself within a day; nothing longer is signed or accepted. */
+export const MAX_TOKEN_LIFETIME_S = 86_400;
+/** Clocks of two machines may differ by this much. */
+const CLOCK_TOLERANCE_S = 5;
+/** Longer than any token made here; a megabyte of header must not reach the signature check. */
+const MAX_TOKEN_CHARS = 4096;
+
+export interface TokenRequest {
+  scopes: readonly Scope[];
+  /** Seconds, > 0 and ≤ the identity's maximum. */
+  lifetimeS: number;
+  /** Who will use it; appears in logs. */
+  subject: string;
+}
+
+export interface SignedToken {
+  token: string;
+  /** End of life, ISO 8601 UTC. */
+  expiresAt: string;
+}
+
+export type Verified =
+  | { ok: true; scopes: readonly Scope[]; subject: string }
+  /** One stable word (a counter label), never a part of the token. */
+  | { ok: false; reason: 'malformed' | 'expired' | 'signature' | 'claims' | 'lifetime' };
+
+/** Signs and checks the tokens of one key. */
+export interface Identity {
+  /** Throws RangeError when the lifetime is out of range: callers check what people typed. */
+  signToken(request: TokenRequest): Promise<SignedToken>;
+  /** Never throws: a bad token is an outcome. Scopes that no longer exist are left out. */
+  verifyToken(token: string): Promise<Verified>;
+}
+
+/** Tokens with a private ES256 key that stays on this machine. `now` in epoch ms. */
+export async function createLocalIdentity(given: {
+  privateJwk: JWK;
+  tokenMaxS?: number | undefined;
+  now?: () => number;
+}): Promise<Identity> {
+  const { privateJwk, tokenMaxS = MAX_TOKEN_LIFETIME_S, now = Date.now } = given;
+  const { d: _, ...publicJwk } = privateJwk;
+  const [signingKey, checkingKey] = await Promise.all([
+    importJWK(privateJwk, ALGORITHM),
+    importJWK(publicJwk, ALGORITHM),
+  ]);
+
+  async function signToken({ scopes, lifetimeS, subject }: TokenRequest): Promise<SignedToken> {
+    if (!(lifetimeS > 0 && lifetimeS <= tokenMaxS)) {
+      throw new RangeError(`lifetimeS: must be > 0 and ≤ ${tokenMaxS}, got ${lifetimeS}`);
+    }
+    const issuedS = Math.floor(now() / 1000);
+    const expiresS = issuedS + Math.ceil(lifetimeS);
+    const token = await new SignJWT({ scope: scopes.join(' ') })
+      .setProtectedHeader({ alg: ALGORITHM, typ: 'at+jwt', kid: privateJwk.kid ?? 'local' })
+      .setIssuer(ISSUER)
+      .setAudience(AUDIENCE)
+      .setSubject(subject)
+      .setIssuedAt(issuedS)
+      .setExpirationTime(expiresS)
+      .setJti(randomUUID())
+      .sign(signingKey);
+    return { token, expiresAt: new Date(expiresS * 1000).toISOString() };
+  }
+
+  async function verifyToken(token: string): Promise<Verified> {
+    if (token.length > MAX_TOKEN_CHARS) return { ok: false, reason: 'malformed' };
+    try {
+      const { payload } = await jwtVerify(token, checkingKey, {
+        algorithms: [ALGORITHM],
+        typ: 'at+jwt',
+        issuer: ISSUER,
+        audience: AUDIENCE,
+        clockTolerance: CLOCK_TOLERANCE_S,
+        currentDate: new Date(now()),
+        requiredClaims: ['exp', 'iat', 'sub', 'scope'],
+      });
+      if (payload.exp! - payload.iat! > tokenMaxS + 1) return { ok: false, reason: 'lifetime' };
+      const granted = String(payload['scope']).split(' ');
+      return { ok: true, scopes: SCOPES.filter((scope) => granted.includes(scope)), subject: payload.sub! };
+    } catch (error) {
+      return { ok: false, reason: reasonOf(error) };
+    }
+  }
+
+  return { signToken, verifyToken };
+}
+
+function reasonOf(error: unknown): 'malformed' | 'expired' | 'signature' | 'claims' {
+  if (error instanceof errors.JWTExpired) return 'expired';
+  if (error instanceof errors.JWTClaimValidationFailed) return 'claims';
+  if (error instanceof errors.JWSSignatureVerificationFailed) return 'signature';
+  if (error instanceof errors.JOSEError) return 'malformed';
+  throw error;
+}

@@ -1,0 +1,2 @@
+export { checkInput, formatProblem, type Checked, type InputProblem } from './input-problem.js';
+export { nearestKey } from './nearest-key.js';

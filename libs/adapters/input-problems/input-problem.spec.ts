@@ -1,0 +1,101 @@
+import { describe, expect, test } from '@jest/globals';
+import { anything, assert, property } from 'fast-check';
+import { z } from 'zod';
+import { checkInput, formatProblem, nearestKey } from './index.js';
+
+const pool = z.strictObject({
+  bucketS: z.number().int().min(1),
+  mode: z.enum(['observe', 'predictive']).optional(),
+  seasonsS: z.array(z.number().multipleOf(5)).max(2).optional(),
+  title: z.string().max(3).optional(),
+});
+const tree = z
+  .strictObject({
+    pools: z.record(z.string().regex(/^[a-z]+$/, 'lower-case letters'), pool).optional(),
+    port: z.number().lt(9).gt(1).optional(),
+  })
+  .refine((t) => t.port !== 7, { path: ['port'], message: 'not 7' });
+
+function texts(value: unknown): string[] {
+  const checked = checkInput(tree, value);
+  return checked.ok ? [] : checked.problems.map(formatProblem);
+}
+
+describe('checkInput', () => {
+  test('a valid value comes back parsed', () => {
+    expect(checkInput(tree, { pools: {} })).toEqual({ ok: true, value: { pools: {} } });
+  });
+
+  test.each([
+    [
+      { pools: { web: { bucketS: 1, bukketS: 2 } } },
+      'pools.web.bukketS: must be a known key (did you mean bucketS?), got "bukketS"',
+    ],
+    [{ zzz: 1 }, 'zzz: must be a known key (valid keys are pools, port), got "zzz"'],
+    [{ pools: { web: {} } }, 'pools.web.bucketS: must be a number, got nothing'],
+    [{ pools: { web: { bucketS: 1.5 } } }, 'pools.web.bucketS: must be an integer, got 1.5'],
+    [{ pools: { web: { bucketS: Number.NaN } } }, 'pools.web.bucketS: must be a number, got NaN'],
+    [{ pools: { web: { bucketS: 0 } } }, 'pools.web.bucketS: must be ≥ 1, got 0'],
+    [
+      { pools: { web: { bucketS: 1, mode: 'off' } } },
+      'pools.web.mode: must be "observe" or "predictive", got "off"',
+    ],
+    [
+      { pools: { web: { bucketS: 1, seasonsS: [5, 7] } } },
+      'pools.web.seasonsS[1]: must be a multiple of 5, got 7',
+    ],
+    [
+      { pools: { web: { bucketS: 1, seasonsS: [5, 5, 5] } } },
+      'pools.web.seasonsS: must be ≤ 2 items, got [5,5,5]',
+    ],
+    [
+      { pools: { web: { bucketS: 1, title: 'long' } } },
+      'pools.web.title: must be ≤ 3 characters, got "long"',
+    ],
+    [
+      { pools: { WEB: { bucketS: 1 } } },
+      'pools.WEB: key must be valid: lower-case letters, got {"bucketS":1}',
+    ],
+    [{ port: 9 }, 'port: must be < 9, got 9'],
+    [{ port: 1 }, 'port: must be > 1, got 1'],
+    [{ port: 7 }, 'port: must hold: not 7, got 7'],
+    [{ pools: [] }, 'pools: must be a map, got []'],
+    [null, '(root): must be an object, got null'],
+  ])('%j', (value, text) => {
+    expect(texts(value)).toEqual([text]);
+  });
+
+  test('keys, maps and sets are counted in their own words', () => {
+    const checked = checkInput(z.set(z.number()).min(1), new Set());
+    expect(checked).toMatchObject({ problems: [{ rule: 'must be ≥ 1 items' }] });
+    expect(checkInput(z.map(z.string(), z.number()).min(1), new Map())).toMatchObject({
+      problems: [{ rule: 'must be ≥ 1 keys' }],
+    });
+  });
+
+  test('the number of problems and the length of each are bounded', () => {
+    const checked = checkInput(
+      z.array(z.number()),
+      Array.from({ length: 500 }, () => 'x'.repeat(500)),
+    );
+    expect(checked).toMatchObject({ ok: false });
+    if (checked.ok) return;
+    expect(checked.problems).toHaveLength(50);
+    expect(checked.problems[0]!.actual).toHaveLength(80);
+  });
+
+  test('never throws, whatever comes in', () => {
+    assert(property(anything(), (value) => expect(typeof checkInput(tree, value).ok).toBe('boolean')));
+  });
+});
+
+describe('nearestKey', () => {
+  test.each([
+    ['buckets', 'bucketS'],
+    ['sesonsS', 'seasonsS'],
+    ['handler', 'handlers'],
+    ['colour', undefined],
+  ])('%s → %s', (key, nearest) => {
+    expect(nearestKey(key, ['bucketS', 'seasonsS', 'handlers'])).toBe(nearest);
+  });
+});
