@@ -1,4 +1,4 @@
-import type { Sketch } from './sketch.js';
+import { emptySketch, mergeInto, type Sketch } from './sketch.js';
 
 /**
  * What one pool received in one bucket [startMs, startMs + bucketS): the sum over source partitions.
@@ -55,4 +55,45 @@ export interface DemandPartial {
   /** Largest event time seen on the source partition, epoch ms. */
   watermarkMs: number;
   buckets: Bucket[];
+}
+
+const COUNTS = [
+  'arrivals',
+  'retries',
+  'starts',
+  'completions',
+  'failures',
+  'abandonments',
+  'rejections',
+  'expiredQueued',
+  'expiredStarted',
+] as const satisfies (keyof BucketCounts)[];
+
+const SKETCHES = ['waitMs', 'serviceMs', 'responseMs'] as const;
+
+export function emptyBucket(startMs: number): Bucket {
+  const counts = Object.fromEntries(COUNTS.map((count) => [count, 0])) as unknown as BucketCounts;
+  return { startMs, ...counts, waitMs: emptySketch(), serviceMs: emptySketch(), responseMs: emptySketch() };
+}
+
+/** Adds `from` to an own bucket, in place. */
+export function addToBucket(bucket: Bucket, from: Bucket): void {
+  for (const count of COUNTS) bucket[count] += from[count];
+  for (const sketch of SKETCHES) mergeInto(bucket[sketch], from[sketch]);
+}
+
+/** Start of the bucket that holds a time; buckets are aligned to the epoch. */
+export function bucketStartMs(timeMs: number, bucketS: number): number {
+  const bucketMs = bucketS * 1000;
+  return Math.floor(timeMs / bucketMs) * bucketMs;
+}
+
+/** By how much a bucket changes the number of attempts that wait. */
+export function backlogChange(bucket: BucketCounts): number {
+  return bucket.arrivals + bucket.retries - bucket.starts - bucket.abandonments - bucket.expiredQueued;
+}
+
+/** By how much a bucket changes the number of attempts that are being served. */
+export function inFlightChange(bucket: BucketCounts): number {
+  return bucket.starts - bucket.completions - bucket.failures - bucket.expiredStarted;
 }

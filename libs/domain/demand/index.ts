@@ -1,2 +1,48 @@
-export type { Bucket, BucketCounts, DemandPartial, OffsetRange } from './bucket.js';
-export type { Sketch } from './sketch.js';
+export {
+  addToBucket,
+  bucketStartMs,
+  emptyBucket,
+  type Bucket,
+  type BucketCounts,
+  type DemandPartial,
+  type OffsetRange,
+} from './bucket.js';
+export {
+  ingestStep,
+  newIngestMemory,
+  replayIngest,
+  restoreIngest,
+  type DeadLetter,
+  type DeadLetterReason,
+  type IngestInput,
+  type IngestMemory,
+  type IngestOutput,
+  type IngestRecord,
+  type IngestSettings,
+  type RestoredIngest,
+  type StateRecord,
+} from './ingest.js';
+export {
+  applyPartial,
+  closedArrivals,
+  demandView,
+  newDemandSeries,
+  putBucket,
+  trail,
+  WINDOW_BUCKETS,
+  type Applied,
+  type Chain,
+  type DemandSeries,
+  type DemandView,
+} from './series.js';
+export {
+  addToSketch,
+  binValue,
+  emptySketch,
+  mergeInto,
+  RELATIVE_ERROR,
+  sketchMean,
+  sketchQuantile,
+  sketchShareAbove,
+  type Sketch,
+} from './sketch.js';

@@ -1,23 +1,6 @@
 import type { Policy } from './policy.js';
-import type { Sketch } from '#domain/demand';
+import type { DemandView } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
-
-/** Latest demand of a pool as the decision sees it. */
-export interface DemandView {
-  /** Arrivals per second over the newest closed buckets. */
-  arrivalRatePerS: number;
-  /** Attempts queued and not started. */
-  backlog: number;
-  inFlight: number;
-  /** Service time of recent attempts, ms: what the sizing model convolves with the wait. */
-  serviceMs: Sketch;
-  /** Peak rate inside buckets ÷ bucket mean, ≥ 1; 1 when unmeasured. */
-  peakToMeanRatio: number;
-  /** Trailing mean load, in arrivals per second (the priced level's W). */
-  trailingRatePerS: number;
-  /** End of the newest bucket that is counted, epoch ms: how fresh this is. */
-  asOfMs: number;
-}
 
 export interface FleetView {
   /** Workers the router may choose now. */

@@ -4,7 +4,6 @@ export type {
   DecisionInput,
   DecisionKind,
   DecisionMemory,
-  DemandView,
   FleetView,
 } from './decision.js';
 export { sameHold } from './same-hold.js';
