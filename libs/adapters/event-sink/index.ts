@@ -1,0 +1,1 @@
+export type { EventSink, EventSinkObserver } from './event-sink.js';
