@@ -1,0 +1,241 @@
+/** One metric: what docs/metrics.md says about it and what prom-client needs to make it. */
+export interface MetricSpec {
+  /** Prometheus name; its unit is its last word (before `_total` of a counter). */
+  name: string;
+  kind: 'counter' | 'gauge' | 'histogram';
+  labels: readonly string[];
+  /** What it tells and when to look at it; first sentence = HELP. */
+  meaning: string;
+  /** Upper bounds of a histogram, in the metric's unit. */
+  buckets?: readonly number[];
+}
+
+// Around an objective of tens of milliseconds; 0.05 is the bound of the shipped objective itself.
+const RESPONSE_S = [0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10];
+const WORK_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
+const START_S = [0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 20, 30, 60, 120, 300];
+
+/**
+ * Every metric of the program. `pool` has at most ingest.maxPools values; every other label is a closed list.
+ * A new metric needs a unit in its name and a paragraph here; docs/metrics.md is made from this table.
+ */
+export const CATALOGUE = {
+  routerRequests: {
+    name: 'headroom_router_requests_total',
+    kind: 'counter',
+    labels: ['pool', 'outcome'],
+    meaning:
+      'Requests that the router answered or gave up, by outcome. `served` is whatever a worker answered, `rejected` found the queue full or no worker, `deadline` waited too long, `upstream` met a worker that failed, `client-gone` was abandoned by its sender. The share of all outcomes but `served` is the error rate that users see.',
+  },
+  routerResponse: {
+    name: 'headroom_router_response_seconds',
+    kind: 'histogram',
+    labels: ['pool'],
+    buckets: RESPONSE_S,
+    meaning:
+      'Time from the arrival of a request at the router to the end of its answer. It is what the objective is about: queue wait plus service.',
+  },
+  routerWait: {
+    name: 'headroom_router_wait_seconds',
+    kind: 'histogram',
+    labels: ['pool'],
+    buckets: RESPONSE_S,
+    meaning:
+      'Time a request waited in the router for a free slot. When the response time grows and this does not, the workers are slow, and more of them will not help.',
+  },
+  routerQueue: {
+    name: 'headroom_router_queue_requests',
+    kind: 'gauge',
+    labels: ['pool'],
+    meaning: 'Requests that wait for a free slot now. Bounded by router.queueLimit.',
+  },
+  routerInFlight: {
+    name: 'headroom_router_in_flight_requests',
+    kind: 'gauge',
+    labels: ['pool'],
+    meaning: 'Requests that are at a worker now. At most the slots of the ready and draining workers.',
+  },
+  routerRetries: {
+    name: 'headroom_router_retries_total',
+    kind: 'counter',
+    labels: ['pool'],
+    meaning:
+      'Requests sent to a second worker because the first could not be reached. A steady rate means that workers disappear without being drained.',
+  },
+  routerUnknownPool: {
+    name: 'headroom_router_unknown_pool_requests_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Requests whose first path segment names no pool. They are answered with 404 and count as nobody’s demand.',
+  },
+  sinkEvents: {
+    name: 'headroom_event_sink_events_total',
+    kind: 'counter',
+    labels: ['outcome'],
+    meaning:
+      'Execution events the router produced, by what became of them: `acknowledged`, or dropped as `overflow`, `refused` or `closed`. Anything but `acknowledged` means that demand is undercounted.',
+  },
+  sinkRetries: {
+    name: 'headroom_event_sink_retries_total',
+    kind: 'counter',
+    labels: [],
+    meaning: 'Batches of execution events that must be sent again. Rises while the event log cannot write.',
+  },
+  apiEvents: {
+    name: 'headroom_api_events_total',
+    kind: 'counter',
+    labels: ['outcome'],
+    meaning:
+      'Events received by POST /v1/events: `accepted`, or refused by reason. A sender that is refused sees the reason in the answer.',
+  },
+  ingestRecords: {
+    name: 'headroom_ingest_records_total',
+    kind: 'counter',
+    labels: ['outcome'],
+    meaning:
+      'Records of executions.v1 by what ingest made of them: `counted`, `duplicate` (told nothing new), `late` (counted, but corrected a bucket that was final), or `dead-lettered`.',
+  },
+  ingestDeadLetters: {
+    name: 'headroom_ingest_dead_letters_total',
+    kind: 'counter',
+    labels: ['reason'],
+    meaning:
+      'Records that count nowhere and went to executions.dlq.v1, by reason. Each keeps its original value and the reason in its headers.',
+  },
+  ingestExpired: {
+    name: 'headroom_ingest_expired_attempts_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Attempts whose end was never seen within ingest.maxExecutionS. They left backlog or in-flight; many of them mean that a sender loses its last events.',
+  },
+  ingestForgottenEarly: {
+    name: 'headroom_ingest_forgotten_early_attempts_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Ended attempts forgotten before the dedupe window was over, because memory for them is bounded. A duplicate of such an attempt would count twice.',
+  },
+  demandPartials: {
+    name: 'headroom_demand_partials_total',
+    kind: 'counter',
+    labels: ['reader', 'outcome'],
+    meaning:
+      'Demand messages by reader and what became of them: `applied`, `seen` (included already, normal after a restart), or `gap` (messages in between are missing: demand is undercounted; this must stay at zero).',
+  },
+  consumerRecords: {
+    name: 'headroom_consumer_records_total',
+    kind: 'counter',
+    labels: ['group', 'topic'],
+    meaning:
+      'Records handled by each consumer group. A group whose rate falls behind that of its topic shows up in headroom_consumer_lag_seconds next.',
+  },
+  consumerBatch: {
+    name: 'headroom_consumer_batch_seconds',
+    kind: 'histogram',
+    labels: ['group', 'topic'],
+    buckets: WORK_S,
+    meaning:
+      'Time to handle one batch, its commit included. When it nears the pace at which batches arrive, the group falls behind.',
+  },
+  consumerFailures: {
+    name: 'headroom_consumer_failures_total',
+    kind: 'counter',
+    labels: ['group'],
+    meaning:
+      'Times a consumer group lost its member to an error. It joins again after a back-off and goes on where it had committed; /readyz says which group is failing.',
+  },
+  consumerLag: {
+    name: 'headroom_consumer_lag_seconds',
+    kind: 'gauge',
+    labels: ['group'],
+    meaning:
+      'Age of the oldest record a group has not handled. Decisions see demand only up to this age: beyond a few buckets they turn `blind`.',
+  },
+  loopRuns: {
+    name: 'headroom_loop_runs_total',
+    kind: 'counter',
+    labels: ['loop', 'outcome'],
+    meaning:
+      'Runs of each loop: `ran` in time, `overran` its period, or `failed`. A loop never stops of one failed run.',
+  },
+  loopRun: {
+    name: 'headroom_loop_run_seconds',
+    kind: 'histogram',
+    labels: ['loop'],
+    buckets: WORK_S,
+    meaning: 'Duration of the runs of each loop. A run longer than the loop’s period delays the next one.',
+  },
+  forecasts: {
+    name: 'headroom_forecasts_total',
+    kind: 'counter',
+    labels: ['state'],
+    meaning:
+      'Forecasts made, by state: `warm`, or `reactive-only` while a pool has too little history for more than its recent level.',
+  },
+  forecastStep: {
+    name: 'headroom_forecast_step_seconds',
+    kind: 'histogram',
+    labels: [],
+    buckets: WORK_S,
+    meaning: 'Time from handing closed buckets to the forecasting thread to having the forecasts.',
+  },
+  decisions: {
+    name: 'headroom_decisions_total',
+    kind: 'counter',
+    labels: ['pool', 'kind', 'reason'],
+    meaning:
+      'Decisions by pool, kind (`scale`, `hold`, `blind`) and reason. `blind` means that something was missing or stale and the number was kept: alert on its rate.',
+  },
+  decisionLimits: {
+    name: 'headroom_decision_limits_total',
+    kind: 'counter',
+    labels: ['pool', 'limit'],
+    meaning:
+      'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise.',
+  },
+  decisionsApplied: {
+    name: 'headroom_decisions_applied_total',
+    kind: 'counter',
+    labels: ['outcome'],
+    meaning:
+      'Orders to the fleet by outcome: `taken` or `failed`. Policies in mode `observe` order nothing and are not counted.',
+  },
+  workers: {
+    name: 'headroom_workers',
+    kind: 'gauge',
+    labels: ['pool', 'state'],
+    meaning:
+      'Workers by pool and state: `ready`, `starting`, `draining`, and `desired`, the number last ordered.',
+  },
+  objectiveReachable: {
+    name: 'headroom_objective_reachable_ratio',
+    kind: 'gauge',
+    labels: ['pool'],
+    meaning:
+      '1 when some number of workers can hold the pool’s objective, 0 when service time alone breaks it. At 0, scaling cannot help: make the handler faster or the promise smaller.',
+  },
+  workerStart: {
+    name: 'headroom_worker_start_seconds',
+    kind: 'histogram',
+    labels: ['pool'],
+    buckets: START_S,
+    meaning:
+      'Time from ordering a worker to the moment the router may choose it. Its high quantile is the lead time that decisions look ahead.',
+  },
+  workerExits: {
+    name: 'headroom_worker_exits_total',
+    kind: 'counter',
+    labels: ['pool', 'cause'],
+    meaning:
+      'Workers that ended, by cause: `drained` as asked, `killed` because they did not finish in time, `crashed` by themselves (they are started again with a back-off).',
+  },
+  sourceRequests: {
+    name: 'headroom_source_requests_total',
+    kind: 'counter',
+    labels: ['pool', 'outcome'],
+    meaning:
+      'Requests of the declared synthetic sources, as their sender saw them: `ok`, `failed`, or `skipped` because too many were in flight.',
+  },
+} as const satisfies Record<string, MetricSpec>;

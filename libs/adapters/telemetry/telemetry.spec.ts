@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import { CATALOGUE, type MetricSpec } from './catalogue.js';
+import { createLogger, NestLogger } from './logger.js';
+import { createMetrics } from './metrics.js';
+import { metricsPage } from './metrics-page.js';
+
+const UNITS =
+  /_(seconds|requests|ratio|workers|events|records|attempts|decisions|partials|exits|runs|retries|failures|forecasts|limits|letters|applied)(_total)?$/;
+
+test('every metric has a unit in its name, a paragraph, and the suffix of its kind', async () => {
+  const metrics = createMetrics();
+  const page = await metrics.registry.metrics();
+  for (const { name, kind, meaning } of Object.values(CATALOGUE) as MetricSpec[]) {
+    expect(name).toMatch(UNITS);
+    expect(name.endsWith('_total')).toBe(kind === 'counter');
+    expect(meaning.length).toBeGreaterThan(50);
+    expect(page).toContain(`# TYPE ${name} ${kind}`);
+  }
+});
+
+test('docs/metrics.md is the page of the catalogue', () => {
+  expect(readFileSync('docs/metrics.md', 'utf8')).toBe(metricsPage());
+});
+
+test('the log is JSON, and credentials do not reach it', () => {
+  const lines: string[] = [];
+  const logger = createLogger({
+    level: 'debug',
+    destination: { write: (line: string) => void lines.push(line) },
+  });
+  logger.info({ token: 'abc', headers: { authorization: 'Bearer abc' }, pool: 'etl' }, 'request');
+  expect(JSON.parse(lines[0] as string)).toMatchObject({
+    msg: 'request',
+    pool: 'etl',
+    token: '[secret]',
+    headers: { authorization: '[secret]' },
+  });
+  expect(lines.join()).not.toContain('abc');
+  const nest = new NestLogger(logger);
+  nest.log('routes mapped', 'Router');
+  nest.debug('detail');
+  nest.warn('odd');
+  nest.error('bad', 'stack');
+  nest.error(new Error('worse'));
+  expect(lines.slice(1).map((line) => (JSON.parse(line) as { level: number }).level)).toEqual([
+    20, 20, 40, 50, 50,
+  ]);
+});
