@@ -53,6 +53,15 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       expect(all[0]?.headers).toEqual({ traceparent: 'x' });
     });
 
+    test('it says beforehand where the records of a key will be', async () => {
+      for (const key of ['a', 'b', 'c', 'd']) {
+        await log.append(IN, [{ key, value: key }]);
+        const partition = log.partitionOf({ topic: IN, key });
+        const there = await log.read({ topic: IN, partition, offset: 0, maxRecords: 9 });
+        expect(there.map((record) => record.key)).toContain(key);
+      }
+    });
+
     test('a partition can be chosen; a null value is kept as a tombstone', async () => {
       await log.append(IN, [{ key: 'a', value: null, partition: 3 }]);
       expect(await log.read({ topic: IN, partition: 3, offset: 0, maxRecords: 9 })).toMatchObject([

@@ -20,6 +20,8 @@ export interface EventLog {
   /** Records a group has not committed yet, over all partitions, and how old the oldest of them is. */
   lag(group: { group: string; topic: string }): Promise<Lag>;
   partitions(topic: string): number;
+  /** Where records of a key go: the same in every process and run. */
+  partitionOf(at: { topic: string; key: string }): number;
   close(): Promise<void>;
 }
 

@@ -128,6 +128,10 @@ export class EmbeddedEventLog implements EventLog {
     return this.partitionsOf(topic).length;
   }
 
+  partitionOf({ topic, key }: { topic: string; key: string }): number {
+    return hash(key) % this.partitions(topic);
+  }
+
   /** Retention, compaction and what PostgreSQL's background workers would do. Also called by a timer. */
   keepHouse(): Promise<void> {
     this.housekeeping = this.housekeeping.catch(() => undefined).then(() => this.clean());
@@ -165,7 +169,7 @@ export class EmbeddedEventLog implements EventLog {
         const size = record.key.length + (record.value?.length ?? 0);
         if (size > MAX_RECORD_BYTES)
           throw new Error(`event log record: at most ${MAX_RECORD_BYTES} bytes, got ${size}`);
-        const partition = partitions[record.partition ?? hash(record.key) % partitions.length];
+        const partition = partitions[record.partition ?? this.partitionOf({ topic, key: record.key })];
         if (partition === undefined)
           throw new Error(`event log: a partition of ${topic}, got ${record.partition}`);
         const list = byPartition.get(partition);
