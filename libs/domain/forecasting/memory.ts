@@ -23,8 +23,8 @@ export interface ForecastMemory {
 
 export interface HorizonMemory {
   steps: number;
-  /** Per expert; the external one brings its own quantiles. */
-  spreads: SpreadMemory[];
+  /** Of every expert but the external one, which brings its own quantiles. */
+  spread: SpreadMemory;
   losses: LossMemory;
   ridge: RidgeMemory;
   /** Corrections of the calibrated levels, in mean errors. */
@@ -63,7 +63,7 @@ export function newForecastMemory(settings: ForecastSettings): ForecastMemory {
     holt: newHolt(),
     horizons: layout.steps.map((steps) => ({
       steps,
-      spreads: Array.from({ length: own }, newSpread),
+      spread: newSpread(own),
       losses: newLosses(experts),
       ridge: newRidge(layout.seasons.length),
       offsets: new Float64Array(CALIBRATED),

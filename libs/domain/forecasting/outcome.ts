@@ -51,10 +51,10 @@ function learnErrors(root: number, row: number, { stage, horizon }: Scoring): vo
     MIN_ERROR_HALF_LIFE_BUCKETS,
   );
   const keep = 0.5 ** (1 / halfLife);
-  horizon.spreads.forEach((spread, expert) => {
+  for (let expert = 0; expert < stage.experts.length; expert++) {
     const point = pointOf(horizon, { expert, row });
-    if (!Number.isNaN(point)) updateSpread(spread, { point, root, keep });
-  });
+    if (!Number.isNaN(point)) updateSpread(horizon.spread, { expert, point, root, keep });
+  }
 }
 
 interface Scoring {

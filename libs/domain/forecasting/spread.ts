@@ -28,74 +28,89 @@ const SIZE_BUCKETS = 60;
 const MAX_SIZE_STEP = 8;
 const MIN_SIZE = 0.01;
 
-/** Errors of one expert at one horizon. */
+/** Errors at one horizon, expert by expert: flat, because ten thousand pools are many small objects. */
 export interface SpreadMemory {
   /** Mean |error| ÷ noise. */
-  size: number;
-  errors: number;
+  sizes: Float64Array;
+  /** Errors counted, undecayed and decayed. */
+  errors: Float64Array;
+  totals: Float64Array;
+  /** BINS per expert. */
   counts: Float32Array;
-  total: number;
   /** Standardised errors at LEVELS, kept because they change only when an outcome arrives. */
   quantiles: Float32Array;
 }
 
-export function newSpread(): SpreadMemory {
+export function newSpread(experts: number): SpreadMemory {
   const spread = {
-    size: PRIOR_SIZE,
-    errors: 0,
-    counts: new Float32Array(BINS),
-    total: 0,
-    quantiles: new Float32Array(LEVELS.length),
+    sizes: new Float64Array(experts).fill(PRIOR_SIZE),
+    errors: new Float64Array(experts),
+    totals: new Float64Array(experts),
+    counts: new Float32Array(experts * BINS),
+    quantiles: new Float32Array(experts * LEVELS.length),
   };
-  readQuantiles(spread);
+  for (let expert = 0; expert < experts; expert++) readQuantiles(spread, expert);
   return spread;
 }
 
-/** Takes the outcome of a point forecast, in place; `keep` is the share of the past kept per bucket. */
+/** Takes the outcome of an expert's point, in place; `keep` is the share of the past kept per bucket. */
 export function updateSpread(
   spread: SpreadMemory,
-  { point, root, keep }: { point: number; root: number; keep: number },
+  { expert, point, root, keep }: { expert: number; point: number; root: number; keep: number },
 ): void {
+  const size = spread.sizes[expert] as number;
+  const errors = (spread.errors[expert] as number) + 1;
   const error = (root - point) / noiseAt(point);
-  count(spread, error / spread.size, keep);
-  const gain = Math.max(1 / (++spread.errors + PRIOR_SIZE_ERRORS), 1 / SIZE_BUCKETS);
-  const bounded = Math.min(Math.abs(error), MAX_SIZE_STEP * spread.size);
-  spread.size = Math.max(MIN_SIZE, spread.size + gain * (bounded - spread.size));
-  readQuantiles(spread);
+  count(spread, { expert, standardised: error / size, keep });
+  const gain = Math.max(1 / (errors + PRIOR_SIZE_ERRORS), 1 / SIZE_BUCKETS);
+  const bounded = Math.min(Math.abs(error), MAX_SIZE_STEP * size);
+  spread.errors[expert] = errors;
+  spread.sizes[expert] = Math.max(MIN_SIZE, size + gain * (bounded - size));
+  readQuantiles(spread, expert);
 }
 
-/** √arrivals around a point at level number `level`, ≥ 0. */
-export function rootAtLevel(spread: SpreadMemory, point: number, level: number): number {
-  return Math.max(0, point + unitAt(spread, point) * (spread.quantiles[level] as number));
+/** √arrivals at level number `level` around an expert's point, ≥ 0. */
+export function rootAtLevel(
+  spread: SpreadMemory,
+  { expert, point, level }: { expert: number; point: number; level: number },
+): number {
+  const standardised = spread.quantiles[expert * LEVELS.length + level] as number;
+  return Math.max(0, point + unitAt(spread, { expert, point }) * standardised);
 }
 
 /** What one standardised error is in √arrivals at a point. */
-export function unitAt({ size }: SpreadMemory, point: number): number {
-  return size * noiseAt(point);
+export function unitAt(
+  { sizes }: SpreadMemory,
+  { expert, point }: { expert: number; point: number },
+): number {
+  return (sizes[expert] as number) * noiseAt(point);
 }
 
-function count(spread: SpreadMemory, standardised: number, keep: number): void {
+function count(
+  { counts, totals }: SpreadMemory,
+  { expert, standardised, keep }: { expert: number; standardised: number; keep: number },
+): void {
+  const first = expert * BINS;
+  for (let i = first; i < first + BINS; i++) counts[i] = keep * (counts[i] as number);
   const bin = Math.floor(Math.asinh(standardised) / BIN_WIDTH) + BINS / 2;
-  const { counts } = spread;
-  for (let i = 0; i < BINS; i++) counts[i] = keep * (counts[i] as number);
-  const counted = Math.max(0, Math.min(BINS - 1, bin));
+  const counted = first + Math.max(0, Math.min(BINS - 1, bin));
   counts[counted] = (counts[counted] as number) + 1;
-  spread.total = keep * spread.total + 1;
+  totals[expert] = keep * (totals[expert] as number) + 1;
 }
 
-function readQuantiles({ counts, total, quantiles }: SpreadMemory): void {
-  let [bin, below] = [0, 0];
-  let inBin = (counts[0] as number) + (PRIOR[0] as number);
-  LEVELS.forEach((level, i) => {
-    const wanted = level * (total + PRIOR_ERRORS);
+function readQuantiles({ counts, totals, quantiles }: SpreadMemory, expert: number): void {
+  const errors = (totals[expert] as number) + PRIOR_ERRORS;
+  const countOf = (bin: number) => (counts[expert * BINS + bin] as number) + (PRIOR[bin] as number);
+  let [bin, below, inBin] = [0, 0, countOf(0)];
+  for (let i = 0; i < LEVELS.length; i++) {
+    const wanted = (LEVELS[i] as number) * errors;
     while (bin < BINS - 1 && below + inBin < wanted) {
       below += inBin;
-      bin++;
-      inBin = (counts[bin] as number) + (PRIOR[bin] as number);
+      inBin = countOf(++bin);
     }
     const [from, to] = [EDGES[bin] as number, EDGES[bin + 1] as number];
-    quantiles[i] = from + Math.min(1, (wanted - below) / inBin) * (to - from);
-  });
+    quantiles[expert * LEVELS.length + i] = from + Math.min(1, (wanted - below) / inBin) * (to - from);
+  }
 }
 
 /** P(error ≤ x) of a Laplace distribution with mean |error| 1. */

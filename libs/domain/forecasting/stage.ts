@@ -73,9 +73,8 @@ export function expertRoot(
   horizon: HorizonMemory,
   { expert, level, row, external }: { expert: number; level: number; row: number; external: number },
 ): number {
-  const spread = horizon.spreads[expert];
-  if (spread === undefined) return horizon.pending[row + external + level] as number;
-  return rootAtLevel(spread, horizon.pending[row + expert] as number, level);
+  if (isExternal(horizon, expert)) return horizon.pending[row + external + level] as number;
+  return rootAtLevel(horizon.spread, { expert, level, point: horizon.pending[row + expert] as number });
 }
 
 const QUARTILES = [LEVELS.indexOf(0.25), LEVELS.indexOf(0.75)] as const;
@@ -87,8 +86,13 @@ export function expertUnit(
   horizon: HorizonMemory,
   { expert, row, external }: { expert: number; row: number; external: number },
 ): number {
-  const spread = horizon.spreads[expert];
-  if (spread !== undefined) return unitAt(spread, horizon.pending[row + expert] as number);
+  if (!isExternal(horizon, expert)) {
+    return unitAt(horizon.spread, { expert, point: horizon.pending[row + expert] as number });
+  }
   const [low, high] = QUARTILES.map((level) => horizon.pending[row + external + level] as number);
   return ((high as number) - (low as number)) / QUARTILE_ERRORS;
+}
+
+function isExternal({ spread }: HorizonMemory, expert: number): boolean {
+  return expert >= spread.sizes.length;
 }
