@@ -3,8 +3,9 @@
 
 /** 5 % more loss than the best expert leaves e⁻¹ of its weight. */
 const ETA = 20;
-/** Loss halves in this many seasons. */
+/** Loss halves in this many seasons, but not before so many buckets: fewer outcomes are luck. */
 const HALF_LIFE_SEASONS = 0.5;
+const MIN_HALF_LIFE_BUCKETS = 60;
 /** When an expert joins, what is known of the others is cut down to this weight: they compete from here on. */
 const JOIN_BUCKETS = 30;
 
@@ -20,7 +21,7 @@ export function newLosses(experts: number): LossMemory {
 
 /** Takes the losses of one outcome, in place; NaN: that expert had no forecast of it. */
 export function updateLosses(losses: LossMemory, latest: Float64Array, seasonBuckets: number): void {
-  const keep = 0.5 ** (1 / (HALF_LIFE_SEASONS * seasonBuckets));
+  const keep = 0.5 ** (1 / Math.max(HALF_LIFE_SEASONS * seasonBuckets, MIN_HALF_LIFE_BUCKETS));
   const { sums, weights } = losses;
   if (latest.some((loss, expert) => loss === loss && weights[expert] === 0))
     startCommonPeriod(losses, latest);

@@ -9,8 +9,9 @@ import { shapePoint, usualPoint } from './seasonal-shape.js';
 
 /** Penalty on coefficients other than zero, in rows. */
 const LAMBDA = 30;
-/** Weight of a row halves in this many seasons. */
+/** Weight of a row halves in this many seasons, but not before so many buckets. */
 const HALF_LIFE_SEASONS = 3;
+const MIN_HALF_LIFE_BUCKETS = 600;
 /** Coefficients are solved for every so many rows. */
 const REFIT_ROWS = 8;
 /** No opinion before so many rows, in decayed weight: fewer say less than the level alone. */
@@ -70,7 +71,7 @@ export function learnRidge(outlook: Outlook, root: number, { seasons, seasonBuck
   const { ridge } = outlook;
   const features = new Float64Array(ridge.moments.length);
   fillFeatures(features, outlook, seasons);
-  const keep = 0.5 ** (1 / (HALF_LIFE_SEASONS * seasonBuckets));
+  const keep = 0.5 ** (1 / Math.max(HALF_LIFE_SEASONS * seasonBuckets, MIN_HALF_LIFE_BUCKETS));
   addRow(ridge, { features, target: cut((root - outlook.level) / noiseAt(outlook.level)), keep });
   if (++ridge.sinceFit < REFIT_ROWS || ridge.rows < MIN_ROWS) return;
   ridge.sinceFit = 0;
