@@ -119,7 +119,7 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
   }
 
   onResponseStart(
-    controller: Dispatcher.DispatchController,
+    _: Dispatcher.DispatchController,
     status: number,
     headers: Parameters<typeof responseHeaders>[0],
   ): void {
@@ -129,11 +129,13 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     const forwarded = responseHeaders(headers);
     if (this.owner.closing) forwarded['connection'] = 'close';
     response.writeHead(status, forwarded);
-    response.on('drain', () => controller.resume());
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.hasEnded && !this.arrival.response.write(chunk)) controller.pause();
+    const { response } = this.arrival;
+    if (this.hasEnded || response.write(chunk)) return;
+    controller.pause();
+    response.once('drain', () => controller.resume());
   }
 
   onResponseEnd(): void {
@@ -164,7 +166,10 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     if (this.end(outcome, 0)) this.arrival.response.destroy();
   }
 
-  /** False: it had ended before. Lets the worker know when nobody waits for it any more. */
+  /**
+   * False: it had ended before. Lets the worker know when nobody waits for it any more, but does not wait until the
+   * worker has heard it: the slot counts as free at once, and the worker's own short line takes the difference.
+   */
   private end(outcome: RouteOutcome, status: number): boolean {
     if (this.hasEnded) return false;
     this.hasEnded = true;

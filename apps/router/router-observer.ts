@@ -22,6 +22,8 @@ export interface RouterObserver {
   /** A worker could not be reached; the request goes to another one. */
   retried(pool: string): void;
   unroutable(reason: Unroutable): void;
+  /** A connection could not be accepted, for want of file descriptors for instance. The router goes on. */
+  listenerFailed(error: Error): void;
 }
 
 /** A pool at this moment. */
@@ -33,4 +35,16 @@ export interface RouteSnapshot {
   readyWorkers: number;
   /** Slots of the ready workers. */
   slots: number;
+}
+
+/** Tells several observers, in order. */
+export function tellAll(observers: readonly RouterObserver[]): RouterObserver {
+  const each = (tell: (observer: RouterObserver) => void) => observers.forEach((observer) => tell(observer));
+  return {
+    arrived: (pool) => each((one) => one.arrived(pool)),
+    requestEnded: (end) => each((one) => one.requestEnded(end)),
+    retried: (pool) => each((one) => one.retried(pool)),
+    unroutable: (reason) => each((one) => one.unroutable(reason)),
+    listenerFailed: (error) => each((one) => one.listenerFailed(error)),
+  };
 }

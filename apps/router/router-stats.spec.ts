@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { epochClock } from './epoch-clock.js';
+import { tellAll, type RouterObserver } from './router-observer.js';
 import { RouterStats } from './router-stats.js';
 
 test('the last seconds of a pool: what falls out of the window is forgotten', () => {
@@ -26,8 +27,25 @@ test('the last seconds of a pool: what falls out of the window is forgotten', ()
   nowMs += 60_000;
   stats.arrived('web'); // takes the place of an old second
   expect(stats.recent('web')).toEqual({ arrivals: 1, ends: 0, failures: 0, responseMsP95: undefined });
-  stats.retried();
-  stats.unroutable();
+});
+
+test('several observers are told everything', () => {
+  const told: string[] = [];
+  const observer = (name: string): RouterObserver => ({
+    arrived: (pool) => told.push(`${name} arrived ${pool}`),
+    requestEnded: ({ outcome }) => told.push(`${name} ${outcome}`),
+    retried: (pool) => told.push(`${name} retried ${pool}`),
+    unroutable: (reason) => told.push(`${name} ${reason}`),
+    listenerFailed: ({ message }) => told.push(`${name} ${message}`),
+  });
+  const all = tellAll([observer('a'), new RouterStats(() => 0), observer('b')]);
+  all.arrived('web');
+  all.requestEnded({ pool: 'web', outcome: 'deadline', status: 504, responseMs: 1, waitMs: undefined });
+  all.retried('web');
+  all.unroutable('upgrade');
+  all.listenerFailed(new Error('EMFILE'));
+  const news = ['arrived web', 'deadline', 'retried web', 'upgrade', 'EMFILE'];
+  expect(told).toEqual(news.flatMap((one) => [`a ${one}`, `b ${one}`]));
 });
 
 test('the clock is steady, and follows the system’s clock when that was set', () => {

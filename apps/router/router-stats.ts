@@ -44,6 +44,8 @@ export class RouterStats implements RouterObserver {
 
   unroutable(): void {}
 
+  listenerFailed(): void {}
+
   /** The last `windowS` seconds, the current one included. */
   recent(pool: string): RecentRequests {
     const sinceS = this.nowS() - this.windowS;

@@ -116,6 +116,7 @@ class RecordingObserver implements RouterObserver {
   requestEnded = (end: RequestEnd) => void this.ends.push(end);
   retried = (pool: string) => void this.others.push(`retried ${pool}`);
   unroutable = (reason: string) => void this.others.push(reason);
+  listenerFailed = (error: Error) => void this.others.push(error.message);
 }
 
 async function startRouter(members: FleetMember[], given: Partial<RouterOptions> = {}) {
