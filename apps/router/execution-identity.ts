@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { EXECUTION_HEADERS } from '#adapters/fleet';
+
+/** What a request says about itself, or what it is given. */
+export interface ExecutionIdentity {
+  executionId: string;
+  attempt: number;
+  taskType: string;
+}
+
+// An event id is <execution id>/<attempt>/<phase> and may have 200 characters: "/1000/completed" takes 15 of them.
+const EXECUTION_ID = /^[\x21-\x7e]{1,185}$/;
+const TASK_TYPE = /^[\x20-\x7e]{1,200}$/;
+const ATTEMPT = /^[1-9]\d{0,3}$/;
+const MAX_ATTEMPT = 1000;
+
+/** A header that cannot be used counts as absent: a request is not refused for what only statistics need. */
+export function executionIdentity(headers: IncomingHttpHeaders): ExecutionIdentity {
+  const executionId = textOf(headers[EXECUTION_HEADERS.executionId], EXECUTION_ID);
+  const attempt = Number(textOf(headers[EXECUTION_HEADERS.attempt], ATTEMPT) ?? 1);
+  return {
+    executionId: executionId ?? randomUUID(),
+    attempt: attempt <= MAX_ATTEMPT ? attempt : 1,
+    taskType: textOf(headers[EXECUTION_HEADERS.taskType], TASK_TYPE) ?? 'default',
+  };
+}
+
+function textOf(value: string | string[] | undefined, rule: RegExp): string | undefined {
+  return typeof value === 'string' && rule.test(value) ? value : undefined;
+}

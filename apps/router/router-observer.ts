@@ -1,0 +1,50 @@
+/** How a request ended. `malformed`: HTTP that a worker cannot be asked with. The last five are failed executions. */
+export type RouteOutcome = 'answered' | 'rejected' | 'deadline' | 'upstream' | 'client-gone' | 'malformed';
+
+/** Why something that reached the port is no execution. */
+export type Unroutable = 'unknown-pool' | 'malformed-pool' | 'upgrade';
+
+export interface RequestEnd {
+  pool: string;
+  outcome: RouteOutcome;
+  /** What the caller got; 0 when it got nothing or only a part. */
+  status: number;
+  /** From arrival to the end of the answer, ms. */
+  responseMs: number;
+  /** From arrival to the first worker, ms; undefined when no worker was asked. */
+  waitMs: number | undefined;
+}
+
+/** Everything the router counts. Called on the data path: must be quick and must not throw. */
+export interface RouterObserver {
+  arrived(pool: string): void;
+  requestEnded(end: RequestEnd): void;
+  /** A worker could not be reached; the request goes to another one. */
+  retried(pool: string): void;
+  unroutable(reason: Unroutable): void;
+  /** A connection could not be accepted, for want of file descriptors for instance. The router goes on. */
+  listenerFailed(error: Error): void;
+}
+
+/** A pool at this moment. */
+export interface RouteSnapshot {
+  /** Requests in line. */
+  waiting: number;
+  /** Requests with a worker, draining workers included. */
+  inFlight: number;
+  readyWorkers: number;
+  /** Slots of the ready workers. */
+  slots: number;
+}
+
+/** Tells several observers, in order. */
+export function tellAll(observers: readonly RouterObserver[]): RouterObserver {
+  const each = (tell: (observer: RouterObserver) => void) => observers.forEach((observer) => tell(observer));
+  return {
+    arrived: (pool) => each((one) => one.arrived(pool)),
+    requestEnded: (end) => each((one) => one.requestEnded(end)),
+    retried: (pool) => each((one) => one.retried(pool)),
+    unroutable: (reason) => each((one) => one.unroutable(reason)),
+    listenerFailed: (error) => each((one) => one.listenerFailed(error)),
+  };
+}

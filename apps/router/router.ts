@@ -1,0 +1,162 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { EventSink } from '#adapters/event-sink';
+import type { Fleet, Membership } from '#adapters/fleet';
+import { epochClock } from './epoch-clock.js';
+import { executionIdentity } from './execution-identity.js';
+import { PoolRoute } from './pool-route.js';
+import { answerProblem } from './problem-answer.js';
+import type { RouterObserver, RouteSnapshot, Unroutable } from './router-observer.js';
+
+/** A caller must have sent its headers within this time: against connections that trickle (slowloris). */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** How often slow callers are looked for. */
+const SLOW_CHECK_MS = 2000;
+/** An unused connection is closed after this time. */
+const KEEP_ALIVE_MS = 30_000;
+/** Connections of callers; further ones are closed at once. Two for each of 10,000 users. */
+const MAX_CONNECTIONS = 20_000;
+/** After the last request has ended at a stop, callers have this long to read their answers. */
+const FLUSH_MS = 1000;
+
+const POOL_IN_PATH = /^\/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?=[/?]|$)/;
+
+export interface RouterOptions {
+  host: string;
+  /** 0 = any free one. */
+  port: number;
+  /** From arrival to the end of the answer. */
+  deadlineMs: number;
+  /** Requests that may wait per pool. */
+  queueLimit: number;
+  watch: Fleet['watch'];
+  sink: EventSink;
+  /** Names that exist; read per request. */
+  pools: () => ReadonlySet<string>;
+  observer: RouterObserver;
+  /** Epoch ms, with fraction. */
+  nowMs?: (() => number) | undefined;
+  /** [0, 1); chooses between workers. */
+  random?: (() => number) | undefined;
+}
+
+/**
+ * The data path: `http://host:port/<pool>/<rest>` goes to a worker of the pool as `/<rest>`. Owns its listener, apart
+ * from the control-plane API: neither's load nor limits touch the other. node:http and undici's dispatch without a
+ * framework between them: the only route is a prefix, and a framework takes a quarter of the requests per second.
+ *
+ * Bodies are not bounded in size: they flow through, and the deadline bounds their time. WebSockets are refused (501).
+ */
+export class Router {
+  private readonly server: Server;
+  private readonly routes = new Map<string, PoolRoute>();
+  private readonly nowMs: () => number;
+  private unwatch: (() => void) | undefined;
+  private closing = false;
+
+  constructor(private readonly options: RouterOptions) {
+    this.nowMs = options.nowMs ?? epochClock();
+    this.server = createServer({
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      // The whole request. A body waits in the socket while its request waits in line, so no less than the deadline.
+      requestTimeout: options.deadlineMs + HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: SLOW_CHECK_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      noDelay: true,
+    });
+    this.server.maxConnections = MAX_CONNECTIONS;
+    this.server.on('request', (request, response) => this.route(request, response));
+    // The word to send the body comes when a worker takes it; whoever is refused need not send it.
+    this.server.on('checkContinue', (request, response) => this.route(request, response));
+  }
+
+  /** Rejects when the port cannot be had. Nest calls it. */
+  async onApplicationBootstrap(): Promise<void> {
+    this.unwatch = this.options.watch((membership) => this.setMembers(membership));
+    const { host, port } = this.options;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.server.on('error', (error: NodeJS.ErrnoException) => {
+      reject(new Error(`router: ${host}:${port} must be free, got ${error.code}`, { cause: error }));
+      if (this.server.listening) this.options.observer.listenerFailed(error);
+    });
+    this.server.listen(port, host, resolve);
+    await promise;
+  }
+
+  /** Takes no more, lets what it has end (at most until the deadlines), then closes. Nest calls it. */
+  async onModuleDestroy(): Promise<void> {
+    this.closing = true;
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    this.server.close(() => resolve());
+    await Promise.all([...this.routes.values()].map((route) => route.drain()));
+    this.server.closeIdleConnections();
+    const patience = new AbortController();
+    const late = delay(FLUSH_MS, undefined, { signal: patience.signal }).catch(() => undefined);
+    await Promise.race([closed, late]);
+    patience.abort();
+    this.server.closeAllConnections();
+    this.unwatch?.();
+    await Promise.all([...this.routes.values()].map((route) => route.close()));
+  }
+
+  /** Where it listens. Undefined: it does not. */
+  get url(): string | undefined {
+    const address = this.server.address() as AddressInfo | null;
+    return address === null ? undefined : `http://${this.options.host}:${address.port}`;
+  }
+
+  snapshot(pool: string): RouteSnapshot {
+    return this.routes.get(pool)?.snapshot() ?? { waiting: 0, inFlight: 0, readyWorkers: 0, slots: 0 };
+  }
+
+  private route(request: IncomingMessage, response: ServerResponse): void {
+    const queuedAtMs = this.nowMs();
+    const url = request.url as string;
+    const pool = POOL_IN_PATH.exec(url)?.[1];
+    if (pool === undefined) return this.refuse(response, 'malformed-pool');
+    if (!this.options.pools().has(pool)) return this.refuse(response, 'unknown-pool');
+    if (request.headers.upgrade?.toLowerCase() === 'websocket') return this.refuse(response, 'upgrade');
+    this.routeOf(pool).take({
+      request,
+      response,
+      identity: executionIdentity(request.headers),
+      path: pathInPool(url, pool),
+      queuedAtMs,
+      deadlineMs: this.options.deadlineMs,
+    });
+  }
+
+  private refuse(response: ServerResponse, name: Unroutable): void {
+    this.options.observer.unroutable(name);
+    const detail = UNROUTABLE[name];
+    answerProblem(response, { status: name === 'upgrade' ? 501 : 404, name, detail });
+  }
+
+  private setMembers({ pool, members }: Membership): void {
+    this.routeOf(pool).setMembers(members);
+  }
+
+  /** Grows by pools that exist or have workers, never by what a caller asks for. */
+  private routeOf(pool: string): PoolRoute {
+    const known = this.routes.get(pool);
+    if (known !== undefined) return known;
+    const { queueLimit, sink, observer, random = Math.random } = this.options;
+    const route = new PoolRoute({ pool, queueLimit, sink, observer, nowMs: this.nowMs, random });
+    route.closing = this.closing;
+    this.routes.set(pool, route);
+    return route;
+  }
+}
+
+const UNROUTABLE: Record<Unroutable, string> = {
+  'malformed-pool': 'path: /<pool>/… with a pool of lower-case letters, digits and dashes, got another',
+  'unknown-pool': 'pool: one that exists, got another',
+  upgrade: 'upgrade: plain HTTP requests, got a WebSocket',
+};
+
+/** `/web/a?b` → `/a?b`, `/web` → `/`, `/web?b` → `/?b`. */
+function pathInPool(url: string, pool: string): string {
+  const rest = url.slice(pool.length + 1);
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
