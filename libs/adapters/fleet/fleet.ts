@@ -33,3 +33,16 @@ export interface FleetMember {
   slots: number;
   state: 'ready' | 'draining';
 }
+
+/** What happened to workers: counted and logged by whoever owns the fleet. */
+export interface FleetObserver {
+  started(worker: { pool: string; workerId: string }): void;
+  /** `leadTimeS`: from its order to the moment it may be chosen. */
+  ready(worker: { pool: string; workerId: string; leadTimeS: number }): void;
+  /** Ended without being asked to, or never got ready; another one follows after `restartInMs`. */
+  crashed(worker: { pool: string; workerId: string; reason: string; restartInMs: number }): void;
+  /** Ended as asked; `killed`: it did not within its drain time. */
+  stopped(worker: { pool: string; workerId: string; killed: boolean }): void;
+  /** Execution events of a worker that will never arrive. */
+  eventsDropped(drop: { pool: string; workerId: string; events: number; reason: string }): void;
+}

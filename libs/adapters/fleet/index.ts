@@ -1,8 +1,14 @@
-export type { Fleet, FleetMember, FleetObservation, Membership } from './fleet.js';
+export type { Fleet, FleetMember, FleetObservation, FleetObserver, Membership } from './fleet.js';
+export {
+  LocalProcessFleet,
+  MAX_LOCAL_WORKERS,
+  type LocalPoolSettings,
+  type LocalProcessFleetOptions,
+} from './local-processes/local-process-fleet.js';
 export {
   EXECUTION_HEADERS,
   READY_PATH,
-  workerStartSchema,
+  REPLY_HEADERS,
   type FromWorker,
   type ToWorker,
   type WorkerStart,

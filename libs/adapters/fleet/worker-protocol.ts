@@ -1,33 +1,40 @@
-import { z } from 'zod';
-
 /**
  * How a fleet and a local worker process talk, over the IPC channel of the child process:
  *
  *   fleet ──start──▶ worker ──listening──▶ fleet (ready) … ──drain──▶ worker finishes what it has, exits with 0
  *
- * The worker exits by itself when the channel closes: its parent is gone.
+ * The worker exits by itself when the channel closes: its parent is gone. Both ends are this program in one version,
+ * and nobody else can write to the channel: plain types, no schema (which would cost each worker 12 MB).
  */
-export const workerStartSchema = z.strictObject({
-  kind: z.literal('start'),
-  pool: z.string(),
-  workerId: z.string(),
-  /** Requests served at once. */
-  slots: z.number().int().min(1),
+export interface WorkerStart {
+  kind: 'start';
+  pool: string;
+  workerId: string;
+  /** Requests served at once, ≥ 1. */
+  slots: number;
   /** Requests that may wait for a slot; more get 503. */
-  queueLimit: z.number().int().min(0),
+  queueLimit: number;
   /** Folder of handler modules. */
-  handlersDir: z.string(),
+  handlersDir: string;
   /** Artificial delay before the worker listens, to try out lead times. */
-  startDelayMs: z.number().min(0),
+  startDelayMs: number;
+  /** A worker that is asked to drain may finish what it has for this long. */
+  drainMs: number;
   /** Where execution events go; absent = nowhere. The token changes by a `token` message before it expires. */
-  events: z.strictObject({ url: z.string(), token: z.string() }).optional(),
-});
-export type WorkerStart = z.output<typeof workerStartSchema>;
+  events?: { url: string; token: string };
+}
 
 export type ToWorker = WorkerStart | { kind: 'token'; token: string } | { kind: 'drain' };
-export type FromWorker = { kind: 'listening'; port: number } | { kind: 'failed'; message: string };
+/**
+ * `failed`: the worker cannot start and ends; the message says why. `events_dropped`: so many execution events will
+ * never arrive, since the last such message.
+ */
+export type FromWorker =
+  | { kind: 'listening'; port: number }
+  | { kind: 'failed'; message: string }
+  | { kind: 'events_dropped'; events: number; reason: 'overflow' | 'refused' | 'closed' };
 
-/** Answers 200 when the worker may be chosen. */
+/** Answers 200 when the worker may be chosen, 503 while it drains. */
 export const READY_PATH = '/.headroom/ready';
 
 /** Headers of a routed request: what the worker needs for its execution events. Lower case. */
@@ -39,4 +46,11 @@ export const EXECUTION_HEADERS = {
   queuedAtMs: 'x-headroom-queued-at-ms',
   /** Epoch ms: after it nobody waits for the answer. */
   deadlineAtMs: 'x-headroom-deadline-at-ms',
+} as const;
+
+/** Headers of a worker's answer. */
+export const REPLY_HEADERS = {
+  workerId: 'x-headroom-worker-id',
+  /** How long the handler took, ms with fraction; absent when none ran. */
+  serviceMs: 'x-headroom-service-ms',
 } as const;

@@ -1,0 +1,42 @@
+import type { ExecutionEvent } from '#domain/events';
+import type { ExecutionRequest } from './execution-request.js';
+
+const MAX_ERROR_CLASS_CHARS = 200;
+
+/** How an execution ended. */
+export interface ExecutionEnd {
+  phase: 'completed' | 'failed';
+  /** Absent when it never got a slot. */
+  startedAtMs: number | undefined;
+  endedAtMs: number;
+  errorClass?: string | undefined;
+}
+
+/**
+ * The one event a worker sends for an execution. Its id is a function of execution, attempt and phase, so that a router
+ * which reports the same end by the same rule (`<execution>.<attempt>.<phase>`) is counted once.
+ */
+export function endEvent(
+  worker: { pool: string; workerId: string },
+  { executionId, taskType, attempt, queuedAtMs }: ExecutionRequest,
+  { phase, startedAtMs, endedAtMs, errorClass }: ExecutionEnd,
+): ExecutionEvent {
+  return {
+    specversion: '1.0',
+    id: `${executionId}.${attempt}.${phase}`,
+    source: `/headroom/workers/${worker.workerId}`,
+    type: `com.headroom.execution.${phase}.v1`,
+    subject: executionId,
+    time: new Date(endedAtMs).toISOString(),
+    data: {
+      pool: worker.pool,
+      taskType,
+      attempt,
+      workerId: worker.workerId,
+      ...(errorClass !== undefined && { errorClass: errorClass.slice(0, MAX_ERROR_CLASS_CHARS) || 'Error' }),
+      queuedAtMs,
+      ...(startedAtMs !== undefined && { startedAtMs }),
+      endedAtMs,
+    },
+  };
+}

@@ -1,0 +1,280 @@
+import {
+  createServer,
+  validateHeaderValue,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { EventSink } from '#adapters/event-sink';
+import { READY_PATH, REPLY_HEADERS } from '#adapters/fleet';
+import type { Handler, HandlerResult } from '#sdk';
+import { endEvent, type ExecutionEnd } from './execution-events.js';
+import { readExecution, type ExecutionRequest } from './execution-request.js';
+import type { Handlers } from './handler-folder.js';
+import { Slots } from './slots.js';
+
+/** A larger body is refused with 413. */
+const MAX_BODY_BYTES = 1_048_576;
+/** Handlers that run on although their execution was given up. With more of them the worker is of no use any more. */
+const MAX_RUNAWAYS = 100;
+/** Longer than a client keeps an idle connection, so that none is closed under a request that is on its way. */
+const KEEP_ALIVE_MS = 65_000;
+const RETRY_AFTER_S = 1;
+
+/** Why an execution was given up before its handler answered; also the error class of its event. */
+type GivenUp = 'deadline' | 'caller_gone' | 'drained';
+const STATUS_OF_GIVEN_UP: Record<GivenUp, number> = { deadline: 504, caller_gone: 499, drained: 503 };
+
+/** What is said to the caller and to the event log. */
+interface Outcome {
+  status: number;
+  contentType?: string | undefined;
+  body?: string | Uint8Array | undefined;
+  /** Absent when completed. */
+  errorClass?: string;
+}
+
+export interface ExecutionServerOptions {
+  pool: string;
+  workerId: string;
+  slots: number;
+  queueLimit: number;
+  handlers: Handlers;
+  sink: EventSink;
+  nowMs: () => number;
+  /** Too many handlers ignore their signal: the process ought to be replaced. */
+  onOverrun: () => void;
+  /** A handler's error, for the log. */
+  onHandlerError: (failure: { executionId: string; error: unknown }) => void;
+}
+
+/**
+ * Requests in, executions through a bounded number of slots, answers and events out.
+ *
+ *   request ─▶ headers ok? ─▶ place? ─▶ queue ─▶ slot: body, handler ─▶ answer + event
+ *                 └─ 400        └─ 503     └──────────┴─ deadline 504, caller gone, drained 503: + event
+ *
+ * A request that gets 400 or 503 before it has a place was never this worker's: there is no event of it, the router says
+ * what became of it. The slot is free again at the deadline, whatever the handler does; its signal is aborted.
+ */
+export class ExecutionServer {
+  private readonly server: Server;
+  private readonly slots: Slots;
+  private readonly running = new Set<(why: GivenUp) => void>();
+  private draining = false;
+  private runaways = 0;
+  private onIdle: (() => void) | undefined;
+
+  constructor(private readonly options: ExecutionServerOptions) {
+    this.slots = new Slots(options);
+    this.server = createServer((request, reply) => void this.serve(request, reply));
+    this.server.keepAliveTimeout = KEEP_ALIVE_MS;
+    // A body is read when its execution has a slot, which may take until the deadline: that one counts instead.
+    this.server.requestTimeout = 0;
+  }
+
+  /** Listens on a free port of the loopback interface and returns it. */
+  async listen(): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.server.once('error', reject).listen(0, '127.0.0.1', resolve);
+    await promise;
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  /** Takes no more; resolves when all it had is answered, at the latest after `withinMs`, when it gives up the rest. */
+  async drain(withinMs: number): Promise<void> {
+    this.draining = true;
+    if (this.running.size > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.onIdle = resolve;
+      const timer = setTimeout(() => this.giveUpAll(), withinMs);
+      await promise;
+      clearTimeout(timer);
+    }
+    this.server.close();
+    this.server.closeIdleConnections();
+  }
+
+  private giveUpAll(): void {
+    for (const giveUp of this.running) giveUp('drained');
+  }
+
+  private async serve(request: IncomingMessage, reply: ServerResponse): Promise<void> {
+    reply.setHeader(REPLY_HEADERS.workerId, this.options.workerId);
+    if (request.url === READY_PATH) return void reply.writeHead(this.draining ? 503 : 200).end();
+    if (this.draining) return answerLater(reply, 'the worker is leaving');
+    const read = readExecution(request.headers, this.options.nowMs());
+    if (!read.ok) return answer(reply, problem(400, read.problem));
+    const { execution } = read;
+    const handler = this.options.handlers.of(execution.taskType);
+    if (handler === undefined) {
+      const rule = `task type: must have a handler, got ${execution.taskType}`;
+      return this.end(execution, undefined, reply, {
+        ...problem(404, rule),
+        errorClass: 'unknown_task_type',
+      });
+    }
+    if (execution.deadlineAtMs <= this.options.nowMs()) {
+      return this.end(execution, undefined, reply, givenUp('deadline'));
+    }
+    await this.run({ execution, handler, request, reply });
+  }
+
+  private async run(job: Job): Promise<void> {
+    const { execution, reply } = job;
+    const ticket = this.slots.enter();
+    if (ticket === undefined) return answerLater(reply, 'slots and queue of the worker are full');
+    const giving = givingUp(execution.deadlineAtMs - this.options.nowMs(), reply);
+    this.running.add(giving.giveUp);
+    let startedAtMs: number | undefined;
+    try {
+      const turn = await Promise.race([ticket.turn, giving.up]);
+      if (turn !== undefined) return this.end(execution, startedAtMs, reply, givenUp(turn));
+      // The router's clock may be ahead of ours by a little; nothing starts before it was queued.
+      startedAtMs = Math.max(this.options.nowMs(), execution.queuedAtMs);
+      const work = this.work(job, giving.signal);
+      const outcome = await Promise.race([work, giving.up]);
+      if (typeof outcome === 'string') this.watchRunaway(work);
+      this.end(execution, startedAtMs, reply, typeof outcome === 'string' ? givenUp(outcome) : outcome);
+    } finally {
+      ticket.leave();
+      giving.done();
+      this.running.delete(giving.giveUp);
+      if (this.running.size === 0) this.onIdle?.();
+    }
+  }
+
+  /** Reads the body and runs the handler. Never rejects. */
+  private async work({ execution, handler, request }: Job, signal: AbortSignal): Promise<Outcome> {
+    try {
+      const body = await readBody(request);
+      if (body === undefined) {
+        const rule = `body: must have at most ${MAX_BODY_BYTES} bytes`;
+        return { ...problem(413, rule), errorClass: 'body_too_large' };
+      }
+      const { executionId, taskType, attempt, deadlineAtMs } = execution;
+      const { method = 'GET', url: path = '/' } = request;
+      const contentType = request.headers['content-type'];
+      const { workerId } = this.options;
+      const task = {
+        executionId,
+        taskType,
+        attempt,
+        deadlineAtMs,
+        method,
+        path,
+        contentType,
+        body,
+        signal,
+        workerId,
+      };
+      return outcomeOf(await handler(task));
+    } catch (error) {
+      if (!signal.aborted) this.options.onHandlerError({ executionId: execution.executionId, error });
+      // Not the error's message: it is the handler's secret, and the log has it.
+      return { ...problem(500, 'the handler failed'), errorClass: classOf(error) };
+    }
+  }
+
+  private end(
+    execution: ExecutionRequest,
+    startedAtMs: number | undefined,
+    reply: ServerResponse,
+    outcome: Outcome,
+  ): void {
+    const { options } = this;
+    const endedAtMs = Math.max(options.nowMs(), startedAtMs ?? execution.queuedAtMs);
+    if (startedAtMs !== undefined) {
+      reply.setHeader(REPLY_HEADERS.serviceMs, (endedAtMs - startedAtMs).toFixed(3));
+    }
+    answer(reply, outcome);
+    const { errorClass } = outcome;
+    const phase: ExecutionEnd['phase'] = errorClass === undefined ? 'completed' : 'failed';
+    options.sink.emit(endEvent(options, execution, { phase, startedAtMs, endedAtMs, errorClass }));
+  }
+
+  private watchRunaway(work: Promise<Outcome>): void {
+    this.runaways += 1;
+    if (this.runaways > MAX_RUNAWAYS + this.options.slots) this.options.onOverrun();
+    void work.then(() => (this.runaways -= 1));
+  }
+}
+
+interface Job {
+  execution: ExecutionRequest;
+  handler: Handler;
+  request: IncomingMessage;
+  reply: ServerResponse;
+}
+
+/** One place where an execution can be given up, for whichever reason comes first. */
+function givingUp(deadlineInMs: number, reply: ServerResponse) {
+  const aborting = new AbortController();
+  const { promise: up, resolve } = Promise.withResolvers<GivenUp>();
+  const giveUp = (why: GivenUp) => {
+    resolve(why);
+    aborting.abort(new Error(`execution given up: ${why}`));
+  };
+  const timer = setTimeout(() => giveUp('deadline'), deadlineInMs);
+  const onClose = () => giveUp('caller_gone');
+  reply.once('close', onClose);
+  const done = () => {
+    clearTimeout(timer);
+    reply.off('close', onClose);
+  };
+  return { up, signal: aborting.signal, giveUp, done };
+}
+
+async function readBody(request: IncomingMessage): Promise<Uint8Array | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function outcomeOf(result: HandlerResult | undefined): Outcome {
+  const { status = result?.body === undefined ? 204 : 200, contentType, body } = result ?? {};
+  if (!Number.isInteger(status) || status < 200 || status > 599) {
+    throw new RangeError(`handler: status must be an integer from 200 to 599, got ${status}`);
+  }
+  if (body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array)) {
+    throw new TypeError(`handler: body must be a string or bytes, got ${typeof body}`);
+  }
+  if (contentType !== undefined) validateHeaderValue('content-type', contentType);
+  return { status, contentType, body, ...(status >= 500 && { errorClass: `status_${status}` }) };
+}
+
+function givenUp(why: GivenUp): Outcome {
+  return { ...problem(STATUS_OF_GIVEN_UP[why], `the execution was given up: ${why}`), errorClass: why };
+}
+
+function problem(status: number, detail: string): Outcome {
+  return {
+    status,
+    contentType: 'application/problem+json',
+    body: JSON.stringify({ type: 'about:blank', status, detail }),
+  };
+}
+
+function answerLater(reply: ServerResponse, why: string): void {
+  reply.setHeader('retry-after', RETRY_AFTER_S);
+  answer(reply, problem(503, why));
+}
+
+function answer(reply: ServerResponse, { status, contentType, body }: Outcome): void {
+  if (reply.destroyed) return;
+  if (contentType !== undefined) reply.setHeader('content-type', contentType);
+  // The rest of a body that is too large is not waited for.
+  if (status === 413) reply.setHeader('connection', 'close');
+  reply.statusCode = status;
+  reply.end(body);
+}
+
+function classOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}

@@ -1,0 +1,1 @@
+export type { Handler, HandlerResult, Task } from './handler.js';
