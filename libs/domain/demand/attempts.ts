@@ -1,10 +1,12 @@
 /**
  * What one source partition knows about the attempts it has seen.
  *
- *   first event ──▶ young ──half a window──▶ old ──maxExecutionS──▶ expired
- *                     │                       │ (kept in ingest-state.v1)  │
- *                     └────── its end ────────┴───────────▶ ended ◀────────┘
- *                                                  └──window──▶ forgotten
+ *   first event ──▶ young ──half a window──▶ old* ──maxExecutionS──▶ expired*
+ *                     │                       │                         │
+ *                     └────── its end ────────┴────────▶ ended ◀────────┘
+ *                              told again: stays ──▲──┘   └── not told for a window ──▶ forgotten
+ *
+ * What has a star is kept in ingest-state.v1; the rest is told again by the log of the last window and a half.
  */
 export interface Attempt {
   pool: string;
@@ -19,17 +21,19 @@ export interface Attempts {
   young: Map<string, Attempt>;
   /** In flight for longer: found again in the state topic. Oldest first. */
   old: Map<string, Attempt>;
-  /** Ended or expired within the dedupe window, by the log time of their end. Oldest first. */
+  /** Ended or expired, by the log time they were last told of, within the dedupe window. Oldest first. */
   ended: Map<string, number>;
+  /** Those of `ended` that no event ended: the log does not tell it, so the state topic does. */
+  expired: Set<string>;
 }
 
-/** Attempts in flight on one partition. The oldest expire early when there are more. */
+/** Attempts in flight on one partition. The oldest expire early when there are more (looked at as time moves on). */
 export const MAX_OPEN_ATTEMPTS = 200_000;
 /** Ended attempts remembered on one partition. The dedupe window gets shorter when there are more. */
 export const MAX_ENDED_ATTEMPTS = 300_000;
 
 export function noAttempts(): Attempts {
-  return { young: new Map(), old: new Map(), ended: new Map() };
+  return { young: new Map(), old: new Map(), ended: new Map(), expired: new Set() };
 }
 
 export function openAttempt(attempts: Attempts, key: string): Attempt | undefined {
@@ -39,8 +43,14 @@ export function openAttempt(attempts: Attempts, key: string): Attempt | undefine
 /** Remembers that an attempt is over. True: its state record must be deleted. */
 export function endAttempt(attempts: Attempts, key: string, nowMs: number): boolean {
   attempts.young.delete(key);
-  attempts.ended.set(key, nowMs);
+  tellEnded(attempts, key, nowMs);
   return attempts.old.delete(key);
+}
+
+/** An event of an attempt that is over: its window starts again. */
+export function tellEnded({ ended }: Attempts, key: string, nowMs: number): void {
+  ended.delete(key); // a Map keeps the place of the first insertion
+  ended.set(key, nowMs);
 }
 
 /** Attempts that the log will not tell again after a restart, moved to `old`: their state must be written. */
@@ -70,14 +80,17 @@ export function overdue(attempts: Attempts, beforeMs: number): [string, Attempt]
   return found;
 }
 
-/** Forgets what ended before a time; returns how many were forgotten early, for want of room. */
-export function forgetEnded(attempts: Attempts, beforeMs: number): number {
+/** Forgets what was last told of before a time, and the oldest beyond the bound: those are forgotten `early`. */
+export function forgetEnded(attempts: Attempts, beforeMs: number): { forgotten: string[]; early: number } {
+  const { ended } = attempts;
+  const forgotten: string[] = [];
   let early = 0;
-  for (const [key, endedMs] of attempts.ended) {
-    const full = attempts.ended.size > MAX_ENDED_ATTEMPTS;
-    if (endedMs > beforeMs && !full) break;
-    if (endedMs > beforeMs) early++;
-    attempts.ended.delete(key);
+  for (const [key, toldMs] of ended) {
+    const full = ended.size > MAX_ENDED_ATTEMPTS;
+    if (toldMs > beforeMs && !full) break;
+    if (toldMs > beforeMs) early++;
+    ended.delete(key);
+    forgotten.push(key);
   }
-  return early;
+  return { forgotten, early };
 }

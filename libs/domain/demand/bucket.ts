@@ -52,7 +52,7 @@ export interface DemandPartial {
   pool: string;
   bucketS: number;
   range: OffsetRange;
-  /** Largest event time seen on the source partition, epoch ms. */
+  /** Largest event time seen on the source partition, epoch ms; never ahead of the log's clock. */
   watermarkMs: number;
   buckets: Bucket[];
 }

@@ -6,6 +6,7 @@ import {
   openAttempt,
   overdue,
   takeAgeing,
+  tellEnded,
   type Attempt,
   type Attempts,
 } from './attempts.js';
@@ -16,13 +17,16 @@ import { addToSketch } from './sketch.js';
 export type DeadLetterReason = Refusal | 'future' | 'too_old' | 'too_many_pools';
 
 export interface IngestSettings {
-  /** An event that is sent again within this time counts once. */
+  /** An event counts once when it is sent again within this time of the last time it was sent. */
   dedupeWindowS: number;
   /** An attempt whose end was not seen for this long leaves backlog and in-flight. */
   maxExecutionS: number;
   /** An event dated further ahead of the log's clock is refused. */
   maxFutureS: number;
-  /** An event that was queued longer ago is refused. At least maxExecutionS. */
+  /**
+   * An event that was queued longer ago is refused. At least maxExecutionS; up to maxExecutionS + dedupeWindowS −
+   * maxFutureS the end of an attempt that had expired cannot count as a new arrival.
+   */
   maxAgeS: number;
 }
 
@@ -38,19 +42,29 @@ export interface IngestInput {
   /** Consecutive records of the partition; not empty. */
   records: IngestRecord[];
   settings: IngestSettings;
-  /** Bucket length and lateness of a pool; undefined when it is one pool too many. */
+  /**
+   * Bucket length and lateness of a pool; undefined when it is one pool too many. A pool with a chain in the memory
+   * must stay known: its open attempts expire into its buckets.
+   */
   poolSettings(pool: string): { bucketS: number; latenessS: number } | undefined;
 }
 
 /** State of one source partition. Belongs to the step: it is changed in place. */
 export interface IngestMemory {
   attempts: Attempts;
-  /** `to` of each pool's last partial from this partition. */
-  chains: Map<string, number>;
-  /** Largest event time seen, epoch ms. */
+  chains: Map<string, PoolChain>;
+  /** Largest event time seen, epoch ms; not ahead of `nowMs`, or one wrong clock would make the others late. */
   watermarkMs: number;
   /** Largest log time seen, epoch ms: never goes back. */
   nowMs: number;
+}
+
+/** One pool's partials from this partition. */
+export interface PoolChain {
+  /** Offset of the first event that counted: those before were one pool too many. */
+  since: number;
+  /** `to` of the last partial; −1 before the first. */
+  to: number;
 }
 
 /** A record of the compacted `ingest-state.v1`; value null deletes. */
@@ -75,7 +89,7 @@ export interface IngestOutput {
     /** Corrected a bucket that was final. */
     late: number;
     expired: number;
-    /** Ended attempts forgotten before the dedupe window was over. */
+    /** Ended attempts forgotten before the dedupe window was over, for want of room. */
     forgottenEarly: number;
   };
 }
@@ -87,6 +101,7 @@ export function newIngestMemory(): IngestMemory {
 /**
  * Counts the records of one partition: what they add to each pool's buckets, what must be known after a restart, and
  * what could not be used. An event implies the earlier phases of its attempt, each of which counts once, in any order.
+ * The result depends on the records alone, not on where the steps divide them: time moves with each record.
  */
 export function ingestStep(
   input: IngestInput,
@@ -103,6 +118,8 @@ class Step {
   private readonly state: StateRecord[] = [];
   private readonly deadLetters: DeadLetter[] = [];
   private readonly counts = { duplicates: 0, late: 0, expired: 0, forgottenEarly: 0 };
+  /** The event at hand has touched a bucket that was final. */
+  private late = false;
 
   constructor(
     private readonly input: IngestInput,
@@ -110,23 +127,24 @@ class Step {
   ) {}
 
   take({ offset, timestampMs, parsed }: IngestRecord): void {
-    this.memory.nowMs = Math.max(this.memory.nowMs, timestampMs);
+    if (timestampMs > this.memory.nowMs) this.age(timestampMs);
     const refused = parsed.ok ? this.refusal(parsed.event) : parsed;
     if (refused !== undefined) {
       this.deadLetters.push({ offset, reason: refused.reason, detail: refused.detail });
     } else if (parsed.ok) {
-      this.count(parsed.event);
+      this.count(parsed.event, offset);
     }
   }
 
   finish(): IngestOutput {
-    const { partition, records } = this.input;
-    this.age();
+    const { partition, records, settings } = this.input;
     const to = (records.at(-1) as IngestRecord).offset + 1;
+    const { nowMs, watermarkMs } = this.memory;
     const partials = [...this.buckets].map(([pool, buckets]): DemandPartial => {
-      const from = this.memory.chains.get(pool) ?? -1;
-      this.memory.chains.set(pool, to);
-      this.state.push({ key: `chain:${pool}`, value: String(to) });
+      const chain = this.memory.chains.get(pool) as PoolChain;
+      const from = chain.to;
+      chain.to = to;
+      this.state.push({ key: `chain:${pool}`, value: JSON.stringify(chain) });
       const { bucketS } = this.settingsOf(pool);
       const range = { partition, from, to };
       return {
@@ -134,11 +152,11 @@ class Step {
         pool,
         bucketS,
         range,
-        watermarkMs: this.memory.watermarkMs,
+        watermarkMs,
         buckets: [...buckets.values()],
       };
     });
-    const progress = { to, nowMs: this.memory.nowMs, watermarkMs: this.memory.watermarkMs };
+    const progress: Progress = { to, nowMs, watermarkMs, dedupeWindowS: settings.dedupeWindowS };
     this.state.push({ key: 'progress', value: JSON.stringify(progress) });
     return { partials, state: this.state, deadLetters: this.deadLetters, counts: this.counts };
   }
@@ -149,25 +167,30 @@ class Step {
     return { reason: 'too_many_pools', detail: `no room for pool ${data.pool} (ingest.maxPools)` };
   }
 
-  private count(event: ExecutionEvent): void {
+  private count(event: ExecutionEvent, offset: number): void {
     const { attempts } = this.memory;
     const key = `${event.subject}/${event.data.attempt}`;
     const phase = phaseOf(event.type);
     const known = openAttempt(attempts, key);
     const newStart = phase !== 'queued' && event.data.startedAtMs !== undefined && !known?.started;
     const ends = phase === 'completed' || phase === 'failed';
+    if (attempts.ended.has(key)) tellEnded(attempts, key, this.memory.nowMs);
     if (attempts.ended.has(key) || (known !== undefined && !newStart && !ends)) {
       this.counts.duplicates++;
       return;
     }
-    const attempt = known ?? this.arrive(key, event);
+    this.late = false;
+    const attempt = known ?? this.arrive(key, event, offset);
     if (newStart) this.start(attempt, event, key);
     if (ends) this.end(attempt, event, key);
-    this.advance(event);
+    if (this.late) this.counts.late++;
+    const { queuedAtMs, startedAtMs = queuedAtMs, endedAtMs = startedAtMs } = event.data;
+    this.memory.watermarkMs = Math.max(this.memory.watermarkMs, Math.min(endedAtMs, this.memory.nowMs));
   }
 
-  private arrive(key: string, { data }: ExecutionEvent): Attempt {
+  private arrive(key: string, { data }: ExecutionEvent, offset: number): Attempt {
     const { pool, queuedAtMs } = data;
+    if (!this.memory.chains.has(pool)) this.memory.chains.set(pool, { since: offset, to: -1 });
     const bucket = this.bucketAt(pool, queuedAtMs);
     if (data.attempt === 1) bucket.arrivals++;
     else bucket.retries++;
@@ -201,30 +224,30 @@ class Step {
     this.close(key);
   }
 
-  /** Moves the watermark; an event behind it by more than the lateness has corrected a final bucket. */
-  private advance({ data }: ExecutionEvent): void {
-    const { bucketS, latenessS } = this.settingsOf(data.pool);
-    const eventMs = data.endedAtMs ?? data.startedAtMs ?? data.queuedAtMs;
-    const finalMs = bucketStartMs(eventMs, bucketS) + (bucketS + latenessS) * 1000;
-    if (finalMs <= this.memory.watermarkMs) this.counts.late++;
-    this.memory.watermarkMs = Math.max(this.memory.watermarkMs, eventMs);
-  }
-
   /** What time alone does: attempts expire, get their state written, or are forgotten. */
-  private age(): void {
-    const { attempts, nowMs } = this.memory;
+  private age(nowMs: number): void {
+    this.memory.nowMs = nowMs;
+    const { attempts } = this.memory;
     const { dedupeWindowS, maxExecutionS } = this.input.settings;
-    for (const [key, attempt] of overdue(attempts, nowMs - maxExecutionS * 1000)) {
-      const bucket = this.bucketAt(attempt.pool, nowMs);
-      if (attempt.started) bucket.expiredStarted++;
-      else bucket.expiredQueued++;
-      this.counts.expired++;
-      this.close(key);
-    }
-    for (const [key, attempt] of takeAgeing(attempts, nowMs - statelessMs(this.input.settings))) {
+    for (const [key, attempt] of overdue(attempts, nowMs - maxExecutionS * 1000)) this.expire(key, attempt);
+    for (const [key, attempt] of takeAgeing(attempts, nowMs - statelessMs(dedupeWindowS))) {
       this.state.push(openRecord(key, attempt));
     }
-    this.counts.forgottenEarly += forgetEnded(attempts, nowMs - dedupeWindowS * 1000);
+    const { forgotten, early } = forgetEnded(attempts, nowMs - dedupeWindowS * 1000);
+    this.counts.forgottenEarly += early;
+    for (const key of forgotten) {
+      if (attempts.expired.delete(key)) this.state.push({ key: `expired:${key}`, value: null });
+    }
+  }
+
+  private expire(key: string, attempt: Attempt): void {
+    const bucket = this.bucketAt(attempt.pool, this.memory.nowMs);
+    if (attempt.started) bucket.expiredStarted++;
+    else bucket.expiredQueued++;
+    this.counts.expired++;
+    this.close(key);
+    this.memory.attempts.expired.add(key);
+    this.state.push({ key: `expired:${key}`, value: String(this.memory.nowMs) });
   }
 
   private close(key: string): void {
@@ -235,7 +258,9 @@ class Step {
   private bucketAt(pool: string, timeMs: number): Bucket {
     const buckets = this.buckets.get(pool) ?? new Map<number, Bucket>();
     this.buckets.set(pool, buckets);
-    const startMs = bucketStartMs(timeMs, this.settingsOf(pool).bucketS);
+    const { bucketS, latenessS } = this.settingsOf(pool);
+    const startMs = bucketStartMs(timeMs, bucketS);
+    this.late ||= startMs + (bucketS + latenessS) * 1000 <= this.memory.watermarkMs;
     const bucket = buckets.get(startMs) ?? emptyBucket(startMs);
     buckets.set(startMs, bucket);
     return bucket;
@@ -276,69 +301,109 @@ function openRecord(key: string, attempt: Attempt): StateRecord {
 }
 
 /** An attempt that is open for longer has its state written, so that the log need not be read back to its start. */
-function statelessMs({ dedupeWindowS }: IngestSettings): number {
+function statelessMs(dedupeWindowS: number): number {
   return dedupeWindowS * 500;
 }
 
-/** What is left of a partition's state records: where it stands, and how far back the log must be read. */
+/** A partition's state between its records in the state topic and the memory they were written from. */
 export interface RestoredIngest {
   memory: IngestMemory;
   /** Next offset to consume; 0 when nothing was ever committed. */
   to: number;
-  /**
-   * Records since this log time, up to `to`, must be replayed: the window, and half of it again, so that an event that
-   * was sent again after its attempt had ended is recognised as such.
-   */
+  /** Records since this log time, up to `to`, must be replayed: a window and a half. */
   replayFromMs: number;
+  /** The window that the state was written with: the settings may have changed since. */
+  dedupeWindowS: number;
+  /** Attempts that expired, with the log time of it; oldest first. Replay takes them as it reaches their time. */
+  expiries: [string, number][];
+  /** Log time that the replay has reached. */
+  replayedMs: number;
 }
 
 interface Progress {
   to: number;
   nowMs: number;
   watermarkMs: number;
+  dedupeWindowS: number;
 }
 
-/** First half of a restart: the state topic's records of the partition, in order. */
-export function restoreIngest(state: StateRecord[], settings: IngestSettings): RestoredIngest {
+/**
+ * A restart in three steps: `restoreIngest` with the state topic's records of the partition, in order; `replayIngest`
+ * with what the log holds of `replayFromMs` … `to`, in order, in as many pieces as convenient; `resumeIngest`. The
+ * memory then behaves as the one that was lost (unless attempts were forgotten early).
+ */
+export function restoreIngest(state: StateRecord[]): RestoredIngest {
   const memory = newIngestMemory();
-  let progress: Progress = { to: 0, nowMs: 0, watermarkMs: 0 };
+  let progress: Progress = { to: 0, nowMs: 0, watermarkMs: 0, dedupeWindowS: 0 };
   const open: [string, Attempt][] = [];
-  for (const [key, value] of new Map(state.map((record) => [record.key, record.value]))) {
+  const expiries: [string, number][] = [];
+  for (const [name, value] of new Map(state.map((record) => [record.key, record.value]))) {
     if (value === null) continue;
-    if (key === 'progress') progress = JSON.parse(value) as Progress;
-    if (key.startsWith('chain:')) memory.chains.set(key.slice('chain:'.length), Number(value));
-    if (key.startsWith('open:')) open.push([key.slice('open:'.length), JSON.parse(value) as Attempt]);
+    const [kind, key] = [name.slice(0, name.indexOf(':') + 1), name.slice(name.indexOf(':') + 1)];
+    if (name === 'progress') progress = JSON.parse(value) as Progress;
+    if (kind === 'chain:') memory.chains.set(key, JSON.parse(value) as PoolChain);
+    if (kind === 'open:') open.push([key, JSON.parse(value) as Attempt]);
+    if (kind === 'expired:') expiries.push([key, Number(value)]);
   }
-  open.sort(([, a], [, b]) => a.firstSeenMs - b.firstSeenMs);
-  memory.attempts.old = new Map(open);
-  memory.watermarkMs = progress.watermarkMs;
-  memory.nowMs = progress.nowMs;
-  const replayFromMs = progress.nowMs - settings.dedupeWindowS * 1000 - statelessMs(settings);
-  return { memory, to: progress.to, replayFromMs };
+  memory.attempts.old = new Map(open.sort(([, a], [, b]) => a.firstSeenMs - b.firstSeenMs));
+  memory.attempts.expired = new Set(expiries.map(([key]) => key));
+  expiries.sort(([, a], [, b]) => a - b);
+  const { to, nowMs, watermarkMs, dedupeWindowS } = progress;
+  Object.assign(memory, { nowMs, watermarkMs });
+  const replayFromMs = nowMs - dedupeWindowS * 1000 - statelessMs(dedupeWindowS);
+  return { memory, to, replayFromMs, dedupeWindowS, expiries, replayedMs: 0 };
 }
 
-/** Second half: records that were counted already tell again which attempts are open and which have ended. */
-export function replayIngest(records: IngestRecord[], memory: IngestMemory, settings: IngestSettings): void {
-  const { attempts, chains, nowMs } = memory;
-  for (const { timestampMs, parsed } of records) {
-    if (!parsed.ok || !chains.has(parsed.event.data.pool)) continue;
-    const { type, subject, data } = parsed.event;
-    if (refuseUntimely(data, timestampMs, settings) !== undefined) continue;
+/** Records that were counted already tell again which attempts are open and which have ended. */
+export function replayIngest(
+  records: IngestRecord[],
+  restored: RestoredIngest,
+  settings: IngestSettings,
+): void {
+  const { attempts, chains } = restored.memory;
+  for (const { offset, timestampMs, parsed } of records) {
+    if (timestampMs > restored.replayedMs) replayTime(timestampMs, restored);
+    if (!parsed.ok || offset < (chains.get(parsed.event.data.pool)?.since ?? Infinity)) continue;
+    const { subject, data } = parsed.event;
     const key = `${subject}/${data.attempt}`;
-    const phase = phaseOf(type);
-    if (attempts.ended.has(key)) continue;
-    if (phase === 'completed' || phase === 'failed') {
-      endAttempt(attempts, key, timestampMs);
-    } else if (!attempts.old.has(key) && timestampMs > nowMs - statelessMs(settings)) {
-      const first = {
-        pool: data.pool,
-        queuedAtMs: data.queuedAtMs,
-        started: false,
-        firstSeenMs: timestampMs,
-      };
-      const attempt = attempts.young.get(key) ?? first;
-      attempt.started ||= phase === 'started';
-      attempts.young.set(key, attempt);
-    }
+    const refused = refuseUntimely(data, restored.replayedMs, settings) !== undefined;
+    if (!refused && !attempts.old.has(key)) replayEvent(key, parsed.event, restored);
   }
+}
+
+/** Last step of a restart. */
+export function resumeIngest(restored: RestoredIngest): IngestMemory {
+  const { memory } = restored;
+  const { ended, expired } = memory.attempts;
+  replayTime(memory.nowMs, restored);
+  // Only when the log has lost records of the window: remembered for another window, so that its state is deleted.
+  for (const key of expired) if (!ended.has(key)) tellEnded(memory.attempts, key, memory.nowMs);
+  return memory;
+}
+
+function replayTime(timeMs: number, restored: RestoredIngest): void {
+  const { attempts } = restored.memory;
+  restored.replayedMs = timeMs;
+  while ((restored.expiries[0]?.[1] ?? Infinity) <= timeMs) {
+    const [key, expiredMs] = restored.expiries.shift() as [string, number];
+    endAttempt(attempts, key, expiredMs);
+  }
+  forgetEnded(attempts, timeMs - restored.dedupeWindowS * 1000);
+}
+
+/** An event of an attempt that is not in the state topic, so it is young or over. */
+function replayEvent(key: string, { type, data }: ExecutionEvent, restored: RestoredIngest): void {
+  const { memory, replayedMs, dedupeWindowS } = restored;
+  const { young, ended } = memory.attempts;
+  const phase = phaseOf(type);
+  // Were it open and this long known, the state topic would hold it: it has ended since, or had ended before.
+  const mayBeOpen = replayedMs > memory.nowMs - statelessMs(dedupeWindowS);
+  if (ended.has(key) || !mayBeOpen || phase === 'completed' || phase === 'failed') {
+    endAttempt(memory.attempts, key, replayedMs);
+    return;
+  }
+  const { pool, queuedAtMs } = data;
+  const attempt = young.get(key) ?? { pool, queuedAtMs, started: false, firstSeenMs: replayedMs };
+  attempt.started ||= phase === 'started';
+  young.set(key, attempt);
 }

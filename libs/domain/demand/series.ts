@@ -7,7 +7,7 @@ import {
   type Bucket,
   type DemandPartial,
 } from './bucket.js';
-import { emptySketch, mergeInto, type Sketch } from './sketch.js';
+import { emptySketch, fadeSketch, mergeInto, type Sketch } from './sketch.js';
 
 /** What a reader has counted of one (pool, source partition). */
 export interface Chain {
@@ -25,7 +25,7 @@ export interface DemandSeries {
   buckets: Map<number, Bucket>;
   chains: Map<number, Chain>;
   trailing: TrailingMean;
-  /** Service time of the latest attempts seen, however long ago: an idle pool keeps its capacity. */
+  /** Service time of the latest attempts seen, however long ago, the newer weighing more: an idle pool keeps its capacity. */
   lastServiceMs: Sketch;
 }
 
@@ -53,56 +53,79 @@ export function newDemandSeries({ bucketS, seasonS }: { bucketS: number; seasonS
   return { bucketS, buckets: new Map(), chains: new Map(), trailing, lastServiceMs: emptySketch() };
 }
 
-export type Applied =
-  | { outcome: 'applied' | 'gap'; changed: Bucket[] }
-  /** Included already: a reader that started from the store meets it again. */
-  | { outcome: 'seen'; changed: [] };
+export interface Applied {
+  outcome: 'applied' | 'gap' | 'seen';
+  changed: Bucket[];
+}
 
 /**
- * Adds a partial. `gap`: partials in between are missing, which must be alarmed; it is added all the same, because late
- * demand is better than none. `changed` holds the sums of the buckets it touched (absolute, not copies).
+ * Takes note of a partial in its source partition's chain. `seen`: it was included already (a reader that started from
+ * the store meets it again), nothing changes. `gap`: partials in between are missing, which must be alarmed; it counts
+ * all the same, because late demand is better than none.
+ */
+export function extendChain(
+  { range: { partition, from, to }, buckets }: DemandPartial,
+  chains: Map<number, Chain>,
+): Applied['outcome'] {
+  const chain = chains.get(partition) ?? { to: -1, backlog: 0, inFlight: 0 };
+  if (from < chain.to) return 'seen';
+  const outcome = from > chain.to ? 'gap' : 'applied';
+  chains.set(partition, chain);
+  chain.to = to;
+  for (const bucket of buckets) {
+    chain.backlog += backlogChange(bucket);
+    chain.inFlight += inFlightChange(bucket);
+  }
+  return outcome;
+}
+
+/**
+ * Adds a partial. `changed` holds the sums of the buckets it touched (absolute, not copies), those within the window:
+ * what an older bucket adds up to is known to the store only.
  */
 export function applyPartial(partial: DemandPartial, series: DemandSeries): Applied {
-  const { partition, from, to } = partial.range;
-  const chain = series.chains.get(partition) ?? { to: -1, backlog: 0, inFlight: 0 };
-  if (from < chain.to) return { outcome: 'seen', changed: [] };
-  const outcome = from > chain.to ? 'gap' : 'applied';
-  series.chains.set(partition, chain);
-  chain.to = to;
-  const changed = partial.buckets.map((change) => {
-    chain.backlog += backlogChange(change);
-    chain.inFlight += inFlightChange(change);
-    return changeBucket(change, series);
-  });
+  const outcome = extendChain(partial, series.chains);
+  if (outcome === 'seen') return { outcome, changed: [] };
+  const changed = partial.buckets.flatMap((change) => changeBucket(change, series) ?? []);
+  trim(series);
   return { outcome, changed };
 }
 
-/** Takes sums from the store: the first ones a reader gets, or a bucket that has left the window. */
+/** Takes a bucket's sums from the store: the first ones a reader gets. */
 export function putBucket(bucket: Bucket, series: DemandSeries): void {
   series.buckets.set(bucket.startMs, bucket);
   noteService(bucket, series);
   trim(series);
 }
 
-function changeBucket(change: Bucket, series: DemandSeries): Bucket {
-  const bucket = series.buckets.get(change.startMs) ?? emptyBucket(change.startMs);
+function changeBucket(change: Bucket, series: DemandSeries): Bucket | undefined {
+  noteService(change, series);
+  const held = series.buckets.get(change.startMs);
+  if (held === undefined && change.startMs < windowStartMs(series)) return undefined;
+  const bucket = held ?? emptyBucket(change.startMs);
   addToBucket(bucket, change);
   series.buckets.set(change.startMs, bucket);
-  noteService(change, series);
-  trim(series);
   return bucket;
 }
 
-function noteService({ serviceMs }: Bucket, series: DemandSeries): void {
+function noteService({ serviceMs }: Bucket, { lastServiceMs }: DemandSeries): void {
   if (serviceMs.count === 0) return;
-  // Halving keeps the memory of an idle pool bounded in weight, not only in bins.
-  if (series.lastServiceMs.count >= MIN_SERVICE_SAMPLES) series.lastServiceMs = emptySketch();
-  mergeInto(series.lastServiceMs, serviceMs);
+  // Halving keeps the weight of the past bounded, and leaves an idle pool more than its very last attempt.
+  if (lastServiceMs.count >= MIN_SERVICE_SAMPLES) fadeSketch(lastServiceMs, 0.5);
+  mergeInto(lastServiceMs, serviceMs);
+}
+
+/** Older buckets may have been dropped. */
+function windowStartMs({ buckets }: DemandSeries): number {
+  return buckets.size < WINDOW_BUCKETS ? -Infinity : Math.min(...buckets.keys());
 }
 
 /** Drops the oldest buckets beyond the window. */
 function trim({ buckets }: DemandSeries): void {
-  while (buckets.size > WINDOW_BUCKETS) buckets.delete(Math.min(...buckets.keys()));
+  const surplus = buckets.size - WINDOW_BUCKETS;
+  if (surplus <= 0) return;
+  const oldest = [...buckets.keys()].sort((a, b) => a - b).slice(0, surplus);
+  for (const startMs of oldest) buckets.delete(startMs);
 }
 
 /** Latest demand of a pool, as decisions see it. */
@@ -116,7 +139,10 @@ export interface DemandView {
   serviceMs: Sketch;
   /** Response time of recent attempts, ms: what the pool's users felt. */
   responseMs: Sketch;
-  /** Peak rate inside buckets ÷ bucket mean, ≥ 1; 1 when unmeasured. */
+  /**
+   * Peak rate inside buckets ÷ bucket mean, ≥ 1. Always 1 = unmeasured: a bucket holds one count, and the peak of shorter
+   * parts of it cannot be had from partials of several partitions without counting those parts everywhere.
+   */
   peakToMeanRatio: number;
   /** Trailing mean load, in arrivals per second (the priced level's W). */
   trailingRatePerS: number;
@@ -151,14 +177,14 @@ export function demandView({ countedToMs }: { countedToMs: number }, series: Dem
 
 /**
  * Arrivals of the closed buckets from `fromMs` to `toMs` (both bucket starts, the second excluded), the empty ones
- * included, as far as the window reaches. Also moves the trailing mean on.
+ * included, as far back as the window reaches.
  */
 export function closedArrivals(
   { fromMs, toMs }: { fromMs: number; toMs: number },
   series: DemandSeries,
 ): { startMs: number; arrivals: number }[] {
   const bucketMs = series.bucketS * 1000;
-  const earliestMs = toMs - WINDOW_BUCKETS * bucketMs;
+  const earliestMs = Math.max(toMs - WINDOW_BUCKETS * bucketMs, windowStartMs(series));
   const closed: { startMs: number; arrivals: number }[] = [];
   for (let startMs = Math.max(fromMs, earliestMs); startMs < toMs; startMs += bucketMs) {
     closed.push({ startMs, arrivals: series.buckets.get(startMs)?.arrivals ?? 0 });
@@ -190,7 +216,8 @@ function newestBuckets(asOfMs: number, { buckets }: DemandSeries): Bucket[] {
 
 function recentService(newest: Bucket[], { lastServiceMs }: DemandSeries): Sketch {
   const recent = mergedUntil(newest, 'serviceMs', MIN_SERVICE_SAMPLES);
-  return recent.count > 0 ? recent : lastServiceMs;
+  const enough = recent.count >= MIN_SERVICE_SAMPLES || recent.count >= lastServiceMs.count;
+  return enough ? recent : lastServiceMs;
 }
 
 function mergedUntil(newest: Bucket[], sketch: 'serviceMs' | 'responseMs', count: number): Sketch {

@@ -33,7 +33,8 @@ export function addToSketch(sketch: Sketch, value: number): boolean {
   sketch.count++;
   sketch.sum += value;
   if (value < SMALLEST) sketch.zeros++;
-  else addToBin(sketch, Math.ceil(Math.log(Math.min(value, LARGEST)) / LN_GAMMA), 1);
+  // + 0: Math.ceil gives −0 just below 1, which JSON turns into 0.
+  else addToBin(sketch, Math.ceil(Math.log(Math.min(value, LARGEST)) / LN_GAMMA) + 0, 1);
   return true;
 }
 
@@ -43,6 +44,14 @@ export function mergeInto(sketch: Sketch, from: Sketch): void {
   sketch.sum += from.sum;
   sketch.zeros += from.zeros;
   from.bins.forEach((count, i) => count > 0 && addToBin(sketch, i + from.offset, count));
+}
+
+/** Every value weighs `keepRatio` of what it did: what is added from now on counts for more. */
+export function fadeSketch(sketch: Sketch, keepRatio: number): void {
+  sketch.count *= keepRatio;
+  sketch.sum *= keepRatio;
+  sketch.zeros *= keepRatio;
+  sketch.bins = sketch.bins.map((count) => count * keepRatio);
 }
 
 /** The value below which a share q of the values lies, ± 1 %; undefined when there are none. */
