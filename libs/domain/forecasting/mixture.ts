@@ -1,8 +1,8 @@
 // Weights of the experts at one horizon: exponential in their excess loss (Cesa-Bianchi & Lugosi, Prediction, Learning,
 // and Games, 2006, ch. 2), relative to the best one so that the scale of the pool does not matter.
 
-/** 5 % more loss than the best expert leaves e⁻¹ of its weight. */
-const ETA = 20;
+/** 3 % more loss than the best expert leaves e⁻¹ of its weight. */
+const ETA = 30;
 /** Loss halves in this many seasons, but not before so many buckets: fewer outcomes are luck. */
 const HALF_LIFE_SEASONS = 0.5;
 const MIN_HALF_LIFE_BUCKETS = 60;

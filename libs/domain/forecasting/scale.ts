@@ -14,8 +14,8 @@ export function rootOfReported(arrivals: number | null): number {
   return toRoot(Math.min(arrivals, MAX_ARRIVALS));
 }
 
-/** Relative error of rates where it takes over from counting noise: at 1 ÷ this², 100 arrivals a bucket. */
-const RELATIVE_NOISE = 0.1;
+/** Relative error of rates where it takes over from counting noise: at 1 ÷ this², 400 arrivals a bucket. */
+const RELATIVE_NOISE = 0.05;
 
 /**
  * How far √arrivals spreads around a level, up to a constant: counting noise is even in √y, noise of the rate grows with

@@ -85,7 +85,7 @@ function copiesThatFit(buckets: number): number {
 // Of a day of minutes: 5, 15, 60 and 240. A season of fewer buckets shortens them, so that an "hour" stays a 24th.
 function windowsOf(seasonBuckets: number): Windows {
   return {
-    shape: between(1, seasonBuckets / 200, 5),
+    shape: between(1, seasonBuckets / 100, 5),
     level: between(3, seasonBuckets / 96, 15),
     middle: between(6, seasonBuckets / 24, 60),
     long: between(12, seasonBuckets / 6, 240),

@@ -8,7 +8,7 @@ import { shapePoint, usualPoint } from './seasonal-shape.js';
 // series (DLinear, RLinear, FITS: arXiv 2403.14587) are this, trained the long way round.
 
 /** Penalty on coefficients other than zero, in rows. */
-const LAMBDA = 30;
+const LAMBDA = 10;
 /** Weight of a row halves in this many seasons, but not before so many buckets. */
 const HALF_LIFE_SEASONS = 3;
 const MIN_HALF_LIFE_BUCKETS = 600;
