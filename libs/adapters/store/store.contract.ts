@@ -199,6 +199,7 @@ function decided(kind: Decision['kind'], atMs: number, desired: number, pool = '
     objectiveReachable: true,
     limits: [],
   };
-  const memory = { v: 1 as const, recentDesired: [{ atMs, desired }], recentChanges: [], lastNowMs: atMs };
+  const recent = { recentDesired: [{ atMs, desired }], recentChanges: [] };
+  const memory = { v: 1 as const, ...recent, lastDesired: desired, lastNowMs: atMs };
   return { v: 1, decision: JSON.parse(JSON.stringify(decision)) as Decision, memory, policyVersion: 1 };
 }

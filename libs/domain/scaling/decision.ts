@@ -1,4 +1,6 @@
 import type { Policy } from './policy.js';
+import type { ChangeAt } from './rate-limit.js';
+import type { DesiredAt } from './scale-in-hold.js';
 import type { DemandView } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 
@@ -31,20 +33,53 @@ export interface DecisionInput {
 /** Everything a decision remembers; bounded, JSON, stored with each decision so that it can be replayed. */
 export interface DecisionMemory {
   v: 1;
-  /** Largest desired of the hold window, as a monotone queue: decreasing `desired`, increasing `atMs`. */
-  recentDesired: { atMs: number; desired: number }[];
-  /** Workers added and removed in the trailing minute, for the rate limits. */
-  recentChanges: { atMs: number; delta: number }[];
+  /** Workers that were needed in the hold window, before holds and rates (scale-in-hold.ts). */
+  recentDesired: DesiredAt[];
+  /** Workers added and removed in the trailing minute (rate-limit.ts). */
+  recentChanges: ChangeAt[];
+  /** `desired` of the last decision. */
+  lastDesired: number;
   lastNowMs: number;
 }
 
-/** A limit that changed the number: bound, rate, hold … In the order applied. */
+/** What may change the number that demand and forecast ask for, in the order applied. */
+export const LIMITS = [
+  'min-workers',
+  'max-workers',
+  'scale-in-hold',
+  'scale-out-rate',
+  'scale-in-rate',
+] as const;
+export type Limit = (typeof LIMITS)[number];
+
+/** Why a decision could not see what it needs. It then keeps the number, or raises it by what it can measure. */
+export const BLIND_REASONS = [
+  'demand-missing',
+  'demand-stale',
+  'demand-invalid',
+  'fleet-missing',
+  'fleet-invalid',
+  /** Nothing has completed yet: one worker is asked for when requests wait, so that something will. */
+  'service-time-unknown',
+  /** Of the forecast: measured load may still raise the number, nothing lowers it. */
+  'forecast-missing',
+  'forecast-stale',
+  'forecast-invalid',
+] as const;
+export type BlindReason = (typeof BLIND_REASONS)[number];
+
+/** What set the number; a counter label. `reaction`: measured load; `forecast`: the priced level; else a limit. */
+export const REASONS = ['reaction', 'forecast', ...LIMITS, ...BLIND_REASONS] as const;
+export type Reason = (typeof REASONS)[number];
+
+/** A limit that changed the number. In the order applied. */
 export interface AppliedLimit {
-  limit: string;
+  limit: Limit;
   from: number;
   to: number;
 }
 
+/** `scale`: the number changes. `hold`: it stays. `blind`: it stays, for want of sight. */
 export type DecisionKind = 'scale' | 'hold' | 'blind';
 
 export interface Decision {
@@ -54,8 +89,7 @@ export interface Decision {
   /** Workers the fleet shall have; equals the previous desired for `hold` and `blind`. */
   desired: number;
   previousDesired: number;
-  /** One stable word (a counter label), e.g. `forecast`, `reaction`, `scale-in-hold`, `stale-demand`. */
-  reason: string;
+  reason: Reason;
   /** The reason as a sentence with its numbers. */
   explanation: string;
   /** Workers by the reaction floor and by the priced level, before limits; undefined when not computed. */

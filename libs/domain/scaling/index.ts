@@ -1,10 +1,18 @@
-export type {
-  AppliedLimit,
-  Decision,
-  DecisionInput,
-  DecisionKind,
-  DecisionMemory,
-  FleetView,
+export { decide } from './decide.js';
+export {
+  BLIND_REASONS,
+  LIMITS,
+  REASONS,
+  type AppliedLimit,
+  type BlindReason,
+  type Decision,
+  type DecisionInput,
+  type DecisionKind,
+  type DecisionMemory,
+  type FleetView,
+  type Limit,
+  type Reason,
 } from './decision.js';
+export { holdSecondsOf } from './limits.js';
 export { sameHold } from './same-hold.js';
 export { policySchema, type Policy } from './policy.js';

@@ -25,10 +25,10 @@ export const policySchema = z
       .strictObject({
         /** Scale in to the largest desired of this long; default season ÷ 144 (10 min of a day). */
         holdS: z.number().min(0).max(86_400).optional(),
-        maxWorkersPerMinute: z.number().min(0).default(10_000),
+        maxWorkersPerMinute: z.number().int().min(0).default(10_000),
       })
       .prefault({}),
-    scaleOut: z.strictObject({ maxWorkersPerMinute: z.number().min(1).default(10_000) }).prefault({}),
+    scaleOut: z.strictObject({ maxWorkersPerMinute: z.number().int().min(1).default(10_000) }).prefault({}),
   })
   .refine((p) => p.bounds.minWorkers <= p.bounds.maxWorkers, {
     path: ['bounds', 'minWorkers'],

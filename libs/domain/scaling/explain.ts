@@ -1,0 +1,70 @@
+import type { AppliedLimit, BlindReason, DecisionInput } from './decision.js';
+import type { Proposal } from './proposal.js';
+import type { Sight } from './sight.js';
+
+const BLINDNESS: Record<BlindReason, string> = {
+  'demand-missing': 'no demand is known',
+  'demand-stale': 'the newest demand is too old',
+  'demand-invalid': 'the demand is not a number',
+  'fleet-missing': 'the fleet does not answer',
+  'fleet-invalid': 'the fleet reports what cannot be',
+  'service-time-unknown': 'nothing has completed yet, so the service time is unknown',
+  'forecast-missing': 'there is no forecast',
+  'forecast-stale': 'the forecast is too old',
+  'forecast-invalid': 'the forecast is not a distribution',
+};
+
+/** One plain sentence: what was decided, from which numbers, changed by which limits. */
+export function explain(made: {
+  input: DecisionInput;
+  sight: Sight;
+  proposal: Proposal;
+  previousDesired: number;
+  desired: number;
+  limits: AppliedLimit[];
+  clockBackMs: number;
+}): string {
+  const { proposal, previousDesired, desired, limits, clockBackMs } = made;
+  const what = desired === previousDesired ? `stays at ${desired}` : `${previousDesired} → ${desired}`;
+  const parts = [`${what} workers: ${cause(made)}`];
+  for (const { limit, from, to } of limits) parts.push(`${limit} ${from} → ${to}`);
+  if (proposal.shareOverObjective !== undefined) parts.push(unreachable(made, proposal.shareOverObjective));
+  if (clockBackMs > 0) parts.push(`the clock went back by ${clockBackMs / 1000} s`);
+  if (made.input.policy.mode === 'observe') parts.push('only observed');
+  return parts.join('; ');
+}
+
+function cause({
+  input,
+  sight,
+  proposal,
+}: {
+  input: DecisionInput;
+  sight: Sight;
+  proposal: Proposal;
+}): string {
+  const { blind, neededNow, pricedLevel, pricedHorizonS } = proposal;
+  if (!sight.ok) return `${BLINDNESS[sight.reason]}, kept`;
+  const { demand } = sight;
+  const margin = (input.policy.reactionMarginRatio * demand.peakToMeanRatio).toFixed(2);
+  const rate = `${round(demand.arrivalRatePerS)}/s × ${margin}`;
+  const backlog = demand.backlog > 0 ? ` and ${round(demand.backlog)} waiting` : '';
+  const measured = `${rate}${backlog} need ${neededNow}`;
+  if (blind !== undefined) return `${BLINDNESS[blind]}, not lowered; ${measured}`;
+  if (pricedLevel === undefined) return measured;
+  return `${measured}, the forecast ${pricedHorizonS} s ahead is worth ${pricedLevel}`;
+}
+
+function unreachable({ input }: { input: DecisionInput }, share: number): string {
+  const { responseMs, quantile } = input.policy.objective;
+  const [slow, allowed] = [percent(share), percent(1 - quantile)];
+  return `no number of workers answers within ${responseMs} ms: service alone is slower for ${slow} (${allowed} allowed)`;
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toPrecision(3))} %`;
+}
+
+function round(value: number): number {
+  return Number(value.toPrecision(4));
+}

@@ -1,0 +1,45 @@
+import type { AppliedLimit, DecisionInput, DecisionMemory, Limit } from './decision.js';
+import type { Policy } from './policy.js';
+import type { Proposal } from './proposal.js';
+import { changeAllowance, rememberChange } from './rate-limit.js';
+import { rememberDesired } from './scale-in-hold.js';
+
+/** Default hold: this share of a season, i.e. 10 minutes of a day. */
+const HOLD_SEASON_RATIO = 1 / 144;
+
+/** What the limits remember. */
+export type Past = Pick<DecisionMemory, 'recentDesired' | 'recentChanges'>;
+
+/** Default: a share of the season, so that a compressed day is held for a compressed time. */
+export function holdSecondsOf({ scaleIn }: Policy, seasonS: number): number {
+  return scaleIn.holdS ?? seasonS * HOLD_SEASON_RATIO;
+}
+
+/** Bounds, hold, bounds of the held number, rates: in this order, each recorded when it changed the number. */
+export function limit(
+  { nowMs, previousDesired, proposal }: { nowMs: number; previousDesired: number; proposal: Proposal },
+  { policy, seasonS }: DecisionInput,
+  past: Past,
+): Past & { desired: number; limits: AppliedLimit[] } {
+  const { minWorkers, maxWorkers } = policy.bounds;
+  const limits: AppliedLimit[] = [];
+  let desired = proposal.workers;
+  const move = (limit: Limit, to: number) => {
+    if (to !== desired) limits.push({ limit, from: desired, to });
+    desired = to;
+  };
+  move('min-workers', Math.max(desired, minWorkers));
+  move('max-workers', Math.min(desired, maxWorkers));
+  const hold = rememberDesired({ atMs: nowMs, desired }, holdSecondsOf(policy, seasonS), past.recentDesired);
+  if (proposal.blind === undefined) move('scale-in-hold', Math.min(hold.largest, maxWorkers));
+  const perMinute = {
+    perMinuteOut: policy.scaleOut.maxWorkersPerMinute,
+    perMinuteIn: policy.scaleIn.maxWorkersPerMinute,
+  };
+  const allowed = changeAllowance(perMinute, nowMs, past.recentChanges);
+  move('scale-out-rate', Math.min(desired, previousDesired + allowed.out));
+  move('scale-in-rate', Math.max(desired, previousDesired - allowed.in));
+  const change = { atMs: nowMs, delta: desired - previousDesired };
+  const recentChanges = rememberChange(change, past.recentChanges);
+  return { desired, limits, recentDesired: hold.recent, recentChanges };
+}
