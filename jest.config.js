@@ -4,10 +4,5 @@ export default {
   rootDir: '.',
   testEnvironment: 'node',
   testMatch: ['<rootDir>/dist/**/*.spec.js'],
-  modulePathIgnorePatterns: [],
   transform: { '^.+/dist/.+\\.js$': '<rootDir>/scripts/jest-compiled.cjs' },
-  extensionsToTreatAsEsm: [],
-  coverageProvider: 'v8',
-  collectCoverageFrom: ['dist/{apps,libs}/**/*.js', '!**/*.spec.js', '!**/*.contract.js'],
-  coverageReporters: ['json'],
 };

@@ -24,6 +24,7 @@ const DOMAIN = [
 const ADAPTER_NEEDS: Record<string, string[]> = {
   'event-sink': ['event-log'],
   'http-api': ['input-problems'],
+  'demand-reader': ['event-log', 'store'],
 };
 const DECORATED = /\.(module|controller|consumer|resolver|loop|guard|filter|interceptor)\.ts$/;
 const DRAWERS = /^(common|shared|core|utils?|helpers?|types|interfaces|constants)(\.ts)?$/;
@@ -59,7 +60,7 @@ function sourcesIn(folder: string): Source[] {
 }
 
 /** `libs/domain/demand/x.ts` → ['libs', 'domain', 'demand']. */
-const home = (path: string) => path.split('/').slice(0, path.startsWith('libs/') ? 3 : 2);
+const home = (path: string) => path.split('/').slice(0, /^libs\/(domain|adapters)\//.test(path) ? 3 : 2);
 const inLib =
   (layer: string) =>
   ({ path }: Source) =>

@@ -122,7 +122,7 @@ const worker = z.strictObject({
     .describe('How long a worker that leaves may finish what it has.'),
 });
 
-const pool = z
+export const poolSchema = z
   .strictObject({
     bucketS: z.number().int().min(1).max(3600).default(10).describe('Length of a demand bucket, seconds.'),
     seasonsS: z
@@ -152,6 +152,14 @@ const pool = z
       .max(60_000)
       .default(250)
       .describe('Wait after a bucket’s end before it is used provisionally.'),
+    leadTimeMaxS: z
+      .number()
+      .min(0)
+      .max(DAY_S)
+      .optional()
+      .describe(
+        'Longest lead time that forecasts must cover, seconds; default: startDelayMs of the worker and 5 s more.',
+      ),
     worker: worker.prefault({}),
     policy: policySchema
       .prefault({})
@@ -201,7 +209,7 @@ export const configSchema = z
     ingest: ingest.prefault({}),
     identity: identity.prefault({}),
     pools: z
-      .record(poolName, pool)
+      .record(poolName, poolSchema)
       .default({})
       .describe('Pools by name: lower-case letters, digits and dashes.'),
   })

@@ -19,9 +19,12 @@ function readEnvironment(env: NodeJS.ProcessEnv): Environment {
 // dist/apps/headroom/ → the folder of package.json
 const projectDir = join(import.meta.dirname, '..', '..', '..');
 
+const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string };
+
 const context: CommandContext = {
   environment: readEnvironment(process.env),
   projectDir,
+  version,
   print: (line) => void process.stdout.write(`${line}\n`),
   note: (line) => void process.stderr.write(`${line}\n`),
   progress: { write: (text) => void process.stderr.write(text), isTerminal: process.stderr.isTTY === true },
@@ -36,9 +39,6 @@ const context: CommandContext = {
 };
 
 function buildProgram(): Command {
-  const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as {
-    version: string;
-  };
   const program = new Command('headroom')
     .description('Forecasts the load of worker pools and sets their workers before it arrives.')
     .version(version)

@@ -20,6 +20,8 @@ export interface CommandContext {
   environment: Environment;
   /** Folder of package.json; the default configuration and data lie below it. */
   projectDir: string;
+  /** Of package.json. */
+  version: string;
   /** One line of result, to standard output. */
   print(line: string): void;
   /** One line for people, to standard error: progress, hints. */

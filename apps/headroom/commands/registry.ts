@@ -1,7 +1,13 @@
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
 import { registerReplay } from './replay.js';
+import { registerStart } from './start.js';
 import { registerToken } from './token.js';
 
 /** Every command of the program, in the order of `headroom --help`. */
-export const COMMANDS: readonly RegisterCommand[] = [registerConfig, registerToken, registerReplay];
+export const COMMANDS: readonly RegisterCommand[] = [
+  registerStart,
+  registerConfig,
+  registerToken,
+  registerReplay,
+];

@@ -32,6 +32,8 @@ export class DecisionStore {
     return this.projection.offsets();
   }
 
+  startAt: Projection['startAt'] = (partitions) => this.projection.startAt(partitions);
+
   async write({ made, offset }: { made: DecisionRecord[]; offset: ProjectionOffset }): Promise<void> {
     await this.projection.commit(offset, async (transaction) => {
       const latest = await latestOf(transaction, [...new Set(made.map(({ decision }) => decision.pool))]);

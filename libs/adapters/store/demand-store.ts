@@ -14,6 +14,11 @@ export interface DemandWrite {
   offset: ProjectionOffset;
 }
 
+export interface DemandSnapshot {
+  offsets: ProjectionOffset[];
+  pools: { pool: string; chains: DemandChainRow[]; buckets: Bucket[] }[];
+}
+
 /** Demand by pool and bucket: the projection of `demand.v1`. */
 export class DemandStore {
   private readonly projection: Projection;
@@ -26,6 +31,8 @@ export class DemandStore {
     return this.projection.offsets();
   }
 
+  startAt: Projection['startAt'] = (partitions) => this.projection.startAt(partitions);
+
   /** Replaces the buckets with their new sums, together with what they now include and the topic's offset. */
   async write({ buckets, chains, offset }: DemandWrite): Promise<void> {
     const rows = buckets.map(({ pool, bucket }) => {
@@ -35,6 +42,18 @@ export class DemandStore {
       await upsertAll(transaction, demand, rows, ['pool', 'startMs']);
       await upsertAll(transaction, demandChains, chains, ['pool', 'partition']);
     });
+  }
+
+  /** The buckets among these that the table holds. */
+  async at(places: { pool: string; startMs: number }[]): Promise<{ pool: string; bucket: Bucket }[]> {
+    if (places.length === 0) return [];
+    const keys = places.map(({ pool, startMs }) => ({ pool, start_ms: startMs }));
+    const rows = await this.dataSource.query<{ pool: string; bucket: string }[]>(
+      `select pool, bucket from demand
+       join json_to_recordset($1::json) as place(pool text, start_ms bigint) using (pool, start_ms)`,
+      [JSON.stringify(keys)],
+    );
+    return rows.map(({ pool, bucket }) => ({ pool, bucket: JSON.parse(bucket) as Bucket }));
   }
 
   /** Newest first; the cursor is the start of the last bucket of the page before. */
@@ -63,6 +82,27 @@ export class DemandStore {
     const where = { pool: query.pool, startMs: MoreThanOrEqual(query.fromMs) };
     const select = { startMs: true, arrivals: true, pool: true } as const;
     return this.dataSource.getRepository(demand).find({ where, select, order: { startMs: 'ASC' } });
+  }
+
+  /**
+   * What a reader of demand.v1 starts from: buckets since a time of each pool, what they include, and the topic's
+   * offsets they stand at, all of one moment.
+   */
+  snapshot(of: {
+    pools: (pool: string) => boolean;
+    fromMs: (pool: string) => number;
+  }): Promise<DemandSnapshot> {
+    return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
+      const offsets = await this.projection.offsets(transaction);
+      const chains = (await transaction.find(demandChains)).filter(({ pool }) => of.pools(pool));
+      const pools: DemandSnapshot['pools'] = [];
+      for (const [pool, own] of Map.groupBy(chains, (chain) => chain.pool)) {
+        const where = { pool, startMs: MoreThanOrEqual(of.fromMs(pool)) };
+        const rows = await transaction.find(demand, { where, order: { startMs: 'ASC' } });
+        pools.push({ pool, chains: own, buckets: rows.map(({ bucket }) => JSON.parse(bucket) as Bucket) });
+      }
+      return { offsets, pools };
+    });
   }
 
   chains(): Promise<DemandChainRow[]> {

@@ -15,6 +15,8 @@ export class ForecastStore {
     return this.projection.offsets();
   }
 
+  startAt: Projection['startAt'] = (partitions) => this.projection.startAt(partitions);
+
   async write({ made, offset }: { made: Forecast[]; offset: ProjectionOffset }): Promise<void> {
     // A forecast that was made again after a restart replaces the first one: one statement must name it once.
     const rows = new Map(made.map((forecast) => [`${forecast.pool} ${forecast.originMs}`, forecast]));
@@ -36,6 +38,14 @@ export class ForecastStore {
       .orderBy('f.originMs', 'DESC')
       .limit(limit);
     return (await page.getMany()).map(({ forecast }) => JSON.parse(forecast) as Forecast);
+  }
+
+  /** The newest forecast of every pool. */
+  async latest(): Promise<Forecast[]> {
+    const rows = await this.dataSource.query<{ forecast: string }[]>(
+      'select distinct on (pool) forecast from forecasts order by pool, origin_ms desc',
+    );
+    return rows.map(({ forecast }) => JSON.parse(forecast) as Forecast);
   }
 
   async dropBefore(query: { pool: string; beforeMs: number }): Promise<void> {

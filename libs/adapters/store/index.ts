@@ -1,5 +1,5 @@
 export { DecisionStore, type DecisionRecord, type StoredDecision } from './decision-store.js';
-export { DemandStore, type DemandChainRow, type DemandWrite } from './demand-store.js';
+export { DemandStore, type DemandChainRow, type DemandSnapshot, type DemandWrite } from './demand-store.js';
 export { ForecastStore } from './forecast-store.js';
 export { openEmbeddedStore, type Store } from './open-store.js';
 export { DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';

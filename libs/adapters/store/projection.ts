@@ -14,8 +14,19 @@ export class Projection {
     private readonly name: string,
   ) {}
 
-  offsets(): Promise<ProjectionOffset[]> {
-    return this.dataSource.getRepository(projectionOffsets).findBy({ projection: this.name });
+  offsets(within: EntityManager = this.dataSource.manager): Promise<ProjectionOffset[]> {
+    return within.findBy(projectionOffsets, { projection: this.name });
+  }
+
+  /** Where a reader that writes this table goes on in each of its partitions. */
+  async startAt<At extends { topic: string; partition: number }>(
+    partitions: readonly At[],
+  ): Promise<(At & { offset: number })[]> {
+    const kept = await this.offsets();
+    return partitions.map((at) => {
+      const row = kept.find(({ topic, partition }) => topic === at.topic && partition === at.partition);
+      return { ...at, offset: row?.nextOffset ?? 0 };
+    });
   }
 
   async commit(

@@ -62,19 +62,26 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     test('demand, what it includes and the offset of its topic change together', async () => {
       const demand = new DemandStore(store.dataSource);
       const offset = { topic: 'demand.v1', partition: 0, nextOffset: 7 };
+      const chain = { pool: 'etl', partition: 2, nextOffset: 40, backlog: 3, inFlight: 1 };
       const buckets = [10_000, 11_000, 12_000].map((startMs) => ({
         pool: 'etl',
         bucket: bucketAt(startMs, 5),
       }));
-      await demand.write({ buckets, chains: [{ pool: 'etl', partition: 2, nextOffset: 40 }], offset });
+      await demand.write({ buckets, chains: [chain], offset });
       const revised = [{ pool: 'etl', bucket: bucketAt(11_000, 8) }];
       await demand.write({ buckets: revised, chains: [], offset: { ...offset, nextOffset: 8 } });
       await reopen();
       const again = new DemandStore(store.dataSource);
       expect(await again.offsets()).toEqual([{ projection: 'demand', ...offset, nextOffset: 8 }]);
-      expect(await again.chains()).toEqual([{ pool: 'etl', partition: 2, nextOffset: 40 }]);
+      expect(await again.chains()).toEqual([chain]);
       expect(await again.totalArrivals('etl')).toBe(18);
       expect(await again.pools()).toEqual(['etl']);
+      const snapshot = await again.snapshot({ pools: (pool) => pool === 'etl', fromMs: () => 12_000 });
+      expect(snapshot).toEqual({
+        offsets: [{ projection: 'demand', ...offset, nextOffset: 8 }],
+        pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
+      });
+      expect((await again.snapshot({ pools: () => false, fromMs: () => 0 })).pools).toEqual([]);
       expect(await again.since({ pool: 'etl', fromMs: 11_000 })).toEqual([
         bucketAt(11_000, 8),
         bucketAt(12_000, 5),
@@ -123,6 +130,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         forecastAt(1000, 4),
       ]);
       expect(await forecasts.page({ pool: 'etl', beforeMs: 2000, limit: 5 })).toEqual([forecastAt(1000, 4)]);
+      expect(await forecasts.latest()).toEqual([forecastAt(2000, 7)]);
       expect(await forecasts.offsets()).toMatchObject([{ nextOffset: 5 }]);
       await forecasts.dropBefore({ pool: 'etl', beforeMs: 2000 });
       expect(await forecasts.page({ pool: 'etl', limit: 5 })).toEqual([forecastAt(2000, 7)]);

@@ -42,6 +42,9 @@ export interface DemandChainRow {
   pool: string;
   partition: number;
   nextOffset: number;
+  /** Attempts waiting and being served, by the events of this source partition. */
+  backlog: number;
+  inFlight: number;
 }
 export const demandChains = new EntitySchema<DemandChainRow>({
   name: 'demand_chains',
@@ -49,6 +52,8 @@ export const demandChains = new EntitySchema<DemandChainRow>({
     pool: { type: 'text', primary: true },
     partition: { type: 'int', primary: true },
     nextOffset: { ...bigint, name: 'next_offset' },
+    backlog: { type: 'int' },
+    inFlight: { type: 'int', name: 'in_flight' },
   },
 });
 

@@ -25,7 +25,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['pool', 'outcome'],
     meaning:
-      'Requests that the router answered or gave up, by outcome. `served` is whatever a worker answered, `rejected` found the queue full or no worker, `deadline` waited too long, `upstream` met a worker that failed, `client-gone` was abandoned by its sender. The share of all outcomes but `served` is the error rate that users see.',
+      'Requests that the router answered or gave up, by outcome. `answered` is whatever a worker answered, `rejected` found the queue full or no worker, `deadline` waited too long, `upstream` met a worker that failed, `client-gone` was abandoned by its sender, `malformed` was no HTTP that a worker can be asked with. The share of all outcomes but `answered` is the error rate that users see.',
   },
   routerResponse: {
     name: 'headroom_router_response_seconds',
@@ -62,12 +62,12 @@ export const CATALOGUE = {
     meaning:
       'Requests sent to a second worker because the first could not be reached. A steady rate means that workers disappear without being drained.',
   },
-  routerUnknownPool: {
-    name: 'headroom_router_unknown_pool_requests_total',
+  routerUnroutable: {
+    name: 'headroom_router_unroutable_requests_total',
     kind: 'counter',
-    labels: [],
+    labels: ['reason'],
     meaning:
-      'Requests whose first path segment names no pool. They are answered with 404 and count as nobody’s demand.',
+      'Requests that are nobody’s demand, by reason: `unknown-pool` and `malformed-pool` are answered with 404, `upgrade` (WebSockets) with 501.',
   },
   sinkEvents: {
     name: 'headroom_event_sink_events_total',
@@ -122,7 +122,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reader', 'outcome'],
     meaning:
-      'Demand messages by reader and what became of them: `applied`, `seen` (included already, normal after a restart), or `gap` (messages in between are missing: demand is undercounted; this must stay at zero).',
+      'Demand messages by reader and what became of them: `applied`, `seen` (included already, normal after a restart), `unreadable` (no demand at all), or `gap` (messages in between are missing: demand is undercounted; this must stay at zero).',
   },
   consumerRecords: {
     name: 'headroom_consumer_records_total',
@@ -230,6 +230,13 @@ export const CATALOGUE = {
     labels: ['pool', 'cause'],
     meaning:
       'Workers that ended, by cause: `drained` as asked, `killed` because they did not finish in time, `crashed` by themselves (they are started again with a back-off).',
+  },
+  workerEventsDropped: {
+    name: 'headroom_worker_dropped_events_total',
+    kind: 'counter',
+    labels: ['pool'],
+    meaning:
+      'Execution events that workers could not deliver before they ended or ran out of room. Their executions leave in-flight only after ingest.maxExecutionS.',
   },
   sourceRequests: {
     name: 'headroom_source_requests_total',

@@ -1,0 +1,46 @@
+import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Loop, type LoopObserver } from '#adapters/loop';
+import type { DecisionStore } from '#adapters/store';
+import { Autoscaler } from './autoscaler.js';
+import { PolicyCache } from './policy-cache.js';
+
+/** How often every pool is decided. */
+const PERIOD_MS = 500;
+const TIMEOUT_MS = 20_000;
+const POLICIES_PERIOD_MS = 2_000;
+const RETENTION_PERIOD_MS = 300_000;
+/** Decisions are kept this long; the newest of each pool always. */
+const KEPT_MS = 7 * 86_400_000;
+
+@Injectable()
+export class AutoscalerLoop implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly loops: Loop[];
+
+  constructor(
+    private readonly autoscaler: Autoscaler,
+    private readonly policies: PolicyCache,
+    given: { store: Pick<DecisionStore, 'dropBefore'>; observer: LoopObserver; nowMs(): number },
+  ) {
+    const { store, observer, nowMs } = given;
+    const dropOld = async () => {
+      for (const { pool } of policies.all()) await store.dropBefore({ pool, beforeMs: nowMs() - KEPT_MS });
+    };
+    const loop = (name: string, periodMs: number, timeoutMs: number, run: () => Promise<void>) =>
+      new Loop({ name, periodMs, timeoutMs, run, observer });
+    this.loops = [
+      loop('decide', PERIOD_MS, TIMEOUT_MS, () => autoscaler.run()),
+      loop('policies', POLICIES_PERIOD_MS, TIMEOUT_MS, () => policies.refresh()),
+      loop('decision-retention', RETENTION_PERIOD_MS, RETENTION_PERIOD_MS, dropOld),
+    ];
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.policies.refresh();
+    await this.autoscaler.restoreFleets();
+    for (const loop of this.loops) loop.start();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await Promise.all(this.loops.map((loop) => loop.stop()));
+  }
+}

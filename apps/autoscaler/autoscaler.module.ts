@@ -1,0 +1,95 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { DemandReader, type DemandReaderOptions } from '#adapters/demand-reader';
+import type { EventLog } from '#adapters/event-log';
+import type { Fleet } from '#adapters/fleet';
+import type { LoopObserver } from '#adapters/loop';
+import { DecisionStore, DemandStore, ForecastStore, PolicyStore } from '#adapters/store';
+import { Autoscaler, type AutoscalerObserver, type ScaledPool } from './autoscaler.js';
+import { AutoscalerLoop } from './autoscaler.loop.js';
+import { DecisionTableConsumer } from './decision-table.consumer.js';
+import { DemandConsumer } from './demand.consumer.js';
+import { FleetViews } from './fleet-views.js';
+import { ForecastsConsumer } from './forecasts.consumer.js';
+import { LatestForecasts } from './latest-forecasts.js';
+import { PoliciesController, PolicyLimits } from './policies.controller.js';
+import { PolicyCache } from './policy-cache.js';
+import { PoolsController } from './pools.controller.js';
+
+export interface AutoscalerModuleOptions {
+  log: EventLog;
+  stores: { policies: PolicyStore; demand: DemandStore; forecasts: ForecastStore; decisions: DecisionStore };
+  fleet: Fleet;
+  settingsOf(pool: string): ScaledPool;
+  maxPools: number;
+  observer: AutoscalerObserver & LoopObserver & { demandRead: DemandReaderOptions['observe'] };
+  nowMs(): number;
+}
+
+/** Demand + forecast + fleet + policy → decisions, and the API of policies and pools. */
+@Module({})
+export class AutoscalerModule {
+  static register(options: AutoscalerModuleOptions): DynamicModule {
+    const { log, stores, fleet, settingsOf, maxPools, observer, nowMs } = options;
+    return {
+      module: AutoscalerModule,
+      controllers: [
+        PoliciesController,
+        PoolsController,
+        DemandConsumer,
+        ForecastsConsumer,
+        DecisionTableConsumer,
+      ],
+      providers: [
+        { provide: PolicyStore, useValue: stores.policies },
+        { provide: DemandStore, useValue: stores.demand },
+        { provide: ForecastStore, useValue: stores.forecasts },
+        { provide: DecisionStore, useValue: stores.decisions },
+        { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, nowMs) },
+        { provide: PolicyCache, useFactory: () => new PolicyCache(stores.policies) },
+        { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts) },
+        { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf) },
+        {
+          provide: DemandReader,
+          useFactory: () =>
+            new DemandReader('demand.v1', {
+              log,
+              store: stores.demand,
+              settingsOf,
+              observe: observer.demandRead,
+              nowMs,
+            }),
+        },
+        {
+          provide: Autoscaler,
+          inject: [DemandReader, LatestForecasts, PolicyCache, FleetViews],
+          useFactory: (
+            reader: DemandReader,
+            forecasts: LatestForecasts,
+            policies: PolicyCache,
+            fleetViews: FleetViews,
+          ) =>
+            new Autoscaler({
+              log,
+              reader,
+              forecasts,
+              policies,
+              fleet,
+              fleetViews,
+              demandStore: stores.demand,
+              decisionStore: stores.decisions,
+              settingsOf,
+              observer,
+              nowMs,
+            }),
+        },
+        {
+          provide: AutoscalerLoop,
+          inject: [Autoscaler, PolicyCache],
+          useFactory: (autoscaler: Autoscaler, policies: PolicyCache) =>
+            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer, nowMs }),
+        },
+      ],
+      exports: [Autoscaler, PolicyCache],
+    };
+  }
+}

@@ -1,0 +1,21 @@
+import { Controller } from '@nestjs/common';
+import { EventPattern, Payload } from '@nestjs/microservices';
+import type { RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
+import { LatestForecasts } from './latest-forecasts.js';
+
+const forecasts = { topic: 'forecasts.v1', group: 'autoscaler-forecasts' };
+
+@Controller()
+export class ForecastsConsumer {
+  constructor(private readonly latest: LatestForecasts) {}
+
+  @EventPattern({ ...forecasts, on: 'assigned' })
+  assigned(@Payload() partitions: TopicPartition[]): Promise<StartOffset[]> {
+    return this.latest.assigned(partitions);
+  }
+
+  @EventPattern(forecasts)
+  async take(@Payload() batch: RecordBatch): Promise<void> {
+    this.latest.take(batch);
+  }
+}

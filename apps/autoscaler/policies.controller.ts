@@ -1,0 +1,128 @@
+import { Controller, Headers, Res } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import type { z } from 'zod';
+import { Endpoint, FromBody, FromParams, FromQuery, problem } from '#adapters/http-api';
+import { PolicyStore, type PolicyRow } from '#adapters/store';
+import { policySchema, type Policy } from '#domain/scaling';
+import { PolicyCache } from './policy-cache.js';
+import { AUTOSCALER_ROUTES as ROUTES, pageQuery, poolParams, type policyAnswer } from './routes.js';
+
+type PolicyAnswer = z.output<typeof policyAnswer>;
+type PoolParams = z.output<typeof poolParams>;
+
+/** What the controller needs besides the store. */
+export class PolicyLimits {
+  constructor(
+    readonly maxPools: number,
+    readonly nowMs: () => number,
+  ) {}
+}
+
+@Controller()
+export class PoliciesController {
+  constructor(
+    private readonly store: PolicyStore,
+    private readonly cache: PolicyCache,
+    private readonly limits: PolicyLimits,
+  ) {}
+
+  @Endpoint(ROUTES.listPolicies)
+  async list(@FromQuery(pageQuery) { limit, cursor }: z.output<typeof pageQuery>) {
+    const rows = await this.store.page({ after: cursor, limit });
+    return {
+      items: rows.map(answerOf),
+      nextCursor: rows.length === limit ? (rows.at(-1)?.pool ?? null) : null,
+    };
+  }
+
+  @Endpoint(ROUTES.getPolicy)
+  async get(@FromParams(poolParams) { pool }: PoolParams, @Res({ passthrough: true }) reply: FastifyReply) {
+    const row = await this.store.get(pool);
+    if (row === null) throw unknownPool(pool);
+    return tagged(row, reply);
+  }
+
+  @Endpoint(ROUTES.putPolicy)
+  async put(
+    @FromParams(poolParams) { pool }: PoolParams,
+    @FromBody(policySchema) policy: Policy,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Headers('if-none-match') ifNoneMatch: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    const nowMs = this.limits.nowMs();
+    const creates = ifNoneMatch === '*';
+    if (!creates && ifMatch === undefined) throw unconditional('If-Match (or If-None-Match: * to create)');
+    if (creates && this.cache.get(pool) === undefined && this.cache.all().length >= this.limits.maxPools)
+      throw noRoom(this.limits.maxPools);
+    const row = creates
+      ? await this.store.create({ pool, policy, nowMs })
+      : await this.store.update({ pool, policy, version: versionOf(ifMatch as string), nowMs });
+    if (row === 'conflict') throw await this.outdated(pool);
+    await this.cache.refresh();
+    return tagged(row, reply);
+  }
+
+  @Endpoint(ROUTES.deletePolicy)
+  async delete(
+    @FromParams(poolParams) { pool }: PoolParams,
+    @Headers('if-match') ifMatch: string | undefined,
+  ): Promise<void> {
+    if (ifMatch === undefined) throw unconditional('If-Match');
+    const outcome = await this.store.delete({ pool, version: versionOf(ifMatch) });
+    if (outcome === 'conflict') throw await this.outdated(pool);
+    await this.cache.refresh();
+  }
+
+  private async outdated(pool: string) {
+    const row = await this.store.get(pool);
+    const actual = row === null ? 'no policy' : `version ${tagOf(row)}`;
+    return problem(412, {
+      name: 'policy-version',
+      detail: `policy ${pool}: must be at the version named, got ${actual}`,
+      hint: `GET /v1/policies/${pool} and repeat the change on what it answers`,
+    });
+  }
+}
+
+function answerOf({ pool, version, updatedAtMs, policy }: PolicyRow): PolicyAnswer {
+  return { pool, version, updatedAt: new Date(updatedAtMs).toISOString(), policy };
+}
+
+function tagged(row: PolicyRow, reply: FastifyReply): PolicyAnswer {
+  void reply.header('etag', tagOf(row));
+  return answerOf(row);
+}
+
+function tagOf({ version }: PolicyRow): string {
+  return `"${version}"`;
+}
+
+/** −1, which no policy has, for a tag that is none of ours. */
+function versionOf(tag: string): number {
+  const version = /^"(\d{1,9})"$/.exec(tag.trim())?.[1];
+  return version === undefined ? -1 : Number(version);
+}
+
+function unconditional(header: string) {
+  return problem(428, {
+    name: 'condition-required',
+    detail: `${header}: must be given, so that nobody’s change is lost, got none`,
+    hint: 'the ETag of the last answer is the version',
+  });
+}
+
+function noRoom(maxPools: number) {
+  return problem(409, {
+    name: 'too-many-pools',
+    detail: `pools: at most ${maxPools} (ingest.maxPools), all taken`,
+  });
+}
+
+export function unknownPool(pool: string) {
+  return problem(404, {
+    name: 'unknown-pool',
+    detail: `pool: must have a policy, got ${pool}`,
+    hint: 'see /v1/pools',
+  });
+}

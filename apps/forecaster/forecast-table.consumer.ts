@@ -1,0 +1,27 @@
+import { Controller } from '@nestjs/common';
+import { EventPattern, Payload } from '@nestjs/microservices';
+import type { RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
+import { ForecastStore } from '#adapters/store';
+import { forecastSchema } from '#domain/forecasting';
+
+const table = { topic: 'forecasts.v1', group: 'forecast-table' };
+
+/** The table of forecasts: rows and offset in one transaction of the store. */
+@Controller()
+export class ForecastTableConsumer {
+  constructor(private readonly store: ForecastStore) {}
+
+  @EventPattern({ ...table, on: 'assigned' })
+  assigned(@Payload() partitions: TopicPartition[]): Promise<StartOffset[]> {
+    return this.store.startAt(partitions);
+  }
+
+  @EventPattern(table)
+  async write(@Payload() { topic, partition, records }: RecordBatch): Promise<void> {
+    const made = records.flatMap(({ value }) =>
+      value === null ? [] : [forecastSchema.parse(JSON.parse(value))],
+    );
+    const nextOffset = (records.at(-1)?.offset ?? 0) + 1;
+    await this.store.write({ made, offset: { topic, partition, nextOffset } });
+  }
+}

@@ -1,0 +1,129 @@
+import type { DemandReader } from '#adapters/demand-reader';
+import type { EventLog } from '#adapters/event-log';
+import type { DemandStore } from '#adapters/store';
+import { bucketStartMs, closedArrivals } from '#domain/demand';
+import type { Forecast } from '#domain/forecasting';
+import type { ForecastStep, ForecastThread } from './forecast-thread.js';
+
+/** What the forecaster must know of a pool. */
+export interface ForecastedPool {
+  bucketS: number;
+  seasonsS: readonly number[];
+  /** Wait after a bucket's end before it is used provisionally, ms. */
+  settleMs: number;
+  /** Longest lead time that forecasts must cover, seconds. */
+  leadTimeS: number;
+}
+
+export interface ForecasterObserver {
+  forecast(forecast: Forecast): void;
+  stepped(step: { pools: number; durationMs: number }): void;
+}
+
+export interface ForecasterOptions {
+  log: EventLog;
+  reader: DemandReader;
+  store: Pick<DemandStore, 'arrivalsSince'>;
+  thread: ForecastThread;
+  settingsOf(pool: string): ForecastedPool;
+  observer: ForecasterObserver;
+  nowMs(): number;
+}
+
+/** History that is read back when a pool is opened, in longest seasons: each season is seen twice, and a rest. */
+const HISTORY_SEASONS = 2.2;
+/** A bound of that for short seasons and for small buckets in long ones. */
+const MAX_HISTORY_BUCKETS = 20_160;
+/** Pools that are opened in one run, so that a start with many pools keeps the others in time. */
+const MAX_OPENED_PER_RUN = 200;
+/** Forecasts of one pool: beyond this many horizons only every n-th is made, the last always. */
+const MAX_HORIZONS = 24;
+
+/** Makes one forecast for every pool whose bucket has closed. */
+export class Forecaster {
+  /** End of the newest bucket each pool's forecast has seen, epoch ms. */
+  private readonly seenToMs = new Map<string, number>();
+
+  constructor(private readonly options: ForecasterOptions) {}
+
+  async run(): Promise<void> {
+    const { log, thread, observer } = this.options;
+    const steps = await this.dueSteps();
+    if (steps.length === 0) return;
+    const startedMs = performance.now();
+    const forecasts = await thread.step(steps);
+    observer.stepped({ pools: steps.length, durationMs: performance.now() - startedMs });
+    for (const forecast of forecasts) observer.forecast(forecast);
+    const records = forecasts.map((forecast) => ({ key: forecast.pool, value: JSON.stringify(forecast) }));
+    if (records.length > 0) await log.append('forecasts.v1', records);
+  }
+
+  /** Pools that are read elsewhere now. */
+  forget(pools: string[]): void {
+    for (const pool of pools) this.seenToMs.delete(pool);
+    this.options.thread.forget(pools);
+  }
+
+  private async dueSteps(): Promise<ForecastStep[]> {
+    const { reader, thread, nowMs, settingsOf } = this.options;
+    const countedToMs = nowMs() - (await this.behindMs());
+    const steps: ForecastStep[] = [];
+    let opened = 0;
+    for (const pool of reader.pools()) {
+      const settings = settingsOf(pool);
+      const toMs = bucketStartMs(countedToMs - settings.settleMs, settings.bucketS);
+      const known = thread.knows(pool);
+      if (known && toMs <= (this.seenToMs.get(pool) ?? 0)) continue;
+      if (!known && opened++ >= MAX_OPENED_PER_RUN) continue;
+      const closed = known ? this.newlyClosed(pool, toMs) : await this.history(pool, toMs);
+      if (closed.length === 0) continue;
+      this.seenToMs.set(pool, toMs);
+      const { bucketS, seasonsS } = settings;
+      const horizonsS = horizonsOf(settings);
+      steps.push({ settings: { pool, bucketS, seasonsS: [...seasonsS], horizonsS }, closed });
+    }
+    return steps;
+  }
+
+  /** Age of the oldest event or demand message that is still on its way, ms. */
+  private async behindMs(): Promise<number> {
+    const { log, reader } = this.options;
+    const [ingest, ownMs] = await Promise.all([
+      log.lag({ group: 'ingest', topic: 'executions.v1' }),
+      reader.behindMs(),
+    ]);
+    return Math.max(ingest.ageMs, ownMs);
+  }
+
+  private newlyClosed(pool: string, toMs: number): ForecastStep['closed'] {
+    const series = this.options.reader.of(pool);
+    const fromMs = this.seenToMs.get(pool) as number;
+    return series === undefined ? [] : closedArrivals({ fromMs, toMs }, series);
+  }
+
+  /** The table first, then what the reader has seen since; a bucket without events counts as empty. */
+  private async history(pool: string, toMs: number): Promise<ForecastStep['closed']> {
+    const { bucketS, seasonsS } = this.options.settingsOf(pool);
+    const bucketMs = bucketS * 1000;
+    const longestMs = (seasonsS.at(-1) as number) * 1000;
+    const wantedMs = Math.min(HISTORY_SEASONS * longestMs, MAX_HISTORY_BUCKETS * bucketMs);
+    const rows = await this.options.store.arrivalsSince({ pool, fromMs: toMs - wantedMs });
+    const series = this.options.reader.of(pool);
+    const recent = [...(series?.buckets.values() ?? [])];
+    const arrivals = new Map([...rows, ...recent].map((bucket) => [bucket.startMs, bucket.arrivals]));
+    const closed: ForecastStep['closed'] = [];
+    const firstMs = Math.max(Math.min(...arrivals.keys()), toMs - wantedMs);
+    for (let startMs = bucketStartMs(firstMs, bucketS); startMs < toMs; startMs += bucketMs)
+      closed.push({ startMs, arrivals: arrivals.get(startMs) ?? 0 });
+    return closed;
+  }
+}
+
+/** Every horizon a decision may look at: from the next bucket to the one after the lead time. */
+export function horizonsOf({ bucketS, leadTimeS }: Pick<ForecastedPool, 'bucketS' | 'leadTimeS'>): number[] {
+  const last = Math.ceil(leadTimeS / bucketS) + 1;
+  const stride = Math.ceil(last / MAX_HORIZONS);
+  const horizons: number[] = [];
+  for (let horizon = last; horizon > 0; horizon -= stride) horizons.unshift(horizon * bucketS);
+  return horizons;
+}

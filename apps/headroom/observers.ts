@@ -1,0 +1,219 @@
+import type { DemandReaderOptions } from '#adapters/demand-reader';
+import type { LogServerObserver } from '#adapters/event-log';
+import type { EventSinkObserver } from '#adapters/event-sink';
+import type { FleetObserver } from '#adapters/fleet';
+import type { LoopObserver } from '#adapters/loop';
+import type { Logger, Metrics } from '#adapters/telemetry';
+import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
+import type { ForecasterObserver } from '../forecaster/forecaster.js';
+import type { IngestObserver } from '../ingest/index.js';
+import type { RouterObserver } from '../router/router-observer.js';
+import type { SourcesModuleOptions } from './sources.module.js';
+import type { StatusLines } from './status-lines.js';
+
+type DemandRead = { demandRead: DemandReaderOptions['observe'] };
+
+/** What the services report, as metrics and log lines: the only place that knows both. */
+export interface Observers {
+  logServer: LogServerObserver;
+  sink: EventSinkObserver;
+  fleet: FleetObserver;
+  ingest: IngestObserver;
+  forecaster: ForecasterObserver & LoopObserver & DemandRead;
+  autoscaler: AutoscalerObserver & LoopObserver & DemandRead;
+  router: RouterObserver;
+  sources: SourcesModuleOptions['observer'];
+  tokenRenewalFailed(error: Error): void;
+}
+
+interface Given {
+  metrics: Metrics;
+  logger: Logger;
+  status: StatusLines;
+}
+
+export function observersOf(given: Given): Observers {
+  const loop = loopObserver(given);
+  const { logger } = given;
+  return {
+    logServer: logServerObserver(given),
+    sink: sinkObserver(given),
+    fleet: fleetObserver(given),
+    ingest: { ...ingestObserver(given), loop },
+    forecaster: { ...forecasterObserver(given), ...loop, ...demandReader('forecaster', given) },
+    autoscaler: { ...autoscalerObserver(given), ...loop, ...demandReader('autoscaler', given) },
+    router: routerObserver(given),
+    sources: sourcesObserver(given),
+    tokenRenewalFailed: (err) => logger.error({ err }, 'workers keep their old token'),
+  };
+}
+
+function loopObserver({ metrics, logger }: Given): LoopObserver {
+  return {
+    ran: ({ name, durationMs, overrun }) => {
+      metrics.loopRuns.inc({ loop: name, outcome: overrun ? 'overran' : 'ran' });
+      metrics.loopRun.observe({ loop: name }, durationMs / 1000);
+    },
+    failed: ({ name, error }) => {
+      metrics.loopRuns.inc({ loop: name, outcome: 'failed' });
+      logger.error({ err: error, loop: name }, 'a run failed');
+    },
+  };
+}
+
+function logServerObserver({ metrics, logger }: Given): LogServerObserver {
+  return {
+    groupFailed: ({ group, error, retryInMs }) => {
+      metrics.consumerFailures.inc({ group });
+      logger.error({ err: error, group, retryInMs }, 'a consumer failed and joins again');
+    },
+    batchHandled: ({ group, topic, records, durationMs }) => {
+      metrics.consumerRecords.inc({ group, topic }, records);
+      metrics.consumerBatch.observe({ group, topic }, durationMs / 1000);
+    },
+  };
+}
+
+function demandReader(reader: string, { metrics, logger }: Given): DemandRead {
+  return {
+    demandRead: (outcome, { pool, range }) => {
+      metrics.demandPartials.inc({ reader, outcome });
+      if (outcome === 'gap') logger.error({ reader, pool, range }, 'demand messages are missing');
+    },
+  };
+}
+
+function sinkObserver({ metrics, logger }: Given): EventSinkObserver {
+  return {
+    acknowledged: (events) => metrics.sinkEvents.inc({ outcome: 'acknowledged' }, events),
+    dropped: (events, outcome) => {
+      metrics.sinkEvents.inc({ outcome }, events);
+      logger.error({ events, outcome }, 'execution events are lost');
+    },
+    retrying: (err, retryInMs) => {
+      metrics.sinkRetries.inc();
+      logger.warn({ err, retryInMs }, 'execution events are sent again');
+    },
+  };
+}
+
+function fleetObserver({ metrics, logger }: Given): FleetObserver {
+  return {
+    started: (worker) => logger.debug(worker, 'worker ordered'),
+    ready: ({ leadTimeS, ...worker }) => {
+      metrics.workerStart.observe({ pool: worker.pool }, leadTimeS);
+      logger.info({ ...worker, leadTimeS }, 'worker ready');
+    },
+    crashed: (worker) => {
+      metrics.workerExits.inc({ pool: worker.pool, cause: 'crashed' });
+      logger.error(worker, 'worker crashed, another one follows');
+    },
+    stopped: (worker) => {
+      metrics.workerExits.inc({ pool: worker.pool, cause: worker.killed ? 'killed' : 'drained' });
+      logger.info(worker, 'worker stopped');
+    },
+    eventsDropped: (drop) => {
+      metrics.workerEventsDropped.inc({ pool: drop.pool }, drop.events);
+      logger.error(drop, 'execution events of a worker are lost');
+    },
+  };
+}
+
+function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'> {
+  return {
+    counted: ({ records, counts, deadLetters }) => {
+      const dead = Object.values(deadLetters).reduce((sum, letters) => sum + letters, 0);
+      const { duplicates, late, expired, forgottenEarly } = counts;
+      metrics.ingestRecords.inc({ outcome: 'counted' }, records - duplicates - dead - late);
+      metrics.ingestRecords.inc({ outcome: 'duplicate' }, duplicates);
+      metrics.ingestRecords.inc({ outcome: 'late' }, late);
+      metrics.ingestRecords.inc({ outcome: 'dead-lettered' }, dead);
+      for (const [reason, letters] of Object.entries(deadLetters))
+        metrics.ingestDeadLetters.inc({ reason }, letters);
+      metrics.ingestExpired.inc(expired);
+      metrics.ingestForgottenEarly.inc(forgottenEarly);
+    },
+    restored: (partition) => logger.info(partition, 'ingest took a partition over'),
+    poolCreated: (pool) => logger.info({ pool }, 'a pool has got the policy it starts with'),
+    partialApplied: ({ pool, range, outcome }) => {
+      metrics.demandPartials.inc({ reader: 'demand-table', outcome });
+      if (outcome === 'gap')
+        logger.error({ reader: 'demand-table', pool, range }, 'demand messages are missing');
+    },
+    partialUnreadable: (record) => {
+      metrics.demandPartials.inc({ reader: 'demand-table', outcome: 'unreadable' });
+      logger.error(record, 'a record of demand.v1 is no demand');
+    },
+    eventsReceived: (outcome, events) => metrics.apiEvents.inc({ outcome }, events),
+    appendFailed: (err) => logger.error({ err }, 'events could not be appended'),
+  };
+}
+
+function forecasterObserver({ metrics }: Given): ForecasterObserver {
+  return {
+    forecast: ({ provenance }) => metrics.forecasts.inc({ state: provenance.state }),
+    stepped: ({ durationMs }) => metrics.forecastStep.observe(durationMs / 1000),
+  };
+}
+
+function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver {
+  return {
+    decided: (made) => {
+      const { decision, input } = made;
+      const { pool, kind, reason, limits, objectiveReachable, desired } = decision;
+      status.decided(made);
+      metrics.decisions.inc({ pool, kind, reason });
+      for (const { limit } of limits) metrics.decisionLimits.inc({ pool, limit });
+      metrics.objectiveReachable.set({ pool }, objectiveReachable ? 1 : 0);
+      metrics.workers.set({ pool, state: 'desired' }, desired);
+      if (input.fleet !== undefined) {
+        for (const state of ['ready', 'starting', 'draining'] as const)
+          metrics.workers.set({ pool, state }, input.fleet[state]);
+      }
+      if (kind === 'scale') {
+        const { previousDesired, explanation, atMs } = decision;
+        logger.info(
+          { pool, decision: `${pool}/${atMs}`, from: previousDesired, to: desired, reason },
+          explanation,
+        );
+      }
+    },
+    ordered: ({ decision: { pool, atMs }, error }) => {
+      metrics.decisionsApplied.inc({ outcome: error === undefined ? 'taken' : 'failed' });
+      if (error !== undefined)
+        logger.error({ err: error, pool, decision: `${pool}/${atMs}` }, 'the fleet did not take an order');
+    },
+  };
+}
+
+function routerObserver({ metrics, logger }: Given): RouterObserver {
+  return {
+    arrived: () => undefined,
+    requestEnded: ({ pool, outcome, responseMs, waitMs }) => {
+      metrics.routerRequests.inc({ pool, outcome });
+      metrics.routerResponse.observe({ pool }, responseMs / 1000);
+      if (waitMs !== undefined) metrics.routerWait.observe({ pool }, waitMs / 1000);
+    },
+    retried: (pool) => metrics.routerRetries.inc({ pool }),
+    unroutable: (reason) => metrics.routerUnroutable.inc({ reason }),
+    listenerFailed: (err) => logger.error({ err }, 'the router could not accept a connection'),
+  };
+}
+
+function sourcesObserver({ metrics, logger }: Given): SourcesModuleOptions['observer'] {
+  const seen = new Map<string, { ok: number; sent: number; skipped: number }>();
+  return {
+    progress: (pool, { ok, sent, skipped, inFlight }) => {
+      const before = seen.get(pool) ?? { ok: 0, sent: 0, skipped: 0 };
+      const ended = sent - inFlight;
+      metrics.sourceRequests.inc({ pool, outcome: 'ok' }, ok - before.ok);
+      metrics.sourceRequests.inc(
+        { pool, outcome: 'failed' },
+        Math.max(0, ended - ok - (before.sent - before.ok)),
+      );
+      metrics.sourceRequests.inc({ pool, outcome: 'skipped' }, skipped - before.skipped);
+      seen.set(pool, { ok, sent: ended, skipped });
+    },
+    failed: (pool, err) => logger.error({ err, pool }, 'the synthetic source of a pool has ended'),
+  };
+}

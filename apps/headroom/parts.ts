@@ -1,0 +1,213 @@
+import { join } from 'node:path';
+import { EmbeddedEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
+import { LogSink, type EventSink } from '#adapters/event-sink';
+import { LocalProcessFleet, type Fleet } from '#adapters/fleet';
+import type { Identity } from '#adapters/identity';
+import {
+  DecisionStore,
+  DemandStore,
+  ForecastStore,
+  openEmbeddedStore,
+  PolicyStore,
+  type Store,
+} from '#adapters/store';
+import { createMetrics, type Logger, type Metrics } from '#adapters/telemetry';
+import type { AutoscalerModuleOptions } from '../autoscaler/autoscaler.module.js';
+import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js';
+import type { IngestModuleOptions } from '../ingest/index.js';
+import type { RouterOptions } from '../router/router.js';
+import type { Config } from './config.js';
+import { observersOf, type Observers } from './observers.js';
+import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
+import type { SourcesModuleOptions } from './sources.module.js';
+import { StatusLines } from './status-lines.js';
+
+export interface PartsOptions {
+  config: Config;
+  dataDir: string;
+  identity: Identity;
+  logger: Logger;
+}
+
+/** Workers sign on with a token of this life, and get a new one after half of it. */
+const WORKER_TOKEN_S = 3_600;
+/** Events that are not acknowledged this long after the stop are lost, and counted. */
+const SINK_DEADLINE_MS = 3_000;
+
+/** What the services stand on, made once: the configuration decides which implementation each part is. */
+export class Parts {
+  readonly settingsOf: (pool: string) => PoolSettings;
+  private readonly stores;
+
+  constructor(
+    private readonly options: PartsOptions,
+    private readonly store: Store,
+    readonly log: EventLog,
+    private readonly fleet: Fleet,
+    private readonly sink: EventSink,
+    readonly metrics: Metrics,
+    readonly observers: Observers,
+    readonly status: StatusLines,
+  ) {
+    this.settingsOf = poolSettingsOf(options.config);
+    const { dataSource } = store;
+    this.stores = {
+      policies: new PolicyStore(dataSource),
+      demand: new DemandStore(dataSource),
+      forecasts: new ForecastStore(dataSource),
+      decisions: new DecisionStore(dataSource),
+    };
+  }
+
+  /** Pools of the configuration. */
+  get pools(): string[] {
+    return Object.keys(this.options.config.pools);
+  }
+
+  get identity(): Identity {
+    return this.options.identity;
+  }
+
+  readonly forIngest = (): IngestModuleOptions => {
+    const { ingest, pools } = this.options.config;
+    return {
+      log: this.log,
+      dataSource: this.store.dataSource,
+      observer: this.observers.ingest,
+      ...ingest,
+      pools: new Map(Object.entries(pools)),
+      defaults: this.settingsOf(''),
+      nowMs: Date.now,
+    };
+  };
+
+  readonly forForecaster = (): ForecasterModuleOptions => ({
+    log: this.log,
+    demandStore: this.stores.demand,
+    forecastStore: this.stores.forecasts,
+    settingsOf: (pool) => {
+      const { leadTimeMaxS, ...settings } = this.settingsOf(pool);
+      return { ...settings, leadTimeS: leadTimeMaxS };
+    },
+    observer: this.observers.forecaster,
+    nowMs: Date.now,
+  });
+
+  readonly forAutoscaler = (): AutoscalerModuleOptions => ({
+    log: this.log,
+    stores: this.stores,
+    fleet: this.fleet,
+    settingsOf: this.settingsOf,
+    maxPools: this.options.config.ingest.maxPools,
+    observer: this.observers.autoscaler,
+    nowMs: Date.now,
+  });
+
+  readonly forRouter = (): RouterOptions => {
+    const { router, pools } = this.options.config;
+    const known = new Set(Object.keys(pools));
+    return {
+      ...router,
+      watch: (listener) => this.fleet.watch(listener),
+      sink: this.sink,
+      pools: () => known,
+      observer: this.observers.router,
+    };
+  };
+
+  readonly forSources = (): SourcesModuleOptions => {
+    const { router, pools } = this.options.config;
+    return {
+      sources: Object.entries(pools).flatMap(([pool, { source, policy }]) =>
+        source === undefined
+          ? []
+          : [
+              {
+                pool,
+                source,
+                url: `http://${router.host}:${router.port}/${pool}/`,
+                objectiveMs: policy.objective.responseMs,
+              },
+            ],
+      ),
+      observer: this.observers.sources,
+    };
+  };
+
+  /** Pools that have no ready worker although they should. */
+  async fleetProblems(): Promise<string[]> {
+    const problems: string[] = [];
+    for (const pool of Object.keys(this.options.config.pools)) {
+      if (!this.settingsOf(pool).hasFleet) continue;
+      const { ready, desired } = await this.fleet.observe(pool);
+      if (ready === 0 && desired > 0) problems.push(`pool ${pool}: at least one ready worker, got none`);
+    }
+    return problems;
+  }
+
+  readonly closeFleet = async (): Promise<void> => {
+    await this.sink.flush(SINK_DEADLINE_MS);
+    await this.fleet.close();
+  };
+
+  /** After {@link closeFleet}, when nothing reads or writes any more. */
+  async close(): Promise<void> {
+    await this.sink.close(SINK_DEADLINE_MS);
+    await this.log.close();
+    await this.store.close();
+  }
+}
+
+export async function openParts(options: PartsOptions): Promise<Parts> {
+  const { config, dataDir, identity, logger } = options;
+  const metrics = createMetrics();
+  const status = new StatusLines();
+  const observers = observersOf({ metrics, logger, status });
+  const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
+  try {
+    const log = await EmbeddedEventLog.open(store.engine);
+    await log.ensureTopics(topicSpecs(config.ingest));
+    await createPolicies(config, new PolicyStore(store.dataSource));
+    const sink = new LogSink({ log, observer: observers.sink });
+    const fleet = localFleet({ config, identity, observers });
+    return new Parts(options, store, log, fleet, sink, metrics, observers, status);
+  } catch (error) {
+    await store.close();
+    throw error;
+  } finally {
+    logger.debug({ dataDir }, 'parts opened');
+  }
+}
+
+/** A policy of the configuration is where its pool starts; afterwards the API's counts. */
+async function createPolicies(config: Config, policies: PolicyStore): Promise<void> {
+  for (const [pool, { policy }] of Object.entries(config.pools))
+    await policies.create({ pool, policy, nowMs: Date.now() });
+}
+
+function localFleet(given: { config: Config; identity: Identity; observers: Observers }): LocalProcessFleet {
+  const { config, identity, observers } = given;
+  const pools = Object.entries(config.pools).flatMap(([pool, { worker }]) => {
+    const { handlers: handlersDir, ...settings } = worker;
+    return handlersDir === undefined ? [] : [[pool, { ...settings, handlersDir }] as const];
+  });
+  const token = async () => {
+    const signed = await identity.signToken({
+      scopes: ['events:write'],
+      lifetimeS: WORKER_TOKEN_S,
+      subject: 'worker',
+    });
+    return signed.token;
+  };
+  return new LocalProcessFleet({
+    workerEntry: join(import.meta.dirname, '..', 'worker', 'main.js'),
+    pools: Object.fromEntries(pools),
+    events: {
+      url: `http://${config.api.host}:${config.api.port}`,
+      token,
+      renewMs: (WORKER_TOKEN_S * 1000) / 2,
+      onRenewalFailed: observers.tokenRenewalFailed,
+    },
+    observer: observers.fleet,
+  });
+}

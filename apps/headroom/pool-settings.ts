@@ -1,0 +1,26 @@
+import { poolSchema, type Config, type PoolConfig } from './config.js';
+
+/** Between starting a process and answering its ready probe, on a busy machine. */
+const PROCESS_START_S = 5;
+
+export interface PoolSettings extends PoolConfig {
+  leadTimeMaxS: number;
+  /** Somebody of ours runs its workers. */
+  hasFleet: boolean;
+}
+
+/** The settings of any pool: those of the configuration, or the defaults for a pool first seen in an event. */
+export function poolSettingsOf(config: Config): (pool: string) => PoolSettings {
+  const known = new Map(Object.entries(config.pools).map(([name, pool]) => [name, complete(pool)]));
+  const others = complete(poolSchema.parse({}));
+  return (pool) => known.get(pool) ?? others;
+}
+
+function complete(pool: PoolConfig): PoolSettings {
+  const { startDelayMs, handlers } = pool.worker;
+  return {
+    ...pool,
+    leadTimeMaxS: pool.leadTimeMaxS ?? startDelayMs / 1000 + PROCESS_START_S,
+    hasFleet: handlers !== undefined,
+  };
+}

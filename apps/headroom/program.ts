@@ -1,0 +1,126 @@
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { EventLogServer, HandlerErrors } from '#adapters/event-log';
+import { apiAdapter, configureApi, openApiOf, type Route } from '#adapters/http-api';
+import { NestLogger } from '#adapters/telemetry';
+import { Router } from '../router/router.js';
+import { openParts, type Parts, type PartsOptions } from './parts.js';
+import { ProgramModule } from './program.module.js';
+import { SYSTEM_ROUTES, SystemState, type Readiness } from './system.controller.js';
+import { modulesOf, TARGETS, type TargetName } from './targets.js';
+
+export interface ProgramOptions extends PartsOptions {
+  targets: readonly TargetName[];
+  version: string;
+}
+
+/** A running Headroom. */
+export interface Program {
+  urls: { api: string; router: string | undefined };
+  readiness(): Promise<Readiness>;
+  statusLines(): string[];
+  /** Stops everything in the reverse of its start. */
+  stop(): Promise<void>;
+}
+
+/** Lag beyond which a consumer group counts as stuck, ms. */
+const STUCK_AFTER_MS = 30_000;
+
+/** Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, PortInUse. */
+export async function startProgram(options: ProgramOptions): Promise<Program> {
+  const parts = await openParts(options);
+  try {
+    return await startOn(parts, options);
+  } catch (error) {
+    await parts.closeFleet();
+    await parts.close();
+    throw error;
+  }
+}
+
+async function startOn(parts: Parts, { targets, version, config, logger }: ProgramOptions): Promise<Program> {
+  const routes: Route[] = [
+    ...Object.values(SYSTEM_ROUTES),
+    ...targets.flatMap((target) => TARGETS[target].routes),
+  ];
+  const server = new EventLogServer(parts.log, parts.observers.logServer);
+  const readiness = () => readinessOf(parts, server);
+  const state = new SystemState(
+    readiness,
+    async () => {
+      await refreshGauges(parts, routerOf(app, targets));
+      return parts.metrics.registry.metrics();
+    },
+    () => openApiOf(routes, { title: 'Headroom', version }),
+  );
+  const program = ProgramModule.register({ parts, targets: modulesOf(targets, parts), state });
+  const app: NestFastifyApplication = await NestFactory.create<NestFastifyApplication>(
+    program,
+    apiAdapter({ bodyLimitBytes: config.api.bodyLimitBytes }),
+    { bodyParser: false, logger: new NestLogger(logger), abortOnError: false },
+  );
+  try {
+    configureApi(app, {
+      routes,
+      verify: (token) => parts.identity.verifyToken(token),
+      onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
+    });
+    app.connectMicroservice<MicroserviceOptions>({ strategy: server }).useGlobalFilters(new HandlerErrors());
+    await app.startAllMicroservices();
+    await app.listen({ host: config.api.host, port: config.api.port });
+  } catch (error) {
+    await app.close();
+    throw portInUse(error) ?? error;
+  }
+  const origin = ({ host, port }: { host: string; port: number }) =>
+    `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return {
+    urls: { api: origin(config.api), router: targets.includes('router') ? origin(config.router) : undefined },
+    readiness,
+    statusLines: () => parts.status.lines(),
+    stop: async () => {
+      await app.close();
+      await parts.close();
+    },
+  };
+}
+
+function routerOf(app: NestFastifyApplication, targets: readonly TargetName[]): Router | undefined {
+  return targets.includes('router') ? app.get(Router, { strict: false }) : undefined;
+}
+
+/** Levels are read when somebody asks for them. */
+async function refreshGauges({ log, metrics, pools }: Parts, router: Router | undefined): Promise<void> {
+  for (const pool of router === undefined ? [] : pools) {
+    const { waiting, inFlight } = (router as Router).snapshot(pool);
+    metrics.routerQueue.set({ pool }, waiting);
+    metrics.routerInFlight.set({ pool }, inFlight);
+  }
+  const { ageMs } = await log.lag({ group: 'ingest', topic: 'executions.v1' });
+  metrics.consumerLag.set({ group: 'ingest' }, ageMs / 1000);
+}
+
+async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readiness> {
+  const failing = server.failing().map((group) => `consumer group ${group}: must have a member, got none`);
+  const lag = await parts.log.lag({ group: 'ingest', topic: 'executions.v1' }).catch((error: Error) => error);
+  const stuck =
+    lag instanceof Error
+      ? [`event log: must answer, got ${lag.message}`]
+      : lag.ageMs > STUCK_AFTER_MS
+        ? [`ingest: at most ${STUCK_AFTER_MS} ms behind, got ${lag.ageMs} ms`]
+        : [];
+  const problems = [...failing, ...stuck, ...(await parts.fleetProblems())];
+  return { ready: problems.length === 0, problems };
+}
+
+/** Another program listens where the API or the router should. */
+export class PortInUse extends Error {
+  override name = 'PortInUse';
+}
+
+function portInUse(error: unknown): PortInUse | undefined {
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  if (code !== 'EADDRINUSE') return undefined;
+  return new PortInUse(`port ${port ?? 'of the configuration'}: must be free, another program listens there`);
+}

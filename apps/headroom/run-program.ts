@@ -1,0 +1,105 @@
+import { performance } from 'node:perf_hooks';
+import { formatProblem } from '#adapters/input-problems';
+import { openLocalIdentity, type Identity } from '#adapters/identity';
+import { DataDirectoryInUse } from '#adapters/store';
+import { createLogger } from '#adapters/telemetry';
+import type { CommandContext } from './commands/command-context.js';
+import { loadConfig } from './config-file.js';
+import type { Config } from './config.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { configFileOf, dataDirOf } from './locations.js';
+import { PortInUse, startProgram, type Program } from './program.js';
+import { listenForStop, type StopSignal } from './stop-signals.js';
+import { parseTargets, type TargetName } from './targets.js';
+
+/** How long a start may wait for its first workers before it says that it is not ready. */
+const READY_WITHIN_MS = 10_000;
+const READY_POLL_MS = 50;
+
+/** Runs the chosen targets until a signal; see `headroom start --help`. */
+export async function runProgram(
+  options: { target: string; config?: string; dataDir?: string },
+  context: CommandContext,
+): Promise<ExitCode> {
+  const targets = parseTargets(options.target);
+  if (!targets.ok) return context.fail({ code: EXIT.usage, message: targets.problem });
+  const file = configFileOf({ option: options.config, ...context });
+  const loaded = await loadConfig(file);
+  if (!loaded.ok) {
+    for (const problem of loaded.problems) context.note(formatProblem(problem));
+    return EXIT.usage;
+  }
+  const { config } = loaded;
+  const dataDir = dataDirOf({ option: options.dataDir, configured: config.dataDir, ...context });
+  const opened = await openLocalIdentity(dataDir, { create: true, tokenMaxS: config.identity.tokenMaxS });
+  if (!opened.ok) return context.fail({ code: EXIT.usage, message: opened.problem, hint: opened.hint });
+  return run({ config, dataDir, identity: opened.identity, targets: targets.targets, file }, context);
+}
+
+interface Run {
+  config: Config;
+  dataDir: string;
+  identity: Identity;
+  targets: TargetName[];
+  file: string;
+}
+
+async function run(given: Run, context: CommandContext): Promise<ExitCode> {
+  const { config, dataDir, identity, targets } = given;
+  const logger = createLogger({ level: config.log.level });
+  const startedMs = performance.now();
+  // From here on a signal is remembered, so that a Ctrl-C during the start stops what has started.
+  const asked = Promise.withResolvers<StopSignal>();
+  listenForStop({ onFirst: asked.resolve, onAgain: () => process.exit(EXIT.interrupted) });
+  let program: Program;
+  try {
+    program = await startProgram({ config, dataDir, identity, logger, targets, version: context.version });
+  } catch (error) {
+    return cannotStart(error, context);
+  }
+  await Promise.race([untilReady(program), asked.promise]);
+  await announce(program, { startedMs, dataDir, file: given.file }, context);
+  const status = statusTimer(program, config.log.statusEveryS, context);
+  const signal = await asked.promise;
+  clearInterval(status);
+  context.note(`headroom: ${signal}, stopping …`);
+  await program.stop();
+  context.note('headroom: stopped');
+  return EXIT.ok;
+}
+
+function cannotStart(error: unknown, context: CommandContext): ExitCode {
+  if (error instanceof DataDirectoryInUse || error instanceof PortInUse)
+    return context.fail({ code: EXIT.usage, message: error.message });
+  throw error;
+}
+
+async function untilReady(program: Program): Promise<void> {
+  const deadlineMs = performance.now() + READY_WITHIN_MS;
+  while (performance.now() < deadlineMs) {
+    if ((await program.readiness()).ready) return;
+    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+  }
+}
+
+async function announce(
+  program: Program,
+  about: { startedMs: number; dataDir: string; file: string },
+  context: CommandContext,
+): Promise<void> {
+  const { ready, problems } = await program.readiness();
+  const seconds = ((performance.now() - about.startedMs) / 1000).toFixed(1);
+  context.print(`headroom: ${ready ? 'ready' : 'NOT ready'} after ${seconds} s`);
+  for (const problem of problems) context.print(`  ${problem}`);
+  context.print(`  api       ${program.urls.api}  (npx headroom token --scope all --for 8h)`);
+  if (program.urls.router !== undefined) context.print(`  router    ${program.urls.router}/<pool>/…`);
+  context.print(`  config    ${about.file}`);
+  context.print(`  data      ${about.dataDir}`);
+}
+
+function statusTimer(program: Program, everyS: number, context: CommandContext): NodeJS.Timeout | undefined {
+  if (everyS === 0) return undefined;
+  return setInterval(() => {
+    for (const line of program.statusLines()) context.print(line);
+  }, everyS * 1000);
+}

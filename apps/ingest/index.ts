@@ -1,0 +1,4 @@
+export { EVENT_ROUTES } from './events.controller.js';
+export { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
+export { IngestModule, ingestSettings, type IngestModuleOptions } from './ingest.module.js';
+export { type PoolSettings } from './pool-registry.js';

@@ -1,0 +1,1 @@
+export { DemandReader, type DemandReaderOptions } from './demand-reader.js';
