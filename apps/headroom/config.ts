@@ -38,7 +38,7 @@ const router = z
       .min(0)
       .max(1_000_000)
       .default(2000)
-      .describe('Requests in the router per pool; more get 503 with Retry-After.'),
+      .describe('Requests that may wait in the router per pool; more get 503 with Retry-After.'),
   })
   .describe('Data path: the users’ requests.');
 

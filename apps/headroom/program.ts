@@ -120,7 +120,8 @@ export class PortInUse extends Error {
 }
 
 function portInUse(error: unknown): PortInUse | undefined {
-  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  const { code, port, cause } = error as NodeJS.ErrnoException & { port?: number };
+  if (code === undefined && cause !== undefined) return portInUse(cause);
   if (code !== 'EADDRINUSE') return undefined;
   return new PortInUse(`port ${port ?? 'of the configuration'}: must be free, another program listens there`);
 }
