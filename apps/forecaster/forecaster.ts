@@ -11,6 +11,8 @@ export interface ForecastedPool {
   seasonsS: readonly number[];
   /** Wait after a bucket's end before it is used provisionally, ms. */
   settleMs: number;
+  /** Events so late still correct the history of later forecasts, seconds. */
+  latenessS: number;
   /** Longest lead time that forecasts must cover, seconds. */
   leadTimeS: number;
 }
@@ -30,10 +32,10 @@ export interface ForecasterOptions {
   nowMs(): number;
 }
 
-/** History that is read back when a pool is opened, in longest seasons: each season is seen twice, and a rest. */
-const HISTORY_SEASONS = 2.2;
+/** History that is read back when a pool is opened, in longest seasons: three copies of each to learn from, and a rest. */
+const HISTORY_SEASONS = 4.2;
 /** A bound of that for short seasons and for small buckets in long ones. */
-const MAX_HISTORY_BUCKETS = 20_160;
+const MAX_HISTORY_BUCKETS = 40_320;
 /** Pools that are opened in one run, so that a start with many pools keeps the others in time. */
 const MAX_OPENED_PER_RUN = 200;
 /** Forecasts of one pool: beyond this many horizons only every n-th is made, the last always. */
@@ -95,9 +97,11 @@ export class Forecaster {
     return Math.max(ingest.ageMs, ownMs);
   }
 
+  /** What has closed since, and before it what late events may have corrected. */
   private newlyClosed(pool: string, toMs: number): ForecastStep['closed'] {
     const series = this.options.reader.of(pool);
-    const fromMs = this.seenToMs.get(pool) as number;
+    const { bucketS, latenessS } = this.options.settingsOf(pool);
+    const fromMs = (this.seenToMs.get(pool) as number) - Math.ceil(latenessS / bucketS) * bucketS * 1000;
     return series === undefined ? [] : closedArrivals({ fromMs, toMs }, series);
   }
 

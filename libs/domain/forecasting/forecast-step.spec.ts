@@ -189,7 +189,7 @@ describe('settings', () => {
     expect(withSettings({ horizonsS: [] })).toThrow('horizonsS: at least one, got none');
     expect(withSettings({ bucketS: 0 })).toThrow('bucketS: > 0, got 0');
     expect(() => forecastOnce([...closedFrom([1]), { startMs: 1, arrivals: 1 }])).toThrow(
-      'startMs: whole buckets after 0, got 1',
+      'startMs: whole buckets from 0, got 1',
     );
   });
 

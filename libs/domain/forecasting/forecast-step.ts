@@ -1,6 +1,6 @@
 import { updateHolt } from './experts/damped-holt.js';
 import { LEVELS, type Forecast } from './forecast.js';
-import { push } from './history.js';
+import { correct, push } from './history.js';
 import { isReactiveOnly, isSilent, issue, type ExternalForecast } from './issue.js';
 import type { ForecastMemory } from './memory.js';
 import { learnOutcome } from './outcome.js';
@@ -17,8 +17,8 @@ export interface ClosedBucket {
 export interface ForecastInput {
   settings: ForecastSettings;
   /**
-   * Closed buckets, oldest first, whole buckets apart. What the memory has seen already is left out, what lies between
-   * two of them is missing.
+   * Closed buckets, oldest first, whole buckets apart. What lies between two of them is missing. One that was seen
+   * already replaces what is remembered of it: late events change later forecasts, and nothing that was scored.
    */
   closed: readonly ClosedBucket[];
   /**
@@ -41,10 +41,14 @@ export function forecastStep(
   const stage = newStage(settings);
   let isIssued = false;
   for (const bucket of closed) {
-    const missing = bucketsBetween(bucket, stage, memory);
-    if (missing === undefined) continue;
-    skipMissing(missing, stage, memory);
-    closeBucket(rootOfReported(bucket.arrivals), stage, memory);
+    const ahead = bucketsAhead(bucket, stage, memory);
+    const root = rootOfReported(bucket.arrivals);
+    if (ahead <= 0) {
+      correct(memory.history, memory.history.end - 1 + ahead, root);
+      continue;
+    }
+    skipMissing(ahead - 1, stage, memory);
+    closeBucket(root, stage, memory);
     memory.lastStartMs = bucket.startMs;
     isIssued = true;
   }
@@ -54,19 +58,19 @@ export function forecastStep(
   return { output: forecastOf(stage, memory), memory };
 }
 
-/** Buckets missing before this one; undefined: it was seen already. */
-function bucketsBetween(
+/** 1: the bucket follows the last one seen; 0 and less: it was seen already. */
+function bucketsAhead(
   { startMs }: ClosedBucket,
   { settings }: Stage,
   { lastStartMs }: ForecastMemory,
-): number | undefined {
-  if (lastStartMs === undefined) return 0;
+): number {
+  if (lastStartMs === undefined) return 1;
   const buckets = (startMs - lastStartMs) / (settings.bucketS * 1000);
   const whole = Math.round(buckets);
-  if (Math.abs(buckets - whole) > 1e-6 * Math.max(1, whole)) {
-    throw new RangeError(`startMs: whole buckets after ${lastStartMs}, got ${startMs}`);
+  if (Math.abs(buckets - whole) > 1e-6 * Math.max(1, Math.abs(whole))) {
+    throw new RangeError(`startMs: whole buckets from ${lastStartMs}, got ${startMs}`);
   }
-  return whole <= 0 ? undefined : whole - 1;
+  return whole;
 }
 
 /** Missing buckets beyond what is kept need only be counted: each would overwrite another one. */

@@ -27,6 +27,13 @@ export function push(history: History, root: number): void {
   history.end++;
 }
 
+/** Replaces what is remembered of bucket i, if anything is. */
+export function correct(history: History, index: number, root: number): void {
+  const was = rootAt(history, index);
+  if (Number.isNaN(was) || Number.isNaN(root)) return;
+  history.ring[index % history.ring.length] = root;
+}
+
 /** √arrivals of bucket i; NaN when it is missing, no longer kept, or not closed yet. */
 export function rootAt({ ring, end }: History, index: number): number {
   if (index < 0 || index >= end || index < end - ring.length) return NaN;
