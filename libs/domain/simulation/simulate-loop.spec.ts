@@ -47,10 +47,21 @@ function deciding(mode: Policy['mode']): LoopSettings['control'] {
     const rate = ((arrivals.at(-1) ?? 0) + (arrivals.at(-2) ?? 0)) / 2;
     const step = decide(
       {
-        ...{ nowMs: nowS * 1000, pool: 'p', bucketS: 1, seasonS: SEASON_S, policy, policyVersion: 1 },
+        nowMs: nowS * 1000,
+        pool: 'p',
+        bucketS: 1,
+        seasonS: SEASON_S,
+        policy,
+        policyVersion: 1,
         demand: {
-          ...{ arrivalRatePerS: rate, backlog, inFlight, serviceMs, responseMs: serviceMs },
-          ...{ peakToMeanRatio: 1, trailingRatePerS: mean, asOfMs: nowS * 1000 },
+          arrivalRatePerS: rate,
+          backlog,
+          inFlight,
+          serviceMs,
+          responseMs: serviceMs,
+          peakToMeanRatio: 1,
+          trailingRatePerS: mean,
+          asOfMs: nowS * 1000,
         },
         forecast: poissonForecast(nowS),
         fleet: { ready, starting, draining, desired, slotsPerWorker: SLOTS, leadTimeS: LEAD_S },
