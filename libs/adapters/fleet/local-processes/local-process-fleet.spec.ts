@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -194,7 +194,7 @@ describe('local processes', () => {
     const token = async () => 'x';
     const events = { url: 'http://127.0.0.1:1', token, renewMs: 1e6, onRenewalFailed: () => undefined };
     const pools = { demo: settings({ startDelayMs: 0, drainS: 0 }) };
-    const { fleet, told } = open({ exitGraceMs: 4000, events, pools });
+    const { fleet, told } = open({ exitGraceMs: 3500, events, pools });
     await fleet.scale({ pool: 'demo', desired: 2 });
     await until(() => told.members.length === 2);
     await send(told.members[0]!.url, '0').answer;
@@ -222,8 +222,11 @@ describe('local processes', () => {
   });
 
   test('workers end when their parent is killed', async () => {
-    const script = join(folder, 'parent.mjs');
-    const ready = join(folder, 'ready');
+    // Not beside the handlers: every module there is one.
+    const parentDir = join(folder, 'parent');
+    mkdirSync(parentDir);
+    const script = join(parentDir, 'parent.mjs');
+    const ready = join(parentDir, 'ready');
     writeFileSync(
       script,
       `import { writeFileSync } from 'node:fs';
@@ -240,7 +243,12 @@ describe('local processes', () => {
        await fleet.scale({ pool: 'demo', desired: 2 });`,
     );
     const parent = spawn(process.execPath, [script], { stdio: ['ignore', 'ignore', 'inherit'] });
-    await until(() => existsSync(ready));
+    try {
+      await until(() => existsSync(ready));
+    } catch (error) {
+      parent.kill('SIGKILL');
+      throw error;
+    }
     const pids = [...workersOf(parent.pid!).values()];
     expect(pids).toHaveLength(3);
     parent.kill('SIGKILL');
