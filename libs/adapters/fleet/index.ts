@@ -5,6 +5,7 @@ export {
   type LocalPoolSettings,
   type LocalProcessFleetOptions,
 } from './local-processes/local-process-fleet.js';
+export { SimulatedFleet, type SimulatedPoolSettings } from './simulated/simulated-fleet.js';
 export {
   EXECUTION_HEADERS,
   READY_PATH,
