@@ -1,7 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { EXECUTION_HEADERS } from '#adapters/fleet';
 import { checkExecutionEvent } from '#domain/events';
-import { createEpochClock } from './epoch-clock.js';
 import { endEvent } from './execution-events.js';
 import { MAX_EXECUTION_MS, readExecution } from './execution-request.js';
 
@@ -48,19 +47,4 @@ test('an event is valid and its id says which end of which attempt it is', () =>
   });
   expect(checkExecutionEvent(failed)).toMatchObject({ ok: true });
   expect(failed.id).toBe(`${'x'.repeat(180)}.1.failed`);
-});
-
-test('the clock has fractions, and follows the system clock when that is set', () => {
-  let wallMs = 1000;
-  let monotonicMs = 0.25;
-  const clock = createEpochClock(
-    () => wallMs,
-    () => monotonicMs,
-    1000,
-  );
-  expect(clock()).toBe(1000.25);
-  wallMs = 500;
-  expect(clock()).toBe(500);
-  monotonicMs += 0.5;
-  expect(clock()).toBe(500.5);
 });
