@@ -1,0 +1,87 @@
+import { join } from 'node:path';
+import { configSchema, type Config } from '../../apps/headroom/config.js';
+import { syntheticDay, type Spread } from '#domain/simulation';
+
+// What every cell of the bench has in common. Times are seconds of a day compressed to SEASON_S: 1/360 of a real one.
+
+/** dist/bench/loop/ → the folder of package.json */
+export const PROJECT_DIR = join(import.meta.dirname, '..', '..', '..');
+
+export const POOL = 'demo';
+export const SEASON_S = 240;
+export const HISTORY_DAYS = 3;
+/** The last seconds of the day before are sent and not scored, so that every system starts the day with its own fleet. */
+export const WARM_UP_S = 25;
+export const PEAK_RPS = 300;
+export const SLOTS = 2;
+/** handlers/demo: a timed wait, lognormal. */
+export const SERVICE_MS: Spread = { mean: 20, cv: 0.5 };
+export const BOUNDS = { minWorkers: 1, maxWorkers: 10 };
+export const OBJECTIVE = { responseMs: 50, quantile: 0.95 };
+/** From the order of a worker to its first request, with the boot of its process. */
+export const START_S = 5;
+/** Of that, the boot as measured on this class of machine. */
+const BOOT_S = 0.35;
+/** As much as one worker can do when it never rests. */
+export const RAW_RATE_PER_S = (SLOTS * 1000) / SERVICE_MS.mean;
+/** An event-loop delay is measured at this rate, on the full fleet. */
+export const HOLD_RPS = 500;
+export const HOLD_S = 30;
+
+/** Expected arrivals of each second of one day. */
+export function dayRates(seed: number, day: number): number[] {
+  return syntheticDay({ seed, seasonS: SEASON_S, peakRps: PEAK_RPS, day });
+}
+
+export function historyRates(seed: number): number[] {
+  return Array.from({ length: HISTORY_DAYS }, (_, day) => dayRates(seed, day)).flat();
+}
+
+/**
+ * `a` predictive, `b` reactive, `c1` the HPA rule as shipped, `c2` the same tuned on the history, `d` the full fleet;
+ * `hold`: the full fleet at a constant rate, for the event-loop delay.
+ */
+export const SYSTEMS = ['a', 'b', 'c1', 'c2', 'd', 'hold'] as const;
+export type System = (typeof SYSTEMS)[number];
+
+export const SYSTEM_NAMES: Record<System, string> = {
+  a: 'Headroom, predictive',
+  b: 'Headroom, reactive',
+  c1: 'HPA rule, stock (80 %)',
+  c2: 'HPA rule, tuned on the history',
+  d: 'full fleet',
+  hold: `full fleet at ${HOLD_RPS}/s`,
+};
+
+/** Everything but the policy's mode and the full fleet's bounds is what `headroom start` would use. */
+export function configOf(system: System, ports: { api: number; router: number }): Config {
+  const mode = system === 'a' ? 'predictive' : system === 'b' ? 'reactive' : 'observe';
+  const isFull = system === 'd' || system === 'hold';
+  const bounds = isFull ? { ...BOUNDS, minWorkers: BOUNDS.maxWorkers } : BOUNDS;
+  return configSchema.parse({
+    api: { port: ports.api },
+    router: { port: ports.router },
+    pools: {
+      [POOL]: {
+        bucketS: 1,
+        seasonsS: [SEASON_S],
+        latenessS: 2,
+        worker: {
+          handlers: join(PROJECT_DIR, 'handlers', 'demo'),
+          slots: SLOTS,
+          startDelayMs: Math.round((START_S - BOOT_S) * 1000),
+        },
+        policy: { mode, objective: OBJECTIVE, bounds },
+      },
+    },
+  });
+}
+
+/** What the sender sends: a step per second, the warm-up first. */
+export function loadOf(system: System, seed: number): { ratesPerS: number[]; scoredS: number } {
+  if (system === 'hold') {
+    return { ratesPerS: Array.from({ length: WARM_UP_S + HOLD_S }, () => HOLD_RPS), scoredS: HOLD_S };
+  }
+  const before = dayRates(seed, HISTORY_DAYS - 1).slice(-WARM_UP_S);
+  return { ratesPerS: [...before, ...dayRates(seed, HISTORY_DAYS)], scoredS: SEASON_S };
+}
