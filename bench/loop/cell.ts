@@ -1,8 +1,7 @@
-// One system on one seed, in a process of its own: node cell.js '{"system":"a","seed":1}' KEY RESULT_FILE
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+// One system on one seed, in a process of its own: node cell.js '{"system":"a","seed":1}' KEY RESULT_FILE DATA_DIR
+import { rename, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { loadavg } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openLocalIdentity } from '#adapters/identity';
@@ -27,7 +26,7 @@ const RESOLUTION_MS = 5;
 const DEADLINE_MS = 10_000;
 const MAX_IN_FLIGHT = 2_000;
 
-const [cellJson, key, resultFile] = process.argv.slice(2) as [string, string, string];
+const [cellJson, key, resultFile, dataDir] = process.argv.slice(2) as [string, string, string, string];
 const cell = JSON.parse(cellJson) as Cell;
 const { system, seed } = cell;
 
@@ -43,7 +42,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function run(dataDir: string): Promise<CellResult> {
+async function run(): Promise<CellResult> {
   const tuned = system === 'c2' ? tuneHpa(seed) : undefined;
   const loadBefore = loadavg()[0] as number;
   const config = configOf(system, { api: await freePort(), router: await freePort() });
@@ -163,16 +162,11 @@ function tickOf(
   };
 }
 
-// Ctrl-C reaches the whole group. The bench ends its cells with SIGTERM: nothing of an unfinished cell is kept.
+// Ctrl-C reaches the whole group; the bench ends its cells with SIGTERM. Workers end when this process does.
 process.on('SIGINT', () => undefined);
 process.on('disconnect', () => process.exit(1));
 
-const dataDir = await mkdtemp(join(tmpdir(), 'headroom-bench-loop-'));
-try {
-  const result = await run(dataDir);
-  await writeFile(`${resultFile}.part`, JSON.stringify(result));
-  await rename(`${resultFile}.part`, resultFile);
-} finally {
-  await rm(dataDir, { recursive: true, force: true });
-}
+const result = await run();
+await writeFile(`${resultFile}.part`, JSON.stringify(result));
+await rename(`${resultFile}.part`, resultFile);
 process.exit(0);

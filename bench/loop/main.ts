@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Cell, CellResult } from './cell-result.js';
-import { CellRunner, finished, nameOf } from './cells.js';
+import { CellRunner, finished, nameOf, undisturbed } from './cells.js';
 import { codeKey } from './code-key.js';
 import { aligned, cellTable, docsTables, ratioTable, systemTable } from './report.js';
 import { PROJECT_DIR, SYSTEMS, type System } from './setting.js';
@@ -55,7 +55,10 @@ const results = () => cells.map((cell) => finished(cell, key)).filter((result) =
 function publish(): void {
   const done = results();
   if (done.length === 0) return;
-  for (const table of [systemTable(done), ratioTable(done), cellTable(done)])
+  const sound = done.filter(undisturbed);
+  if (sound.length < done.length)
+    note(`${done.length - sound.length} disturbed cells are left out of the means`);
+  for (const table of [systemTable(sound), ratioTable(sound), cellTable(done)])
     process.stdout.write(`\n${aligned(table)}\n`);
   const kept = done.map((result) => ({ ...result, ticks: undefined }));
   writeFileSync(
@@ -70,11 +73,18 @@ function writeDocs(done: CellResult[]): void {
   const [before, , after] = readFileSync(file, 'utf8').split(MARK);
   if (before === undefined || after === undefined)
     throw new Error(`${file}: the mark "${MARK}" twice, got it not`);
-  writeFileSync(file, `${before}${MARK}\n\n${docsTables(done)}\n\n${MARK}${after}`);
+  writeFileSync(
+    file,
+    `${before}${MARK}\n\n${docsTables({ sound: done.filter(undisturbed), all: done })}\n\n${MARK}${after}`,
+  );
 }
 
 const runner = new CellRunner(key, note);
-const missing = values.report ? [] : cells.filter((cell) => finished(cell, key) === undefined);
+const isSound = (cell: Cell) => {
+  const result = finished(cell, key);
+  return result !== undefined && undisturbed(result);
+};
+const missing = values.report ? [] : cells.filter((cell) => !isSound(cell));
 let stopped = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {

@@ -117,16 +117,16 @@ export function markdown([head = [], ...rows]: Table): string {
 }
 
 /** The tables of docs/benchmarks/loop.md. */
-export function docsTables(results: CellResult[]): string {
-  const days = [...new Set(results.map(({ atIso }) => atIso.slice(0, 10)))].sort().join(', ');
+export function docsTables({ sound, all }: { sound: CellResult[]; all: CellResult[] }): string {
+  const days = [...new Set(all.map(({ atIso }) => atIso.slice(0, 10)))].sort().join(', ');
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.versions.node}`;
   return [
     `Measured ${days} on ${machine}. Means over the seeds ± half of their 95 % interval (t).`,
-    markdown(systemTable(results)),
+    markdown(systemTable(sound)),
     'Paired by seed: geometric mean of the ratios and its 95 % interval.',
-    markdown(ratioTable(results)),
+    markdown(ratioTable(sound)),
     'Every cell:',
-    markdown(cellTable(results)),
+    markdown(cellTable(all)),
   ].join('\n\n');
 }
 

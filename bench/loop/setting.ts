@@ -41,7 +41,7 @@ export function historyRates(seed: number): number[] {
  * `a` predictive, `b` reactive, `c1` the HPA rule as shipped, `c2` the same tuned on the history, `d` the full fleet;
  * `hold`: the full fleet at a constant rate, for the event-loop delay.
  */
-export const SYSTEMS = ['a', 'b', 'c1', 'c2', 'd', 'hold'] as const;
+export const SYSTEMS = ['a', 'c2', 'b', 'd', 'c1', 'hold'] as const;
 export type System = (typeof SYSTEMS)[number];
 
 export const SYSTEM_NAMES: Record<System, string> = {

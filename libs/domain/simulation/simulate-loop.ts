@@ -47,6 +47,8 @@ export interface LoopResult {
   workerSeconds: number;
   /** Ready workers at the end of each second. */
   readyPerS: number[];
+  /** Violating requests by the second of their end. */
+  violatingPerS: number[];
 }
 
 const DEFAULT_MAX_QUEUED = 10_000;
@@ -64,12 +66,16 @@ export function simulateLoop(settings: LoopSettings): LoopResult {
   pool.begin(settings.initialWorkers);
   const load = new Load(settings);
   const readyPerS: number[] = [];
+  const violatingPerS: number[] = [];
+  let violatingBefore = 0;
   let desired = settings.initialWorkers;
   ratesPerS.forEach((_, second) => {
     verdicts.rejected += load.send(second, pool, () => verdicts.add(true));
     const nowS = second + 1;
     pool.advanceTo(nowS * 1000);
     verdicts.endSecond();
+    violatingPerS.push(verdicts.violating - violatingBefore);
+    violatingBefore = verdicts.violating;
     readyPerS.push(pool.count('ready'));
     desired = settings.control(observe(nowS, load.arrivals, pool, desired));
     pool.order(nowS * 1000, desired);
@@ -78,7 +84,7 @@ export function simulateLoop(settings: LoopSettings): LoopResult {
   pool.finish();
   // Nobody is left to serve them.
   for (let i = 0; i < pool.backlog; i++) verdicts.add(true);
-  return { ...verdicts.result(), workerSeconds, readyPerS };
+  return { ...verdicts.result(), workerSeconds, readyPerS, violatingPerS };
 }
 
 function observe(

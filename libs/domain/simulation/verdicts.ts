@@ -10,8 +10,13 @@ export class Verdicts {
 
   constructor(private readonly objective: Pick<Objective, 'quantile'>) {}
 
+  /** Among all so far. */
+  get violating(): number {
+    return this.violatingBefore.at(-1) as number;
+  }
+
   add(violates: boolean): void {
-    this.violatingBefore.push((this.violatingBefore.at(-1) as number) + (violates ? 1 : 0));
+    this.violatingBefore.push(this.violating + (violates ? 1 : 0));
   }
 
   /** True: a violation second. */
@@ -27,8 +32,7 @@ export class Verdicts {
 
   result() {
     const requests = this.violatingBefore.length - 1;
-    const violating = this.total(requests);
-    const { rejected, violationSeconds } = this;
+    const { rejected, violationSeconds, violating } = this;
     const violatingShare = requests === 0 ? 0 : violating / requests;
     return { requests, violating, violatingShare, rejected, violationSeconds };
   }
