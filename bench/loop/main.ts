@@ -58,7 +58,7 @@ function publish(): void {
   const sound = done.filter(undisturbed);
   if (sound.length < done.length)
     note(`${done.length - sound.length} disturbed cells are left out of the means`);
-  for (const table of [systemTable(sound), ratioTable(sound), cellTable(done)])
+  for (const table of [systemTable(sound), ratioTable(sound), ratioTable(sound, 'a2'), cellTable(done)])
     process.stdout.write(`\n${aligned(table)}\n`);
   const kept = done.map((result) => ({ ...result, ticks: undefined }));
   writeFileSync(

@@ -40,15 +40,21 @@ export function systemTable(results: CellResult[]): Table {
   return [head, ...rows];
 }
 
-/** Headroom predictive against each of the others, paired by seed: geometric means and 95 % intervals. */
-export function ratioTable(results: CellResult[]): Table {
-  const head = ['predictive ÷', 'seeds', 'violating requests', 'beyond the full fleet’s', 'worker-seconds'];
-  const others = systemsOf(results).filter((system) => system !== 'a' && system !== 'hold');
+/** One system against each of the others, paired by seed: geometric means and 95 % intervals. */
+export function ratioTable(results: CellResult[], of: System = 'a'): Table {
+  const head = [
+    `${SYSTEM_NAMES[of]} ÷`,
+    'seeds',
+    'violating requests',
+    'beyond the full fleet’s',
+    'worker-seconds',
+  ];
+  const others = systemsOf(results).filter((system) => !['a', 'a2', 'hold'].includes(system));
   const rows = others.flatMap((to) => {
-    const violating = ratioOf(results, { of: 'a', to, figure: ({ score }) => score.violating });
-    const paid = ratioOf(results, { of: 'a', to, figure: ({ workerSeconds }) => workerSeconds });
+    const violating = ratioOf(results, { of, to, figure: ({ score }) => score.violating });
+    const paid = ratioOf(results, { of, to, figure: ({ workerSeconds }) => workerSeconds });
     if (violating === undefined || paid === undefined) return [];
-    const excess = to === 'd' ? '–' : excessRatio(results, to);
+    const excess = to === 'd' ? '–' : excessRatio(results, { of, to });
     return [[SYSTEM_NAMES[to], String(violating.seeds), between(violating), excess, between(paid)]];
   });
   return [head, ...rows];
@@ -58,15 +64,15 @@ export function ratioTable(results: CellResult[]): Table {
  * Sums over the seeds of what is above the full fleet's share: what scaling could have avoided. Not a mean of ratios,
  * because chance can make a difference of one seed zero or negative.
  */
-function excessRatio(results: CellResult[], to: System): string {
-  const seeds = seedsOf(results, 'a', to, 'd');
+function excessRatio(results: CellResult[], { of, to }: { of: System; to: System }): string {
+  const seeds = seedsOf(results, of, to, 'd');
   if (seeds.length === 0) return '–';
   const excess = (system: System) =>
     seeds.reduce((sum, seed) => {
       const [own, full] = [system, 'd' as const].map((name) => resultOf(results, name, seed)?.score);
       return sum + (own?.violating ?? 0) - (full?.violatingShare ?? 0) * (own?.requests ?? 0);
     }, 0);
-  const [ours, theirs] = [excess('a'), excess(to)];
+  const [ours, theirs] = [excess(of), excess(to)];
   return `${(ours / theirs).toFixed(2)} (${ours.toFixed(0)} ÷ ${theirs.toFixed(0)})`;
 }
 
@@ -125,6 +131,7 @@ export function docsTables({ sound, all }: { sound: CellResult[]; all: CellResul
     markdown(systemTable(sound)),
     'Paired by seed: geometric mean of the ratios and its 95 % interval.',
     markdown(ratioTable(sound)),
+    markdown(ratioTable(sound, 'a2')),
     'Every cell:',
     markdown(cellTable(all)),
   ].join('\n\n');

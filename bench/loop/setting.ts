@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { configSchema, type Config } from '../../apps/headroom/config.js';
+import type { Policy } from '#domain/scaling';
 import { syntheticDay, type Spread } from '#domain/simulation';
 
 // What every cell of the bench has in common. Times are seconds of a day compressed to SEASON_S: 1/360 of a real one.
@@ -22,6 +23,8 @@ export const OBJECTIVE = { responseMs: 50, quantile: 0.95 };
 export const START_S = 5;
 /** Of that, the boot as measured on this class of machine. */
 const BOOT_S = 0.35;
+/** Two starts: what is let go is not wanted again before it could have come back. */
+const LONG_HOLD_S = 2 * START_S;
 /** As much as one worker can do when it never rests. */
 export const RAW_RATE_PER_S = (SLOTS * 1000) / SERVICE_MS.mean;
 /** An event-loop delay is measured at this rate, on the full fleet. */
@@ -38,14 +41,15 @@ export function historyRates(seed: number): number[] {
 }
 
 /**
- * `a` predictive, `b` reactive, `c1` the HPA rule as shipped, `c2` the same tuned on the history, `d` the full fleet;
+ * `a` predictive, `a2` the same with a longer scale-in hold, `b` reactive, `c1` the HPA rule as shipped, `c2` the same tuned on the history, `d` the full fleet;
  * `hold`: the full fleet at a constant rate, for the event-loop delay.
  */
-export const SYSTEMS = ['a', 'c2', 'b', 'd', 'c1', 'hold'] as const;
+export const SYSTEMS = ['a', 'c2', 'b', 'd', 'a2', 'c1', 'hold'] as const;
 export type System = (typeof SYSTEMS)[number];
 
 export const SYSTEM_NAMES: Record<System, string> = {
   a: 'Headroom, predictive',
+  a2: `Headroom, predictive, hold ${LONG_HOLD_S} s`,
   b: 'Headroom, reactive',
   c1: 'HPA rule, stock (80 %)',
   c2: 'HPA rule, tuned on the history',
@@ -53,9 +57,12 @@ export const SYSTEM_NAMES: Record<System, string> = {
   hold: `full fleet at ${HOLD_RPS}/s`,
 };
 
-/** Everything but the policy's mode and the full fleet's bounds is what `headroom start` would use. */
+const MODES: Partial<Record<System, Policy['mode']>> = { a: 'predictive', a2: 'predictive', b: 'reactive' };
+
+/** Everything but the policy's mode, the full fleet's bounds and the hold of `a2` is what `headroom start` would use. */
 export function configOf(system: System, ports: { api: number; router: number }): Config {
-  const mode = system === 'a' ? 'predictive' : system === 'b' ? 'reactive' : 'observe';
+  const mode = MODES[system] ?? 'observe';
+  const scaleIn = system === 'a2' ? { holdS: LONG_HOLD_S } : {};
   const isFull = system === 'd' || system === 'hold';
   const bounds = isFull ? { ...BOUNDS, minWorkers: BOUNDS.maxWorkers } : BOUNDS;
   return configSchema.parse({
@@ -71,7 +78,7 @@ export function configOf(system: System, ports: { api: number; router: number })
           slots: SLOTS,
           startDelayMs: Math.round((START_S - BOOT_S) * 1000),
         },
-        policy: { mode, objective: OBJECTIVE, bounds },
+        policy: { mode, objective: OBJECTIVE, bounds, scaleIn },
       },
     },
   });
