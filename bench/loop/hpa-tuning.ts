@@ -4,6 +4,7 @@ import {
   simulateLoop,
   type HpaMemory,
   type HpaSettings,
+  type LoopObservation,
   type LoopResult,
 } from '#domain/simulation';
 import {
@@ -22,7 +23,7 @@ const COMPRESSION = 86_400 / SEASON_S;
 /** The autoscaler looks every half second; nobody can act more often. */
 const TICK_S = 0.5;
 /** Age of the demand that a decision sees, as measured: half a tick, the settling and the counting of the bucket. */
-const VIEW_AGE_S = 0.6;
+export const VIEW_AGE_S = 0.6;
 /** The rate is taken over the newest buckets of so many seconds, as the demand that decisions see. */
 const RATE_S = 2;
 
@@ -95,8 +96,7 @@ export function tuneHpa(seed: number): TunedHpa {
   return { ...(least(tried, ({ violationSeconds }) => violationSeconds) as TunedHpa), held: false };
 }
 
-export function simulateHpa(settings: HpaSettings, ratesPerS: number[], seed: number): LoopResult {
-  let memory: HpaMemory | undefined;
+function simulateHpa(settings: HpaSettings, ratesPerS: number[], seed: number): LoopResult {
   return simulateLoop({
     ratesPerS,
     serviceMs: SERVICE_MS,
@@ -105,13 +105,19 @@ export function simulateHpa(settings: HpaSettings, ratesPerS: number[], seed: nu
     objective: OBJECTIVE,
     initialWorkers: 2,
     seed,
-    control: ({ nowS, arrivals, desired }) => {
-      const metric = arrivals.slice(-RATE_S).reduce((sum, one) => sum + one, 0) / RATE_S;
-      const step = hpaStep({ nowS, metric, workers: desired }, settings, memory);
-      memory = step.memory;
-      return step.desired;
-    },
+    control: hpaControl(settings),
   });
+}
+
+/** The rule in simulateLoop. */
+export function hpaControl(settings: HpaSettings): (observation: LoopObservation) => number {
+  let memory: HpaMemory | undefined;
+  return ({ nowS, arrivals, desired }) => {
+    const metric = arrivals.slice(-RATE_S).reduce((sum, one) => sum + one, 0) / RATE_S;
+    const step = hpaStep({ nowS, metric, workers: desired }, settings, memory);
+    memory = step.memory;
+    return step.desired;
+  };
 }
 
 function least<Item>(items: Item[], of: (item: Item) => number): Item | undefined {

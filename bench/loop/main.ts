@@ -1,4 +1,4 @@
-// npm run bench:loop [-- --quick | --seeds 1,2 --systems a,c2 --lanes 2 --report --docs]
+// npm run bench:loop [-- --quick | --seeds 1,2 --systems a,c2 --lanes 2 --report --simulate --docs]
 // The same load under Headroom, the HPA rule and the full fleet. A cell is one system on one seed, and takes five
 // minutes; a finished one is kept in bench/results/loop/ and not run again while settings and code are the same.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -7,11 +7,13 @@ import { parseArgs } from 'node:util';
 import type { Cell, CellResult } from './cell-result.js';
 import { CellRunner, finished, nameOf, undisturbed } from './cells.js';
 import { codeKey } from './code-key.js';
-import { aligned, cellTable, docsTables, ratioTable, systemTable } from './report.js';
+import { aligned, cellTable, docsTables, markdown, ratioTable, systemTable } from './report.js';
+import { OTHER_SEEDS, simulatedTable } from './simulate.js';
 import { PROJECT_DIR, SYSTEMS, type System } from './setting.js';
 
 const ALL_SEEDS = [1, 2, 3, 4, 5];
 const MARK = '<!-- loop: written by npm run bench:loop -- --docs -->';
+const SIMULATED_MARK = '<!-- loop: written by npm run bench:loop -- --simulate --docs -->';
 const USAGE = 2;
 const INTERRUPTED = 130;
 
@@ -23,6 +25,8 @@ const { values } = parseArgs({
     lanes: { type: 'string', default: '1' },
     /** Runs nothing: the table of what is there. */
     report: { type: 'boolean', default: false },
+    /** Runs no program: the rules in simulation, on other seeds. */
+    simulate: { type: 'boolean', default: false },
     docs: { type: 'boolean', default: false },
     /** Takes what is there whatever code it was measured on. */
     key: { type: 'string' },
@@ -31,6 +35,15 @@ const { values } = parseArgs({
 
 const note = (line: string) =>
   void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`);
+
+/** Between the two marks of docs/benchmarks/loop.md. */
+function replaceInDocs(mark: string, text: string): void {
+  const file = join(PROJECT_DIR, 'docs', 'benchmarks', 'loop.md');
+  const [before, , after] = readFileSync(file, 'utf8').split(mark);
+  if (before === undefined || after === undefined)
+    throw new Error(`${file}: the mark "${mark}" twice, got it not`);
+  writeFileSync(file, `${before}${mark}\n\n${text}\n\n${mark}${after}`);
+}
 
 function wantedCells(): Cell[] {
   const seeds = values.quick ? [1] : (values.seeds?.split(',').map(Number) ?? ALL_SEEDS);
@@ -48,6 +61,14 @@ function wantedCells(): Cell[] {
   );
 }
 
+if (values.simulate) {
+  const seeds = values.seeds?.split(',').map(Number) ?? OTHER_SEEDS;
+  const table = simulatedTable(seeds, note);
+  process.stdout.write(`\n${aligned(table)}\n`);
+  if (values.docs)
+    replaceInDocs(SIMULATED_MARK, `Means over seeds ${seeds.join(', ')}.\n\n${markdown(table)}`);
+  process.exit(0);
+}
 const cells = wantedCells();
 const key = values.key ?? codeKey();
 const results = () => cells.map((cell) => finished(cell, key)).filter((result) => result !== undefined);
@@ -65,18 +86,7 @@ function publish(): void {
     join(PROJECT_DIR, 'bench', 'results', 'loop.json'),
     `${JSON.stringify(kept, undefined, 2)}\n`,
   );
-  if (values.docs) writeDocs(done);
-}
-
-function writeDocs(done: CellResult[]): void {
-  const file = join(PROJECT_DIR, 'docs', 'benchmarks', 'loop.md');
-  const [before, , after] = readFileSync(file, 'utf8').split(MARK);
-  if (before === undefined || after === undefined)
-    throw new Error(`${file}: the mark "${MARK}" twice, got it not`);
-  writeFileSync(
-    file,
-    `${before}${MARK}\n\n${docsTables({ sound: done.filter(undisturbed), all: done })}\n\n${MARK}${after}`,
-  );
+  if (values.docs) replaceInDocs(MARK, docsTables({ sound, all: done }));
 }
 
 const runner = new CellRunner(key, note);

@@ -36,6 +36,13 @@ export function dayRates(seed: number, day: number): number[] {
   return syntheticDay({ seed, seasonS: SEASON_S, peakRps: PEAK_RPS, day });
 }
 
+/** When the flash crowd of the scored day begins: where its rate jumps most from one second to the next. */
+export function flashSecond(seed: number): number {
+  const rates = dayRates(seed, HISTORY_DAYS);
+  const jumps = rates.map((rate, second) => rate - (rates[second - 1] ?? rate));
+  return jumps.indexOf(Math.max(...jumps));
+}
+
 export function historyRates(seed: number): number[] {
   return Array.from({ length: HISTORY_DAYS }, (_, day) => dayRates(seed, day)).flat();
 }
