@@ -157,5 +157,5 @@ function headroom(servers: number, model: ServiceModel): number {
       movedLow = false;
     }
   }
-  return high * root;
+  return Math.min(servers, high * root);
 }
