@@ -1,5 +1,5 @@
 import { NestFactory } from '@nestjs/core';
-import type { MicroserviceOptions } from '@nestjs/microservices';
+import type { MicroserviceOptions, NestMicroservice } from '@nestjs/microservices';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { EventLogServer, HandlerErrors } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf, type Route } from '#adapters/http-api';
@@ -66,7 +66,7 @@ async function startOn(parts: Parts, { targets, version, config, logger }: Progr
       verify: (token) => parts.identity.verifyToken(token),
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
     });
-    app.connectMicroservice<MicroserviceOptions>({ strategy: server }).useGlobalFilters(new HandlerErrors());
+    connectLog(app, server);
     await app.startAllMicroservices();
     await app.listen({ host: config.api.host, port: config.api.port });
   } catch (error) {
@@ -84,6 +84,19 @@ async function startOn(parts: Parts, { targets, version, config, logger }: Progr
       await parts.close();
     },
   };
+}
+
+/**
+ * Filters count only before the handlers are registered, which is therefore deferred; the application itself calls the
+ * start hooks that Nest would then call a second time.
+ */
+function connectLog(app: NestFastifyApplication, server: EventLogServer): void {
+  const consumers = app.connectMicroservice<MicroserviceOptions>(
+    { strategy: server },
+    { deferInitialization: true },
+  ) as NestMicroservice;
+  consumers.useGlobalFilters(new HandlerErrors());
+  consumers.setIsInitHookCalled(true);
 }
 
 function routerOf(app: NestFastifyApplication, targets: readonly TargetName[]): Router | undefined {
