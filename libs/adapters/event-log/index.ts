@@ -17,3 +17,4 @@ export { LogOverloaded } from './embedded/group-commit.js';
 export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
 export { LogContext } from './transport/log-context.js';
 export { HandlerErrors } from './transport/handler-errors.filter.js';
+export { TOPICS, topicSpecs } from './topics.js';

@@ -37,6 +37,18 @@ export class DemandStore {
     });
   }
 
+  /** The buckets among these that the table holds. */
+  async at(places: { pool: string; startMs: number }[]): Promise<{ pool: string; bucket: Bucket }[]> {
+    if (places.length === 0) return [];
+    const keys = places.map(({ pool, startMs }) => ({ pool, start_ms: startMs }));
+    const rows = await this.dataSource.query<{ pool: string; bucket: string }[]>(
+      `select pool, bucket from demand
+       join json_to_recordset($1::json) as place(pool text, start_ms bigint) using (pool, start_ms)`,
+      [JSON.stringify(keys)],
+    );
+    return rows.map(({ pool, bucket }) => ({ pool, bucket: JSON.parse(bucket) as Bucket }));
+  }
+
   /** Newest first; the cursor is the start of the last bucket of the page before. */
   async page(query: { pool: string; beforeMs?: number | undefined; limit: number }): Promise<Bucket[]> {
     const { pool, beforeMs = Number.MAX_SAFE_INTEGER, limit } = query;

@@ -66,15 +66,23 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         pool: 'etl',
         bucket: bucketAt(startMs, 5),
       }));
-      await demand.write({ buckets, chains: [{ pool: 'etl', partition: 2, nextOffset: 40 }], offset });
+      const chain = { pool: 'etl', partition: 2, nextOffset: 40, backlog: 6, inFlight: 2 };
+      await demand.write({ buckets, chains: [chain], offset });
       const revised = [{ pool: 'etl', bucket: bucketAt(11_000, 8) }];
       await demand.write({ buckets: revised, chains: [], offset: { ...offset, nextOffset: 8 } });
       await reopen();
       const again = new DemandStore(store.dataSource);
       expect(await again.offsets()).toEqual([{ projection: 'demand', ...offset, nextOffset: 8 }]);
-      expect(await again.chains()).toEqual([{ pool: 'etl', partition: 2, nextOffset: 40 }]);
+      expect(await again.chains()).toEqual([chain]);
       expect(await again.totalArrivals('etl')).toBe(18);
       expect(await again.pools()).toEqual(['etl']);
+      const held = await again.at([
+        { pool: 'etl', startMs: 11_000 },
+        { pool: 'etl', startMs: 11_500 },
+        { pool: 'web', startMs: 12_000 },
+      ]);
+      expect(held).toEqual([{ pool: 'etl', bucket: bucketAt(11_000, 8) }]);
+      expect(await again.at([])).toEqual([]);
       expect(await again.since({ pool: 'etl', fromMs: 11_000 })).toEqual([
         bucketAt(11_000, 8),
         bucketAt(12_000, 5),

@@ -38,10 +38,14 @@ export const demand = new EntitySchema<DemandRow>({
   },
 });
 
+/** What the table includes of one source partition, and what it leaves open: outlives the buckets it came from. */
 export interface DemandChainRow {
   pool: string;
   partition: number;
   nextOffset: number;
+  /** Attempts waiting and being served. */
+  backlog: number;
+  inFlight: number;
 }
 export const demandChains = new EntitySchema<DemandChainRow>({
   name: 'demand_chains',
@@ -49,6 +53,8 @@ export const demandChains = new EntitySchema<DemandChainRow>({
     pool: { type: 'text', primary: true },
     partition: { type: 'int', primary: true },
     nextOffset: { ...bigint, name: 'next_offset' },
+    backlog: { type: 'int' },
+    inFlight: { type: 'int', name: 'in_flight' },
   },
 });
 

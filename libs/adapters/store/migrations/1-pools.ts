@@ -25,6 +25,8 @@ export class Pools1764000000001 implements MigrationInterface {
         pool text not null,
         partition int not null,
         next_offset bigint not null,
+        backlog int not null,
+        in_flight int not null,
         primary key (pool, partition)
       )`);
     await runner.query(`

@@ -1,0 +1,79 @@
+import { LogOverloaded, TOPICS, type EventLog, type NewRecord } from '#adapters/event-log';
+import { checkExecutionEvent, MAX_EVENT_BYTES, parseExecutionEvent, type Refusal } from '#domain/events';
+import { deadLetterRecord } from './dead-letter.js';
+import type { IngestObserver } from './ingest-observer.js';
+
+/** Events of one request; a sender with more sends several. */
+export const MAX_EVENTS_PER_REQUEST = 1_000;
+
+export interface RefusedEvent {
+  /** Place in the request, from 0. */
+  index: number;
+  reason: Refusal;
+  detail: string;
+}
+
+export type Intake =
+  | { outcome: 'taken'; accepted: number; refused: RefusedEvent[] }
+  /** Nothing is promised: some may have been written, and count once when they are sent again. */
+  | { outcome: 'overloaded' | 'unavailable' };
+
+/** Events that senders post → `executions.v1`; those that cannot be read → the dead-letter topic. */
+export class EventIntake {
+  constructor(
+    private readonly log: EventLog,
+    private readonly observer: Pick<IngestObserver, 'eventsReceived' | 'appendFailed'>,
+  ) {}
+
+  /** Resolves when every accepted event is durable. At most {@link MAX_EVENTS_PER_REQUEST}. */
+  async take(events: unknown[]): Promise<Intake> {
+    const accepted: NewRecord[] = [];
+    const refused: RefusedEvent[] = [];
+    const deadLetters: NewRecord[] = [];
+    for (const [index, value] of events.entries()) {
+      const text = JSON.stringify(value);
+      const parsed = isOversized(text) ? parseExecutionEvent(text) : checkExecutionEvent(value);
+      if (parsed.ok) {
+        accepted.push({ key: parsed.event.subject, value: text });
+      } else {
+        refused.push({ index, reason: parsed.reason, detail: parsed.detail });
+        deadLetters.push(refusedRecord(text, parsed));
+      }
+    }
+    const failure = await this.append(accepted, deadLetters);
+    if (failure !== undefined) return { outcome: failure };
+    this.report(accepted.length, refused);
+    return { outcome: 'taken', accepted: accepted.length, refused };
+  }
+
+  private async append(
+    accepted: NewRecord[],
+    deadLetters: NewRecord[],
+  ): Promise<'overloaded' | 'unavailable' | undefined> {
+    try {
+      await this.log.append(TOPICS.executions, accepted);
+      if (deadLetters.length > 0) await this.log.append(TOPICS.deadLetters, deadLetters);
+      return undefined;
+    } catch (error) {
+      this.observer.appendFailed(error as Error);
+      return error instanceof LogOverloaded ? 'overloaded' : 'unavailable';
+    }
+  }
+
+  private report(accepted: number, refused: RefusedEvent[]): void {
+    if (accepted > 0) this.observer.eventsReceived('accepted', accepted);
+    for (const [reason, events] of Map.groupBy(refused, (event) => event.reason)) {
+      this.observer.eventsReceived(reason, events.length);
+    }
+  }
+}
+
+function isOversized(text: string): boolean {
+  return Buffer.byteLength(text) > MAX_EVENT_BYTES;
+}
+
+/** The sender has the whole event; the topic keeps enough of it to recognise it. */
+function refusedRecord(text: string, { reason, detail }: { reason: Refusal; detail: string }): NewRecord {
+  const value = text.slice(0, MAX_EVENT_BYTES);
+  return deadLetterRecord({ key: reason, value, reason, detail, source: 'POST /v1/events' });
+}

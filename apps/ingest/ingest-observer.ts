@@ -1,0 +1,41 @@
+import type { LoopObserver } from '#adapters/loop';
+import type { Applied, DeadLetterReason, IngestOutput, OffsetRange } from '#domain/demand';
+import type { Refusal } from '#domain/events';
+
+/**
+ * What ingest lets the program count and log. Every branch that loses, corrects or refuses something is here. Abstract
+ * class instead of interface: it is also the name under which the module's parts find it.
+ */
+export abstract class IngestObserver {
+  /** A batch of `executions.v1` was counted and committed. */
+  abstract counted(batch: CountedBatch): void;
+  /** A partition was taken over: its state was read, and `replayed` records of the log again. */
+  abstract restored(partition: { partition: number; replayed: number; durationMs: number }): void;
+  /** A pool that had no policy got the one it starts with. */
+  abstract poolCreated(pool: string): void;
+  /** A demand partial met the demand table. `gap` alarms: partials in between are missing. */
+  abstract partialApplied(partial: PartialApplied): void;
+  /** A record of `demand.v1` that is no partial was left out. */
+  abstract partialUnreadable(record: { partition: number; offset: number }): void;
+  /** Events of a POST, by what the answer says of them. */
+  abstract eventsReceived(outcome: 'accepted' | Refusal, events: number): void;
+  /** Events could not be appended; their sender was told to send them again. */
+  abstract appendFailed(error: Error): void;
+  abstract readonly loop: LoopObserver;
+}
+
+export interface PartialApplied {
+  pool: string;
+  /** Source partition, and the range that the partial names. */
+  range: OffsetRange;
+  outcome: Applied['outcome'];
+}
+
+export interface CountedBatch {
+  partition: number;
+  records: number;
+  counts: IngestOutput['counts'];
+  deadLetters: Partial<Record<DeadLetterReason, number>>;
+  /** From the batch's arrival to its commit. */
+  durationMs: number;
+}

@@ -1,0 +1,52 @@
+import { Controller } from '@nestjs/common';
+import { Ctx, EventPattern, Payload } from '@nestjs/microservices';
+import {
+  LogContext,
+  TOPICS,
+  type RecordBatch,
+  type StartOffset,
+  type TopicPartition,
+} from '#adapters/event-log';
+import { IngestObserver } from './ingest-observer.js';
+import { PartitionCounting } from './partition-counting.js';
+import { PoolRegistry } from './pool-registry.js';
+
+const executions = { topic: TOPICS.executions, group: 'ingest' };
+
+@Controller()
+export class IngestConsumer {
+  constructor(
+    private readonly counting: PartitionCounting,
+    private readonly pools: PoolRegistry,
+    private readonly observer: IngestObserver,
+  ) {}
+
+  @EventPattern(executions)
+  async count(@Payload() batch: RecordBatch, @Ctx() context: LogContext): Promise<void> {
+    const startedMs = performance.now();
+    const { step, report, committed } = this.counting.count(batch);
+    await this.pools.createAdmitted();
+    await context.commit(step);
+    committed();
+    this.observer.counted({ ...report, durationMs: performance.now() - startedMs });
+  }
+
+  @EventPattern({ ...executions, on: 'assigned' })
+  async restore(@Payload() partitions: TopicPartition[]): Promise<StartOffset[]> {
+    const starts: StartOffset[] = [];
+    // One after the other: each may hold a window of the log in memory while it is read.
+    for (const at of partitions) {
+      const startedMs = performance.now();
+      const { replayed, ...start } = await this.counting.restore(at);
+      const durationMs = performance.now() - startedMs;
+      this.observer.restored({ partition: at.partition, replayed, durationMs });
+      starts.push(start);
+    }
+    return starts;
+  }
+
+  @EventPattern({ ...executions, on: 'revoked' })
+  forget(@Payload() partitions: TopicPartition[]): void {
+    this.counting.forget(partitions);
+  }
+}

@@ -1,0 +1,76 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import type { EventLog } from '#adapters/event-log';
+import { DemandStore, PolicyStore } from '#adapters/store';
+import type { IngestSettings } from '#domain/demand';
+import { DemandTableConsumer } from './demand-table.consumer.js';
+import { DemandTable } from './demand-table.js';
+import { EventIntake } from './event-intake.js';
+import { EventsController } from './events.controller.js';
+import { IngestConsumer } from './ingest.consumer.js';
+import { IngestObserver } from './ingest-observer.js';
+import { PartitionCounting } from './partition-counting.js';
+import { PoolRegistry, type PoolRegistryOptions } from './pool-registry.js';
+import { RetentionLoop } from './retention.loop.js';
+
+export interface IngestModuleOptions {
+  log: EventLog;
+  dataSource: DataSource;
+  observer: IngestObserver;
+  /** As in the configuration's `ingest`. */
+  dedupeWindowS: number;
+  maxExecutionS: number;
+  maxPools: number;
+  /** Pools of the configuration, and what a pool gets that its first event creates. */
+  pools: PoolRegistryOptions['configured'];
+  defaults: PoolRegistryOptions['defaults'];
+  nowMs?: () => number;
+}
+
+/** Clocks of senders may be this wrong. */
+const MAX_FUTURE_S = 60;
+
+/** The bounds on an event's times that keep "each execution counts once" true; see {@link IngestSettings}. */
+export function ingestSettings(given: { dedupeWindowS: number; maxExecutionS: number }): IngestSettings {
+  const { dedupeWindowS, maxExecutionS } = given;
+  const maxFutureS = Math.min(MAX_FUTURE_S, dedupeWindowS);
+  return { dedupeWindowS, maxExecutionS, maxFutureS, maxAgeS: maxExecutionS + dedupeWindowS - maxFutureS };
+}
+
+/** Execution events → demand → the store's table, and the API that takes events. */
+@Module({})
+export class IngestModule {
+  static register(options: IngestModuleOptions): DynamicModule {
+    const { log, dataSource, observer, maxPools, pools, defaults, nowMs = Date.now } = options;
+    const onCreated = (pool: string) => observer.poolCreated(pool);
+    const policies = new PolicyStore(dataSource);
+    const demand = new DemandStore(dataSource);
+    return {
+      module: IngestModule,
+      controllers: [EventsController, IngestConsumer, DemandTableConsumer],
+      providers: [
+        { provide: IngestObserver, useValue: observer },
+        {
+          provide: PoolRegistry,
+          useFactory: () =>
+            PoolRegistry.load({ policies, configured: pools, defaults, maxPools, nowMs, onCreated }),
+        },
+        {
+          provide: PartitionCounting,
+          useFactory: (registry: PoolRegistry) =>
+            new PartitionCounting(log, registry, ingestSettings(options)),
+          inject: [PoolRegistry],
+        },
+        { provide: DemandTable, useFactory: () => new DemandTable(log, demand, observer) },
+        { provide: EventIntake, useFactory: () => new EventIntake(log, observer) },
+        {
+          provide: RetentionLoop,
+          useFactory: (registry: PoolRegistry) =>
+            new RetentionLoop({ pools: registry, demand, nowMs, observer: observer.loop }),
+          inject: [PoolRegistry],
+        },
+      ],
+      exports: [PoolRegistry],
+    };
+  }
+}

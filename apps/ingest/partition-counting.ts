@@ -1,0 +1,152 @@
+import {
+  TOPICS,
+  type AtomicStep,
+  type EventLog,
+  type NewRecord,
+  type RecordBatch,
+  type StartOffset,
+  type StoredRecord,
+  type TopicPartition,
+} from '#adapters/event-log';
+import {
+  ingestStep,
+  replayIngest,
+  restoreIngest,
+  resumeIngest,
+  type IngestMemory,
+  type IngestOutput,
+  type IngestRecord,
+  type IngestSettings,
+} from '#domain/demand';
+import { parseExecutionEvent } from '#domain/events';
+import { deadLetterRecord } from './dead-letter.js';
+import type { CountedBatch } from './ingest-observer.js';
+import type { PoolRegistry } from './pool-registry.js';
+
+/**
+ * Records of one step. A step makes one partial for each pool, which must fit in a record of 1 MiB: 200 events end in
+ * at most 200 buckets, of which those with two far-apart values in each sketch (the widest per event) take 5 kB.
+ */
+const MAX_STEP_RECORDS = 200;
+/** Records read at a time on a restart. */
+const PAGE_RECORDS = 2_000;
+
+/** The batch's outputs and offset, and what to report once they are committed. */
+export interface CountedStep {
+  step: AtomicStep;
+  report: Omit<CountedBatch, 'durationMs'>;
+  /** To be called when the step is durable; until then the partition takes no other batch. */
+  committed: () => void;
+}
+
+interface OwnedPartition {
+  memory: IngestMemory;
+  /** The memory is ahead of the log: a step changed it and is not committed. */
+  ahead: boolean;
+}
+
+/**
+ * Execution events → demand, for the partitions this instance owns. The memory of a partition changes before its step
+ * is committed; when that fails the memory is of no use, and the next assignment restores what was committed.
+ */
+export class PartitionCounting {
+  private readonly owned = new Map<number, OwnedPartition>();
+
+  constructor(
+    private readonly log: EventLog,
+    private readonly pools: PoolRegistry,
+    private readonly settings: IngestSettings,
+  ) {}
+
+  count(batch: RecordBatch): CountedStep {
+    const { topic, partition, records } = batch;
+    const own = this.owned.get(partition);
+    if (own === undefined || own.ahead)
+      throw new Error(`ingest: a partition must be restored first, got ${topic}[${partition}]`);
+    own.ahead = true;
+    const outputs: IngestOutput[] = [];
+    for (let i = 0; i < records.length; i += MAX_STEP_RECORDS) {
+      outputs.push(this.step(partition, records.slice(i, i + MAX_STEP_RECORDS), own.memory));
+    }
+    const committed = () => void (own.ahead = false);
+    return { step: stepOf(batch, outputs), report: reportOf(batch, outputs), committed };
+  }
+
+  forget(partitions: { partition: number }[]): void {
+    for (const { partition } of partitions) this.owned.delete(partition);
+  }
+
+  /** Takes a partition over: the state topic says where it stands, the log what happened just before. */
+  async restore({ topic, partition }: TopicPartition): Promise<StartOffset & { replayed: number }> {
+    this.owned.delete(partition);
+    const state = new Map<string, string>();
+    for await (const { key, value } of this.pages({ topic: TOPICS.ingestState, partition }, 0)) {
+      if (value === null) state.delete(key);
+      else state.set(key, value);
+    }
+    const restored = restoreIngest([...state].map(([key, value]) => ({ key, value })));
+    const from = await this.log.offsetAtTime({ topic, partition, timeMs: restored.replayFromMs });
+    let replayed = 0;
+    for await (const record of this.pages({ topic, partition }, from, restored.to)) {
+      replayIngest([toIngest(record)], restored, this.settings);
+      replayed++;
+    }
+    const memory = resumeIngest(restored);
+    this.pools.keep(memory.chains.keys());
+    this.owned.set(partition, { memory, ahead: false });
+    return { topic, partition, offset: restored.to, replayed };
+  }
+
+  private step(partition: number, records: StoredRecord[], memory: IngestMemory): IngestOutput {
+    const { settings, pools } = this;
+    const poolSettings = (pool: string) => pools.settingsOf(pool);
+    return ingestStep({ partition, records: records.map(toIngest), settings, poolSettings }, memory).output;
+  }
+
+  private async *pages(at: TopicPartition, from: number, to = Infinity): AsyncGenerator<StoredRecord> {
+    let offset = from;
+    while (offset < to) {
+      const page = await this.log.read({ ...at, offset, maxRecords: PAGE_RECORDS });
+      for (const record of page) if (record.offset < to) yield record;
+      const last = page.at(-1);
+      if (last === undefined) return;
+      offset = last.offset + 1;
+    }
+  }
+}
+
+function toIngest({ offset, timestampMs, value }: StoredRecord): IngestRecord {
+  return { offset, timestampMs, parsed: parseExecutionEvent(value ?? '') };
+}
+
+function stepOf({ topic, partition, records }: RecordBatch, outputs: IngestOutput[]): AtomicStep {
+  const partials = outputs.flatMap((output) => output.partials);
+  const state = outputs.flatMap((output) => output.state);
+  const original = new Map(records.map((record) => [record.offset, record]));
+  const deadLetters = outputs.flatMap((output) => output.deadLetters);
+  const last = records.at(-1) as StoredRecord;
+  return {
+    outputs: [
+      { topic: TOPICS.demand, records: partials.map((p) => ({ key: p.pool, value: JSON.stringify(p) })) },
+      { topic: TOPICS.ingestState, records: state.map((record): NewRecord => ({ ...record, partition })) },
+      {
+        topic: TOPICS.deadLetters,
+        records: deadLetters.map(({ offset, reason, detail }) => {
+          const { key, value } = original.get(offset) as StoredRecord;
+          return deadLetterRecord({ key, value, reason, detail, source: `${topic}[${partition}]@${offset}` });
+        }),
+      },
+    ],
+    offsets: [{ topic, partition, offset: last.offset + 1 }],
+  };
+}
+
+function reportOf({ partition, records }: RecordBatch, outputs: IngestOutput[]): CountedStep['report'] {
+  const counts = { duplicates: 0, late: 0, expired: 0, forgottenEarly: 0 };
+  const deadLetters: CountedBatch['deadLetters'] = {};
+  for (const output of outputs) {
+    for (const name of Object.keys(counts) as (keyof typeof counts)[]) counts[name] += output.counts[name];
+    for (const { reason } of output.deadLetters) deadLetters[reason] = (deadLetters[reason] ?? 0) + 1;
+  }
+  return { partition, records: records.length, counts, deadLetters };
+}

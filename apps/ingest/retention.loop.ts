@@ -1,0 +1,62 @@
+import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
+import { Loop, type LoopObserver } from '#adapters/loop';
+import type { DemandStore } from '#adapters/store';
+import type { PoolRegistry, PoolSettings } from './pool-registry.js';
+
+/** History that is kept, in longest seasons of the pool: the seven of a trailing mean, and the one under way. */
+const KEPT_SEASONS = 8;
+/** At least this, because events may be as late; and at most so many rows of one pool. */
+const MIN_KEPT_S = 7_200;
+const MAX_KEPT_ROWS = 2_000_000;
+
+const PERIOD_MS = 60_000;
+const TIMEOUT_MS = 50_000;
+
+/** How much of a pool's demand the table keeps, seconds. */
+export function keptS({ bucketS, seasonsS }: PoolSettings): number {
+  const wantedS = Math.max(MIN_KEPT_S, KEPT_SEASONS * Math.max(...seasonsS));
+  return Math.min(wantedS, MAX_KEPT_ROWS * bucketS);
+}
+
+/** Drops demand that is older than anybody reads, and learns of pools whose policy was made elsewhere. */
+export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly loop: Loop;
+
+  constructor(
+    private readonly given: {
+      pools: PoolRegistry;
+      demand: DemandStore;
+      nowMs: () => number;
+      observer: LoopObserver;
+    },
+  ) {
+    const { observer } = given;
+    const run = (signal: AbortSignal) => this.run(signal);
+    this.loop = new Loop({
+      name: 'demand-retention',
+      periodMs: PERIOD_MS,
+      timeoutMs: TIMEOUT_MS,
+      run,
+      observer,
+    });
+  }
+
+  onApplicationBootstrap(): void {
+    this.loop.start();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await this.loop.stop();
+  }
+
+  /** One round; stops between two pools when told to. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { pools, demand, nowMs } = this.given;
+    await pools.refresh();
+    for (const pool of pools.pools()) {
+      const settings = pools.settingsOf(pool);
+      if (signal.aborted || settings === undefined) return;
+      await demand.dropBefore({ pool, beforeMs: nowMs() - keptS(settings) * 1000 });
+    }
+  }
+}
