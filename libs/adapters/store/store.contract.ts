@@ -67,6 +67,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         pool: 'etl',
         bucket: bucketAt(startMs, 5),
       }));
+      const chain = { pool: 'etl', partition: 2, nextOffset: 40, backlog: 6, inFlight: 2 };
       await demand.write({ buckets, chains: [chain], offset });
       const revised = [{ pool: 'etl', bucket: bucketAt(11_000, 8) }];
       await demand.write({ buckets: revised, chains: [], offset: { ...offset, nextOffset: 8 } });
@@ -76,12 +77,13 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await again.chains()).toEqual([chain]);
       expect(await again.totalArrivals('etl')).toBe(18);
       expect(await again.pools()).toEqual(['etl']);
-      const snapshot = await again.snapshot({ pools: (pool) => pool === 'etl', fromMs: () => 12_000 });
-      expect(snapshot).toEqual({
-        offsets: [{ projection: 'demand', ...offset, nextOffset: 8 }],
-        pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
-      });
-      expect((await again.snapshot({ pools: () => false, fromMs: () => 0 })).pools).toEqual([]);
+      const held = await again.at([
+        { pool: 'etl', startMs: 11_000 },
+        { pool: 'etl', startMs: 11_500 },
+        { pool: 'web', startMs: 12_000 },
+      ]);
+      expect(held).toEqual([{ pool: 'etl', bucket: bucketAt(11_000, 8) }]);
+      expect(await again.at([])).toEqual([]);
       expect(await again.since({ pool: 'etl', fromMs: 11_000 })).toEqual([
         bucketAt(11_000, 8),
         bucketAt(12_000, 5),
