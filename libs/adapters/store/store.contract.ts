@@ -62,7 +62,6 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     test('demand, what it includes and the offset of its topic change together', async () => {
       const demand = new DemandStore(store.dataSource);
       const offset = { topic: 'demand.v1', partition: 0, nextOffset: 7 };
-      const chain = { pool: 'etl', partition: 2, nextOffset: 40, backlog: 3, inFlight: 1 };
       const buckets = [10_000, 11_000, 12_000].map((startMs) => ({
         pool: 'etl',
         bucket: bucketAt(startMs, 5),
@@ -77,6 +76,12 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await again.chains()).toEqual([chain]);
       expect(await again.totalArrivals('etl')).toBe(18);
       expect(await again.pools()).toEqual(['etl']);
+      const snapshot = await again.snapshot({ pools: (pool) => pool === 'etl', fromMs: () => 12_000 });
+      expect(snapshot).toEqual({
+        offsets: [{ projection: 'demand', ...offset, nextOffset: 8 }],
+        pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
+      });
+      expect((await again.snapshot({ pools: () => false, fromMs: () => 0 })).pools).toEqual([]);
       const held = await again.at([
         { pool: 'etl', startMs: 11_000 },
         { pool: 'etl', startMs: 11_500 },
