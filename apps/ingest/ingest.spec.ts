@@ -365,3 +365,9 @@ test('the retention keeps eight seasons, at least as long as events may be late,
   const { maxAgeS, maxFutureS } = ingestSettings({ dedupeWindowS: 30, maxExecutionS: 100 });
   expect({ maxAgeS, maxFutureS }).toEqual({ maxAgeS: 100, maxFutureS: 30 });
 });
+
+test('the route is documented with the schema of an event', () => {
+  const page = JSON.stringify(openApiOf(EVENT_ROUTES, { title: 'Headroom', version: '1' }));
+  expect(page).toContain('queuedAtMs');
+  expect(page).toContain('application/cloudevents-batch+json');
+});
