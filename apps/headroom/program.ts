@@ -27,7 +27,7 @@ export interface Program {
 /** Lag beyond which a consumer group counts as stuck, ms. */
 const STUCK_AFTER_MS = 30_000;
 
-/** Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, PortInUse. */
+/** Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, PortInUse. */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const parts = await openParts(options);
   try {
@@ -115,6 +115,7 @@ async function refreshGauges({ log, metrics, pools }: Parts, router: Router | un
 }
 
 async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readiness> {
+  const full = parts.storeProblem();
   const failing = server.failing().map((group) => `consumer group ${group}: must have a member, got none`);
   const lag = await parts.log.lag({ group: 'ingest', topic: 'executions.v1' }).catch((error: Error) => error);
   const stuck =
@@ -123,7 +124,12 @@ async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readin
       : lag.ageMs > STUCK_AFTER_MS
         ? [`ingest: at most ${STUCK_AFTER_MS} ms behind, got ${lag.ageMs} ms`]
         : [];
-  const problems = [...failing, ...stuck, ...(await parts.fleetProblems())];
+  const problems = [
+    ...(full === undefined ? [] : [full]),
+    ...failing,
+    ...stuck,
+    ...(await parts.fleetProblems()),
+  ];
   return { ready: problems.length === 0, problems };
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Results } from '@electric-sql/pglite';
 import { DURABLE_START_PARAMS, DurableNodeFS, syncTree } from './durable-node-fs.js';
+import { freeBytesIn, neededBytes, spaceProblem } from './free-space.js';
 import { lockDataDirectory, type DataDirectoryLock } from './data-directory-lock.js';
 import type {
   EngineError,
@@ -22,6 +23,8 @@ async function open(): Promise<{ db: PGlite; fs: DurableNodeFS; lock: DataDirect
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const lock = lockDataDirectory(dataDir);
   if (lock === 'in-use') return { kind: 'in-use' };
+  const full = spaceProblem(freeBytesIn(dataDir));
+  if (full !== undefined) return { kind: 'full', message: full.message };
   const pgdata = join(dataDir, 'postgres');
   const fresh = !existsSync(join(pgdata, 'PG_VERSION'));
   const fs = new DurableNodeFS(pgdata);
@@ -51,6 +54,8 @@ function toError(thrown: unknown): EngineError {
 
 /** Simple protocol for statements without parameters: they may be several, as in migrations. */
 async function run(target: Pick<PGlite, 'query' | 'exec'>, { sql, params }: Statement): Promise<QueryResult> {
+  const full = spaceProblem(freeBytesIn(dataDir), neededBytes(sql));
+  if (full !== undefined) throw Object.assign(new Error(full.message), full);
   if (params !== undefined && params.length > 0) return toResult(await target.query(sql, params));
   const results = await target.exec(sql);
   return toResult(results.at(-1) ?? { rows: [], fields: [] });
