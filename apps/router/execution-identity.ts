@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { EXECUTION_HEADERS } from '#adapters/fleet';
+import { EXECUTION_HEADERS, MAX_EXECUTION_ID_CHARS } from '#adapters/fleet';
 
 /** What a request says about itself, or what it is given. */
 export interface ExecutionIdentity {
@@ -9,8 +9,7 @@ export interface ExecutionIdentity {
   taskType: string;
 }
 
-// An event id is <execution id>/<attempt>/<phase> and may have 200 characters: "/1000/completed" takes 15 of them.
-const EXECUTION_ID = /^[\x21-\x7e]{1,185}$/;
+const EXECUTION_ID = new RegExp(`^[\\x21-\\x7e]{1,${MAX_EXECUTION_ID_CHARS}}$`);
 const TASK_TYPE = /^[\x20-\x7e]{1,200}$/;
 const ATTEMPT = /^[1-9]\d{0,3}$/;
 const MAX_ATTEMPT = 1000;

@@ -1,5 +1,5 @@
 import type { EventSink } from '#adapters/event-sink';
-import type { FleetMember } from '#adapters/fleet';
+import { eventIdOf, type FleetMember } from '#adapters/fleet';
 import type { ExecutionEvent, Phase } from '#domain/events';
 import { PoolQueue } from '#domain/routing';
 import { RoutedRequest, type Arrival, type RouteOwner } from './routed-request.js';
@@ -155,7 +155,7 @@ export class PoolRoute implements RouteOwner {
     return {
       specversion: '1.0',
       // The same for every sending of the same news, so that it counts once.
-      id: `${executionId}/${attempt}/${phase}`,
+      id: eventIdOf({ executionId, attempt, phase }),
       source: this.source,
       type: `com.headroom.execution.${phase}.v1`,
       subject: executionId,

@@ -1,5 +1,4 @@
 import { expect, test } from '@jest/globals';
-import { epochClock } from './epoch-clock.js';
 import { tellAll, type RouterObserver } from './router-observer.js';
 import { RouterStats } from './router-stats.js';
 
@@ -46,25 +45,4 @@ test('several observers are told everything', () => {
   all.listenerFailed(new Error('EMFILE'));
   const news = ['arrived web', 'deadline', 'retried web', 'upgrade', 'EMFILE'];
   expect(told).toEqual(news.flatMap((one) => [`a ${one}`, `b ${one}`]));
-});
-
-test('the clock is steady, and follows the system’s clock when that was set', () => {
-  let wallMs = 1_700_000_000_000;
-  let steadyMs = 50;
-  const nowMs = epochClock(
-    () => wallMs,
-    () => steadyMs,
-  );
-  expect(nowMs()).toBe(1_700_000_000_000);
-  steadyMs += 0.25;
-  expect(nowMs()).toBe(1_700_000_000_000.25);
-  wallMs += 900; // within what is ignored
-  expect(nowMs()).toBe(1_700_000_000_000.25);
-  wallMs += 3_600_000; // the machine slept
-  expect(nowMs()).toBe(wallMs);
-  wallMs -= 7_200_000; // set back
-  expect(nowMs()).toBe(wallMs);
-  steadyMs += 1;
-  expect(nowMs()).toBe(wallMs + 1);
-  expect(Math.abs(epochClock()() - Date.now())).toBeLessThan(1000);
 });

@@ -1,9 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createEpochClock } from '#adapters/clock';
 import type { EventSink } from '#adapters/event-sink';
 import type { Fleet, Membership } from '#adapters/fleet';
-import { epochClock } from './epoch-clock.js';
 import { executionIdentity } from './execution-identity.js';
 import { PoolRoute } from './pool-route.js';
 import { answerProblem } from './problem-answer.js';
@@ -56,7 +56,7 @@ export class Router {
   private closing = false;
 
   constructor(private readonly options: RouterOptions) {
-    this.nowMs = options.nowMs ?? epochClock();
+    this.nowMs = options.nowMs ?? createEpochClock();
     this.server = createServer({
       headersTimeout: HEADERS_TIMEOUT_MS,
       // The whole request. A body waits in the socket while its request waits in line, so no less than the deadline.

@@ -1,3 +1,4 @@
+import { eventIdOf } from '#adapters/fleet';
 import type { ExecutionEvent } from '#domain/events';
 import type { ExecutionRequest } from './execution-request.js';
 
@@ -12,10 +13,7 @@ export interface ExecutionEnd {
   errorClass?: string | undefined;
 }
 
-/**
- * The one event a worker sends for an execution. Its id is a function of execution, attempt and phase, so that a router
- * which reports the same end by the same rule (`<execution>.<attempt>.<phase>`) is counted once.
- */
+/** The one event a worker sends for an execution. */
 export function endEvent(
   worker: { pool: string; workerId: string },
   { executionId, taskType, attempt, queuedAtMs }: ExecutionRequest,
@@ -23,7 +21,7 @@ export function endEvent(
 ): ExecutionEvent {
   return {
     specversion: '1.0',
-    id: `${executionId}.${attempt}.${phase}`,
+    id: eventIdOf({ executionId, attempt, phase }),
     source: `/headroom/workers/${worker.workerId}`,
     type: `com.headroom.execution.${phase}.v1`,
     subject: executionId,

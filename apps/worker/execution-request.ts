@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { EXECUTION_HEADERS } from '#adapters/fleet';
+import { EXECUTION_HEADERS, MAX_EXECUTION_ID_CHARS } from '#adapters/fleet';
 
 /** Who asks for what, from the headers the router sets. */
 export interface ExecutionRequest {
@@ -15,8 +15,7 @@ export type ReadExecution = { ok: true; execution: ExecutionRequest } | { ok: fa
 
 /** No execution of a worker takes longer: the deadline of a request that names none, or a later one. */
 export const MAX_EXECUTION_MS = 3_600_000;
-/** The bounds of the event schema, less room for attempt and phase in the event id. */
-const MAX_ID_CHARS = 180;
+/** The bounds of the event schema. */
 const MAX_TASK_TYPE_CHARS = 200;
 const MAX_ATTEMPT = 1000;
 const MAX_EPOCH_MS = 4_102_444_800_000;
@@ -47,7 +46,7 @@ export function readExecution(headers: IncomingHttpHeaders, nowMs: number): Read
   };
   const latestMs = nowMs + MAX_EXECUTION_MS;
   const execution = {
-    executionId: text(EXECUTION_HEADERS.executionId, randomUUID(), MAX_ID_CHARS),
+    executionId: text(EXECUTION_HEADERS.executionId, randomUUID(), MAX_EXECUTION_ID_CHARS),
     taskType: text(EXECUTION_HEADERS.taskType, 'default', MAX_TASK_TYPE_CHARS),
     attempt: number(EXECUTION_HEADERS.attempt, 1, ATTEMPT),
     queuedAtMs: number(EXECUTION_HEADERS.queuedAtMs, nowMs, EPOCH_MS),

@@ -6,6 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { types } from 'node:util';
 import type { EventSink } from '#adapters/event-sink';
 import { READY_PATH, REPLY_HEADERS } from '#adapters/fleet';
 import type { Handler, HandlerResult } from '#sdk';
@@ -276,5 +277,5 @@ function answer(reply: ServerResponse, { status, contentType, body }: Outcome): 
 }
 
 function classOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
+  return types.isNativeError(error) ? String(error.name) : typeof error;
 }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HttpSink, type EventSink, type EventSinkObserver } from '#adapters/event-sink';
 import type { FromWorker, WorkerStart } from '#adapters/fleet';
 import { DropReports } from './drop-reports.js';
-import { createEpochClock } from './epoch-clock.js';
+import { createEpochClock } from '#adapters/clock';
 import { ExecutionServer } from './execution-server.js';
 import { loadHandlers, type Handlers } from './handler-folder.js';
 

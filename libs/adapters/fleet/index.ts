@@ -5,8 +5,11 @@ export {
   type LocalPoolSettings,
   type LocalProcessFleetOptions,
 } from './local-processes/local-process-fleet.js';
+export { SimulatedFleet, type SimulatedPoolSettings } from './simulated/simulated-fleet.js';
 export {
+  eventIdOf,
   EXECUTION_HEADERS,
+  MAX_EXECUTION_ID_CHARS,
   READY_PATH,
   REPLY_HEADERS,
   type FromWorker,

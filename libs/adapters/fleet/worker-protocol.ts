@@ -48,6 +48,17 @@ export const EXECUTION_HEADERS = {
   deadlineAtMs: 'x-headroom-deadline-at-ms',
 } as const;
 
+/** What an event id adds to an execution id must fit into the event schema's 200 characters. */
+export const MAX_EXECUTION_ID_CHARS = 180;
+
+/**
+ * Id of the event that says so of an attempt. A function of its arguments, so that router and worker, when both report
+ * the same news, are counted once.
+ */
+export function eventIdOf(attempt: { executionId: string; attempt: number; phase: string }): string {
+  return `${attempt.executionId}.${attempt.attempt}.${attempt.phase}`;
+}
+
 /** Headers of a worker's answer. */
 export const REPLY_HEADERS = {
   workerId: 'x-headroom-worker-id',

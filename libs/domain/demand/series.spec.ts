@@ -203,6 +203,17 @@ describe('view', () => {
     expect(sketchQuantile(idle, 0.5)).toBeCloseTo(20, 0);
   });
 
+  test('sketches are kept where a view may need them, counts everywhere', () => {
+    const series = newSeries();
+    const samples = Array.from({ length: 200 }, () => 20);
+    for (let s = 0; s < 50; s++)
+      applyPartial(partial([0, s - 1, s], bucket(s, { arrivals: 1 }, samples)), series);
+    const sketched = [...series.buckets.values()].filter(({ serviceMs }) => serviceMs.count > 0);
+    expect(sketched.map(({ startMs }) => (startMs - T0) / S)).toEqual([46, 47, 48, 49]);
+    expect(Object.values(arrivalsOf(series))).toHaveLength(50);
+    expect(demandView({ countedToMs: at(49) }, series).serviceMs.count).toBeGreaterThanOrEqual(500);
+  });
+
   test('one slow attempt after a long silence does not replace what was known', () => {
     const series = newSeries();
     applyPartial(partial([0, -1, 1], bucket(0, {}, Array(1000).fill(20))), series);

@@ -71,7 +71,7 @@ describe('a forecast', () => {
         const forecasts = forecastEach(closedFrom(series)).filter((forecast) => forecast !== undefined);
         expect(forecasts.flatMap(flawsOf)).toEqual([]);
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 
@@ -89,7 +89,7 @@ describe('a forecast', () => {
         const rest = closed.slice(Math.max(0, cut - 3));
         expect(forecastStep({ settings, closed: rest }, structuredClone(memory)).output).toEqual(each);
       }),
-      { numRuns: 20 },
+      { numRuns: 15 },
     );
   });
 
@@ -99,7 +99,7 @@ describe('a forecast', () => {
         const seen = (series: (number | null)[]) => forecastEach(closedFrom(series)).slice(0, past.length);
         expect(seen([...past, ...future])).toEqual(seen([...past, ...otherFuture]));
       }),
-      { numRuns: 15 },
+      { numRuns: 10 },
     );
   });
 
@@ -170,7 +170,7 @@ describe('a forecast', () => {
 
   test('of zeros is zero, and of a constant is that constant', () => {
     const at = (value: number) =>
-      (forecastOnce(closedFrom(Array.from({ length: 500 }, () => value))) as Forecast).horizons;
+      (forecastOnce(closedFrom(Array.from({ length: 300 }, () => value))) as Forecast).horizons;
     for (const { values } of at(0)) expect(values.at(-1)).toBeLessThan(0.1);
     for (const { values } of at(400)) {
       expect(values[0]).toBeGreaterThan(390);
@@ -220,7 +220,7 @@ describe('settings', () => {
     };
     const memory = newForecastMemory(minutes);
     const before = bytes(memory);
-    const closed = Array.from({ length: 2000 }, (_, i) => ({ startMs: i * 60_000, arrivals: i % 100 }));
+    const closed = Array.from({ length: 500 }, (_, i) => ({ startMs: i * 60_000, arrivals: i % 100 }));
     expect(bytes(forecastStep({ settings: minutes, closed }, memory).memory)).toBe(before);
     expect(before).toBeLessThan(40_000);
   });

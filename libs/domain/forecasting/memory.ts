@@ -9,7 +9,7 @@ import { historyBuckets, layoutOf, type ForecastSettings } from './settings.js';
 import { newSpread, type SpreadMemory } from './spread.js';
 
 /**
- * All that a pool's forecasts depend on, of fixed size (30 KB for minutes with a season of a day and three horizons).
+ * All that a pool's forecasts depend on, of fixed size (35 KB for minutes with a season of a day and three horizons).
  * structuredClone copies it. Belongs to its owner: forecastStep changes it in place.
  */
 export interface ForecastMemory {

@@ -75,6 +75,8 @@ export function simulateLoop(settings: LoopSettings): LoopResult {
   });
   const workerSeconds = pool.paidMs / 1000;
   pool.finish();
+  // Nobody is left to serve them.
+  for (let i = 0; i < pool.backlog; i++) verdicts.add(true);
   return { ...verdicts.result(), workerSeconds, readyPerS };
 }
 

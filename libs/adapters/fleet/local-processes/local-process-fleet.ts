@@ -9,7 +9,6 @@ import { WorkerProcess } from './worker-process.js';
 export const MAX_LOCAL_WORKERS = 256;
 /** A worker that is not ready this long after its start delay never will be. */
 const BOOT_TIMEOUT_MS = 30_000;
-/** After the drain time: sends its last events, and exits. */
 const EXIT_GRACE_MS = 5_000;
 /** What a boot takes until one was measured. */
 const EXPECTED_BOOT_S = 0.5;
@@ -39,6 +38,8 @@ export interface LocalProcessFleetOptions {
     onRenewalFailed: (error: Error) => void;
   };
   observer: FleetObserver;
+  /** After its drain time a worker has this long for its last events and its exit; default 5 s. */
+  exitGraceMs?: number;
 }
 
 /** Workers as child processes of this one. When this process dies, however it dies, they exit. */
@@ -51,7 +52,7 @@ export class LocalProcessFleet extends PoolsFleet {
     super((onMembership) => {
       const pools = Object.entries(options.pools).map(([pool, settings]): [string, WorkerPool] => {
         const launcher = launcherOf({ options, pool, settings, processes });
-        const poolSettings = workerPoolSettings(pool, settings);
+        const poolSettings = workerPoolSettings(pool, settings, options.exitGraceMs);
         return [pool, new WorkerPool(poolSettings, launcher, realTime, options.observer, onMembership)];
       });
       return new Map(pools);
@@ -90,14 +91,14 @@ const realTime: FleetTime = {
   },
 };
 
-function workerPoolSettings(pool: string, settings: LocalPoolSettings) {
+function workerPoolSettings(pool: string, settings: LocalPoolSettings, exitGraceMs = EXIT_GRACE_MS) {
   return {
     pool,
     slots: settings.slots,
     maxWorkers: MAX_LOCAL_WORKERS,
     expectedLeadTimeS: settings.expectedLeadTimeS ?? settings.startDelayMs / 1000 + EXPECTED_BOOT_S,
     startTimeoutMs: settings.startDelayMs + BOOT_TIMEOUT_MS,
-    drainTimeoutMs: settings.drainS * 1000 + EXIT_GRACE_MS,
+    drainTimeoutMs: settings.drainS * 1000 + exitGraceMs,
   };
 }
 

@@ -18,9 +18,11 @@ const REFIT_ROWS = 8;
 const MIN_ROWS = 60;
 /** Features and targets beyond so many times the noise are cut: one burst is not the whole regression. */
 const MAX_FEATURE = 50;
+/** Two standard deviations of counting noise, in noise: what jumps beyond it is news, and stays longer than chance does. */
+const NEWS = 1;
 
-/** Intercept, three lags, three means. */
-const LEVEL_FEATURES = 7;
+/** Intercept, three lags, what is news in the latest one, three means. */
+const LEVEL_FEATURES = 8;
 /** What is usual at the target's time, and the shape from now to then. */
 const SEASON_FEATURES = 2;
 
@@ -92,6 +94,7 @@ function fillFeatures(features: Float64Array, outlook: Outlook, seasons: Season[
   let i = 0;
   features[i++] = 1;
   for (let lag = 0; lag < 3; lag++) features[i++] = relative(rootAt(history, origin - lag));
+  features[i++] = newsIn(features[1] as number);
   features[i++] = mean(windows.shape);
   features[i++] = mean(windows.middle);
   features[i++] = mean(windows.long);
@@ -103,6 +106,11 @@ function fillFeatures(features: Float64Array, outlook: Outlook, seasons: Season[
 
 function cut(value: number): number {
   return Math.max(-MAX_FEATURE, Math.min(MAX_FEATURE, value));
+}
+
+/** The part beyond ±NEWS: with it a straight line bends once on either side. */
+function newsIn(value: number): number {
+  return value - Math.max(-NEWS, Math.min(NEWS, value));
 }
 
 function addRow(

@@ -1,0 +1,192 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { EXECUTION_HEADERS, READY_PATH } from '#adapters/fleet';
+import { checkExecutionEvent, type ExecutionEvent } from '#domain/events';
+import type { Handler, Task } from '#sdk';
+import { ExecutionServer, type ExecutionServerOptions } from './execution-server.js';
+import { Handlers, loadHandlers } from './handler-folder.js';
+
+let server: ExecutionServer;
+let url: string;
+let emitted: ExecutionEvent[];
+let overruns: number;
+afterEach(() => server.drain(0));
+
+async function open(handlers: Record<string, unknown>, given: Partial<ExecutionServerOptions> = {}) {
+  emitted = [];
+  overruns = 0;
+  server = new ExecutionServer({
+    pool: 'demo',
+    workerId: 'demo-1',
+    slots: 1,
+    queueLimit: 1,
+    handlers: new Handlers(new Map(Object.entries(handlers) as [string, Handler][])),
+    sink: { emit: (event) => void emitted.push(event), flush: async () => {}, close: async () => {} },
+    nowMs: Date.now,
+    onOverrun: () => (overruns += 1),
+    onHandlerError: () => undefined,
+    ...given,
+  });
+  url = `http://127.0.0.1:${await server.listen()}`;
+}
+
+function send(headers: Record<string, string | number> = {}, body: string | Buffer = '', path = '/') {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; retryAfter: unknown }>();
+  const sent = request(`${url}${path}`, { method: 'POST', agent: false, headers }, (reply) => {
+    reply
+      .resume()
+      .once('end', () =>
+        resolve({ status: reply.statusCode ?? 0, retryAfter: reply.headers['retry-after'] }),
+      );
+  }).once('error', reject);
+  sent.end(body);
+  return { sent, answer: promise };
+}
+const statusOf = async (...given: Parameters<typeof send>) => (await send(...given).answer).status;
+const ends = () => emitted.map(({ type, data }) => `${type.split('.')[3]} ${data.errorClass ?? ''}`.trim());
+
+/** A handler that announces each start and waits to be let go. */
+function gate() {
+  const begun: Task[] = [];
+  let announce: (() => void) | undefined;
+  const free: (() => void)[] = [];
+  const handler: Handler = async (task) => {
+    begun.push(task);
+    announce?.();
+    await new Promise<void>((resolve) => free.push(resolve));
+    return undefined;
+  };
+  const started = async (count: number) => {
+    while (begun.length < count) await new Promise<void>((resolve) => (announce = resolve));
+  };
+  return { handler, begun, started, release: () => free.shift()?.() };
+}
+
+describe('execution server', () => {
+  test('answers of a handler, good and bad, and what the log is told', async () => {
+    await open(
+      {
+        echo: async ({ body }: Task) => ({ body, contentType: 'text/plain' }),
+        nothing: async () => undefined,
+        throws: async () => Promise.reject(new TypeError('secret')),
+        throwsText: async () => Promise.reject('text'),
+        bad: async () => ({ status: 700 }),
+        object: async () => ({ body: {} }),
+        header: async () => ({ contentType: 'a\nb' }),
+        down: async () => ({ status: 502 }),
+      },
+      { slots: 4 },
+    );
+    const type = (name: string) => ({ [EXECUTION_HEADERS.taskType]: name });
+    expect(await statusOf(type('echo'), 'x')).toBe(200);
+    expect(await statusOf(type('nothing'))).toBe(204);
+    for (const name of ['throws', 'throwsText', 'bad', 'object', 'header']) {
+      expect(await statusOf(type(name))).toBe(500);
+    }
+    expect(await statusOf(type('down'))).toBe(502);
+    expect(await statusOf(type('unknown'))).toBe(404);
+    expect(await statusOf(type('echo'), Buffer.alloc(1_048_577))).toBe(413);
+    expect(await statusOf({ [EXECUTION_HEADERS.attempt]: 'NaN' })).toBe(400);
+    expect(await statusOf({ ...type('echo'), [EXECUTION_HEADERS.deadlineAtMs]: 1 })).toBe(504);
+    expect(ends()).toEqual([
+      'completed',
+      'completed',
+      'failed TypeError',
+      'failed string',
+      'failed RangeError',
+      'failed TypeError',
+      'failed TypeError',
+      'failed status_502',
+      'failed unknown_task_type',
+      'failed body_too_large',
+      'failed deadline',
+    ]);
+    for (const event of emitted) expect(checkExecutionEvent(event)).toMatchObject({ ok: true });
+  });
+
+  test('full is 503 with Retry-After; the deadline frees slot and queue; a caller that leaves is noticed', async () => {
+    const { handler, begun, started, release } = gate();
+    await open({ default: handler });
+    const soon = { [EXECUTION_HEADERS.deadlineAtMs]: Date.now() + 150 };
+    const first = send(soon).answer;
+    await started(1);
+    const second = send(soon);
+    const third = send(soon);
+    const answers = await Promise.all([first, second.answer, third.answer]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([503, 504, 504]);
+    expect(answers.find(({ status }) => status === 503)?.retryAfter).toBe('1');
+    expect(begun[0]?.signal.aborted).toBe(true);
+    expect(ends()).toEqual(['failed deadline', 'failed deadline']);
+    // The second may have had the slot for a moment, between the two deadlines.
+    const before = begun.length;
+    const gone = send();
+    await started(before + 1);
+    const aborted = new Promise((resolve) => begun[before]!.signal.addEventListener('abort', resolve));
+    gone.answer.catch(() => undefined);
+    gone.sent.destroy();
+    await aborted;
+    const last = send().answer;
+    await started(before + 2);
+    for (let n = 0; n < before + 2; n += 1) release();
+    expect((await last).status).toBe(204);
+    expect(ends().slice(2)).toEqual(['failed caller_gone', 'completed']);
+  });
+
+  test('a leaving worker is not ready, takes nothing, finishes what it has, and gives up in time', async () => {
+    const { handler, started, release } = gate();
+    await open({ default: handler }, { slots: 2 });
+    expect(await statusOf({}, '', READY_PATH)).toBe(200);
+    const held = send().answer;
+    await started(1);
+    const kept = send().answer;
+    await started(2);
+    const drained = server.drain(100);
+    expect(await statusOf({}, '', READY_PATH)).toBe(503);
+    expect(await send().answer).toMatchObject({ status: 503, retryAfter: '1' });
+    release();
+    expect((await held).status).toBe(204);
+    expect((await kept).status).toBe(503);
+    await drained;
+    expect(ends()).toEqual(['completed', 'failed drained']);
+  });
+
+  test('a worker whose handlers ignore their signals says so', async () => {
+    await open({ default: () => new Promise(() => undefined) }, { slots: 1, queueLimit: 400 });
+    const hurry = () => statusOf({ [EXECUTION_HEADERS.deadlineAtMs]: Date.now() + 5 });
+    for (let n = 0; n < 110; n += 1) expect(await hurry()).toBe(504);
+    expect(overruns).toBeGreaterThan(0);
+  });
+});
+
+describe('handler folder', () => {
+  test('one module per task type; default takes the rest; what is wrong is said', async () => {
+    await open({});
+    const dir = mkdtempSync(join(tmpdir(), 'headroom-handlers-'));
+    const load = () => loadHandlers({ dir, projectDir: '/nowhere' });
+    expect(await load()).toMatchObject({ ok: false });
+    writeFileSync(join(dir, 'mail.mjs'), 'export default async () => undefined;');
+    writeFileSync(join(dir, 'mail.spec.js'), 'throw new Error("not a handler");');
+    const loaded = await load();
+    expect(loaded.ok && [loaded.handlers.of('mail'), loaded.handlers.of('x')]).toEqual([
+      expect.any(Function),
+      undefined,
+    ]);
+    writeFileSync(join(dir, 'mail.js'), 'export default async () => undefined;');
+    expect(await load()).toMatchObject({ problem: expect.stringContaining('got two of mail') });
+    writeFileSync(join(dir, 'a.mjs'), 'export const handler = 1;');
+    expect(await load()).toMatchObject({ problem: expect.stringContaining('got undefined') });
+    writeFileSync(join(dir, '0.mjs'), 'throw new Error("broken")');
+    expect(await load()).toMatchObject({ problem: expect.stringContaining('broken') });
+    rmSync(dir, { recursive: true });
+  });
+
+  test('a folder of the project is loaded from its compiled twin', async () => {
+    await open({});
+    const projectDir = join(import.meta.dirname, '..', '..', '..');
+    const loaded = await loadHandlers({ dir: join(projectDir, 'handlers', 'demo'), projectDir });
+    expect(loaded.ok && loaded.handlers.of('anything')).toEqual(expect.any(Function));
+  });
+});

@@ -1,0 +1,1 @@
+export { createEpochClock } from './epoch-clock.js';
