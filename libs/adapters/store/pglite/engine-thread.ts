@@ -1,11 +1,12 @@
 // The thread in which the embedded PostgreSQL lives: WASM is synchronous while it works, and must not stop the
 // data path. Requests are answered in order.
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Results } from '@electric-sql/pglite';
-import { DURABLE_START_PARAMS, DurableNodeFS, syncTree } from './durable-node-fs.js';
+import { DURABLE_START_PARAMS, DurableNodeFS } from './durable-node-fs.js';
 import { lockDataDirectory, type DataDirectoryLock } from './data-directory-lock.js';
+import { makeDatabase } from './make-database.js';
 import type {
   EngineError,
   EngineGreeting,
@@ -23,10 +24,9 @@ async function open(): Promise<{ db: PGlite; fs: DurableNodeFS; lock: DataDirect
   const lock = lockDataDirectory(dataDir);
   if (lock === 'in-use') return { kind: 'in-use' };
   const pgdata = join(dataDir, 'postgres');
-  const fresh = !existsSync(join(pgdata, 'PG_VERSION'));
+  await makeDatabase(pgdata);
   const fs = new DurableNodeFS(pgdata);
   const db = await PGlite.create({ fs, startParams: DURABLE_START_PARAMS });
-  if (fresh) syncTree(pgdata);
   return { db, fs, lock };
 }
 
