@@ -21,7 +21,7 @@ export interface Chain {
 /** The demand of one pool as a reader of `demand.v1` holds it. Belongs to its reader: it is changed in place. */
 export interface DemandSeries {
   bucketS: number;
-  /** The newest buckets that were touched, by start. A bucket without events is not there. */
+  /** The newest buckets that were touched, by start; sketches of the newest. A bucket without events is not there. */
   buckets: Map<number, Bucket>;
   chains: Map<number, Chain>;
   trailing: TrailingMean;
@@ -31,6 +31,11 @@ export interface DemandSeries {
 
 /** Buckets kept in memory; older ones are corrected in the store only. */
 export const WINDOW_BUCKETS = 120;
+/**
+ * Sketches are kept of the newest buckets only, and beyond these many (or seconds, of short ones) until they hold
+ * {@link MIN_SERVICE_SAMPLES}: a view older than that is stale, and a full window of sketches takes 0.7 MB of a pool.
+ */
+const SKETCHED = { buckets: 4, seconds: 16 };
 /** The rate is taken over at least this long: within one second chance alone moves it by 1/√arrivals. */
 const RATE_S = 2;
 /** Service times are taken from the newest buckets until there are this many. */
@@ -81,7 +86,7 @@ export function extendChain(
 
 /**
  * Adds a partial. `changed` holds the sums of the buckets it touched (absolute, not copies), those within the window:
- * what an older bucket adds up to is known to the store only.
+ * what an older bucket adds up to, and the sketches of all but the newest, are known to the store only.
  */
 export function applyPartial(partial: DemandPartial, series: DemandSeries): Applied {
   const outcome = extendChain(partial, series.chains);
@@ -93,8 +98,8 @@ export function applyPartial(partial: DemandPartial, series: DemandSeries): Appl
 
 /** Takes a bucket's sums from the store: the first ones a reader gets. */
 export function putBucket(bucket: Bucket, series: DemandSeries): void {
-  series.buckets.set(bucket.startMs, bucket);
   noteService(bucket, series);
+  takeIn(bucket, series);
   trim(series);
 }
 
@@ -104,8 +109,25 @@ function changeBucket(change: Bucket, series: DemandSeries): Bucket | undefined 
   if (held === undefined && change.startMs < windowStartMs(series)) return undefined;
   const bucket = held ?? emptyBucket(change.startMs);
   addToBucket(bucket, change);
-  series.buckets.set(change.startMs, bucket);
+  if (held === undefined) takeIn(bucket, series);
   return bucket;
+}
+
+/** A new bucket; it may end the need for the sketches of older ones. */
+function takeIn(bucket: Bucket, series: DemandSeries): void {
+  series.buckets.set(bucket.startMs, bucket);
+  const kept = Math.max(SKETCHED.buckets, Math.ceil(SKETCHED.seconds / series.bucketS));
+  const newestFirst = [...series.buckets.values()].sort((a, b) => b.startMs - a.startMs);
+  let samples = 0;
+  newestFirst.forEach((one, i) => {
+    if (i >= kept && samples >= MIN_SERVICE_SAMPLES) dropSketches(one);
+    samples += i === 0 ? 0 : one.serviceMs.count;
+  });
+}
+
+function dropSketches(bucket: Bucket): void {
+  if (bucket.waitMs.count === 0 && bucket.serviceMs.count === 0 && bucket.responseMs.count === 0) return;
+  Object.assign(bucket, { waitMs: emptySketch(), serviceMs: emptySketch(), responseMs: emptySketch() });
 }
 
 function noteService({ serviceMs }: Bucket, { lastServiceMs }: DemandSeries): void {
