@@ -21,7 +21,7 @@ test('a second opener of the same data directory is refused', async () => {
 
 test('a start that was killed while it made the database leaves nothing in the way of the next', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));
-  const unfinished = join(directory, 'postgres.new');
+  const unfinished = join(directory, 'postgres.new-x');
   mkdirSync(unfinished);
   writeFileSync(join(unfinished, 'PG_VERSION'), '17');
   const store = await openEmbeddedStore({ dataDir: directory });
