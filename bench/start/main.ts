@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { median, progress, PROJECT_DIR, publish } from '../report.js';
+import { writeConfig } from './config.js';
 import { Started } from './started.js';
 
 const ARGUMENTS = new Set(process.argv.slice(2));
@@ -29,14 +30,20 @@ interface Run {
 }
 
 async function run(dataDir: string): Promise<Run> {
+  const config = `${dataDir}.yaml`;
+  await writeConfig(config, { workers: WORKERS });
   const started = new Started({
     folder: PROJECT_DIR,
-    env: {
-      ...process.env,
-      HEADROOM_DATA_DIR: dataDir,
-      HEADROOM_CONFIG: join(PROJECT_DIR, 'bench', 'start', 'three-workers.yaml'),
-    },
+    env: { ...process.env, HEADROOM_DATA_DIR: dataDir, HEADROOM_CONFIG: config },
   });
+  try {
+    return await measure(started);
+  } finally {
+    started.kill();
+  }
+}
+
+async function measure(started: Started): Promise<Run> {
   const readyMs = await started.ready();
   const workersReadyMs = await started.workersReady(WORKERS);
   await delay(SETTLED_MS);

@@ -43,7 +43,7 @@ export class Started {
   /** npm, the launcher, the program and its workers. */
   processes(): { program: ProcessFigures; workers: ProcessFigures[]; launchers: ProcessFigures[] } {
     const family = familyOf(this.child.pid as number);
-    const workers = family.filter(({ command }) => command.includes('dist/apps/worker/main.js'));
+    const workers = family.filter(({ command }) => command.startsWith('headroom worker '));
     const program = family.find(({ pid }) => workers.some(({ parent }) => parent === pid));
     if (program === undefined)
       throw new Error(`bench:start: workers must have a parent, got none\n${this.output}`);
@@ -64,6 +64,11 @@ export class Started {
     if (left().length > 0)
       throw new Error(`bench:start: nothing may be left running, got ${left()[0]?.command}`);
     return stoppedMs;
+  }
+
+  /** What a failed run has left. */
+  kill(): void {
+    if (this.child.exitCode === null) process.kill(-(this.child.pid as number), 'SIGKILL');
   }
 
   private async until(isSo: () => boolean, rule: string): Promise<number> {
