@@ -70,7 +70,7 @@ export class Autoscaler {
   }
 
   async run(): Promise<void> {
-    const behindMs = await inTime(this.behindMs());
+    const behindMs = await inTime(this.options.reader.behindMs());
     const records: DecisionRecord[] = [];
     let opened = 0;
     for (const row of this.options.policies.all()) {
@@ -130,16 +130,6 @@ export class Autoscaler {
     const toMs = bucketStartMs(countedToMs, bucketS);
     trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs }, series), series);
     return demandView({ countedToMs }, series);
-  }
-
-  /** Age of the oldest event or demand message that is still on its way, ms. */
-  private async behindMs(): Promise<number> {
-    const { log, reader } = this.options;
-    const [ingest, ownMs] = await Promise.all([
-      log.lag({ group: 'ingest', topic: 'executions.v1' }),
-      reader.behindMs(),
-    ]);
-    return Math.max(ingest.ageMs, ownMs);
   }
 
   /** Takes up a pool where its last recorded decision left it. */

@@ -68,7 +68,7 @@ export class Forecaster {
 
   private async dueSteps(): Promise<ForecastStep[]> {
     const { reader, thread, nowMs, settingsOf } = this.options;
-    const countedToMs = nowMs() - (await this.behindMs());
+    const countedToMs = nowMs() - (await reader.behindMs());
     const steps: ForecastStep[] = [];
     let opened = 0;
     for (const pool of reader.pools()) {
@@ -85,16 +85,6 @@ export class Forecaster {
       steps.push({ settings: { pool, bucketS, seasonsS: [...seasonsS], horizonsS }, closed });
     }
     return steps;
-  }
-
-  /** Age of the oldest event or demand message that is still on its way, ms. */
-  private async behindMs(): Promise<number> {
-    const { log, reader } = this.options;
-    const [ingest, ownMs] = await Promise.all([
-      log.lag({ group: 'ingest', topic: 'executions.v1' }),
-      reader.behindMs(),
-    ]);
-    return Math.max(ingest.ageMs, ownMs);
   }
 
   /** What has closed since, and before it what late events may have corrected. */

@@ -134,6 +134,11 @@ export class Parts {
     };
   };
 
+  /** Why the store takes nothing at the moment. */
+  storeProblem(): string | undefined {
+    return this.store.problem();
+  }
+
   /** Pools that have no ready worker although they should. */
   async fleetProblems(): Promise<string[]> {
     const problems: string[] = [];

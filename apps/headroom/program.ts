@@ -1,5 +1,5 @@
 import { NestFactory } from '@nestjs/core';
-import type { MicroserviceOptions } from '@nestjs/microservices';
+import type { MicroserviceOptions, NestMicroservice } from '@nestjs/microservices';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { EventLogServer, HandlerErrors } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf, type Route } from '#adapters/http-api';
@@ -27,7 +27,7 @@ export interface Program {
 /** Lag beyond which a consumer group counts as stuck, ms. */
 const STUCK_AFTER_MS = 30_000;
 
-/** Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, PortInUse. */
+/** Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, PortInUse. */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const parts = await openParts(options);
   try {
@@ -70,7 +70,7 @@ export async function startOn(
       verify: (token) => parts.identity.verifyToken(token),
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
     });
-    app.connectMicroservice<MicroserviceOptions>({ strategy: server }).useGlobalFilters(new HandlerErrors());
+    connectLog(app, server);
     await app.startAllMicroservices();
     await app.listen({ host: config.api.host, port: config.api.port });
   } catch (error) {
@@ -90,6 +90,19 @@ export async function startOn(
   };
 }
 
+/**
+ * Filters count only before the handlers are registered, which is therefore deferred; the application itself calls the
+ * start hooks that Nest would then call a second time.
+ */
+function connectLog(app: NestFastifyApplication, server: EventLogServer): void {
+  const consumers = app.connectMicroservice<MicroserviceOptions>(
+    { strategy: server },
+    { deferInitialization: true },
+  ) as NestMicroservice;
+  consumers.useGlobalFilters(new HandlerErrors());
+  consumers.setIsInitHookCalled(true);
+}
+
 function routerOf(app: NestFastifyApplication, targets: readonly TargetName[]): Router | undefined {
   return targets.includes('router') ? app.get(Router, { strict: false }) : undefined;
 }
@@ -106,6 +119,7 @@ async function refreshGauges({ log, metrics, pools }: Parts, router: Router | un
 }
 
 async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readiness> {
+  const full = parts.storeProblem();
   const failing = server.failing().map((group) => `consumer group ${group}: must have a member, got none`);
   const lag = await parts.log.lag({ group: 'ingest', topic: 'executions.v1' }).catch((error: Error) => error);
   const stuck =
@@ -114,7 +128,12 @@ async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readin
       : lag.ageMs > STUCK_AFTER_MS
         ? [`ingest: at most ${STUCK_AFTER_MS} ms behind, got ${lag.ageMs} ms`]
         : [];
-  const problems = [...failing, ...stuck, ...(await parts.fleetProblems())];
+  const problems = [
+    ...(full === undefined ? [] : [full]),
+    ...failing,
+    ...stuck,
+    ...(await parts.fleetProblems()),
+  ];
   return { ready: problems.length === 0, problems };
 }
 

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { formatProblem } from '#adapters/input-problems';
 import { openLocalIdentity, type Identity } from '#adapters/identity';
-import { DataDirectoryInUse } from '#adapters/store';
+import { DataDirectoryFull, DataDirectoryInUse } from '#adapters/store';
 import { createLogger } from '#adapters/telemetry';
 import type { CommandContext } from './commands/command-context.js';
 import { loadConfig } from './config-file.js';
@@ -69,7 +69,8 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
 }
 
 function cannotStart(error: unknown, context: CommandContext): ExitCode {
-  if (error instanceof DataDirectoryInUse || error instanceof PortInUse)
+  const expected = [DataDirectoryInUse, DataDirectoryFull, PortInUse];
+  if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });
   throw error;
 }

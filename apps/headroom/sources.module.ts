@@ -40,7 +40,11 @@ class DeclaredSources implements OnApplicationBootstrap, OnModuleDestroy {
         ...source,
         onProgress: (progress) => observer.progress(pool, progress),
       });
-      requests.ended.catch((error: Error) => observer.failed(pool, error));
+      requests.ended.then(
+        // What was sent since the last progress counts too.
+        ({ summary }) => observer.progress(pool, summary),
+        (error: Error) => observer.failed(pool, error),
+      );
       return requests;
     });
   }

@@ -4,7 +4,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Cell, CellResult } from './cell-result.js';
-import { PROJECT_DIR } from './setting.js';
+import { PROJECT_DIR } from '../report.js';
 
 /** Two lanes are this far apart, so that the noon of one is the night of the other. */
 const STAGGER_MS = 140_000;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROJECT_DIR } from './setting.js';
+import { PROJECT_DIR } from '../report.js';
 
 /** Of the bench, what may change without a cell's figures changing. */
 const NOT_MEASURED =

@@ -9,7 +9,8 @@ import { CellRunner, finished, nameOf, undisturbed } from './cells.js';
 import { codeKey } from './code-key.js';
 import { aligned, cellTable, docsTables, markdown, ratioTable, systemTable } from './report.js';
 import { OTHER_SEEDS, simulatedTable } from './simulate.js';
-import { PROJECT_DIR, SYSTEMS, type System } from './setting.js';
+import { PROJECT_DIR } from '../report.js';
+import { SYSTEMS, type System } from './setting.js';
 
 const ALL_SEEDS = [1, 2, 3, 4, 5];
 const MARK = '<!-- loop: written by npm run bench:loop -- --docs -->';

@@ -1,4 +1,4 @@
-import { cpus } from 'node:os';
+import { machine } from '../report.js';
 import type { CellResult } from './cell-result.js';
 import { OBJECTIVE, SYSTEM_NAMES, type System } from './setting.js';
 import { meanOf, ratioOf, resultOf, seedsOf, systemsOf, type Interval } from './summary.js';
@@ -125,9 +125,8 @@ export function markdown([head = [], ...rows]: Table): string {
 /** The tables of docs/benchmarks/loop.md. */
 export function docsTables({ sound, all }: { sound: CellResult[]; all: CellResult[] }): string {
   const days = [...new Set(all.map(({ atIso }) => atIso.slice(0, 10)))].sort().join(', ');
-  const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.versions.node}`;
   return [
-    `Measured ${days} on ${machine}. Means over the seeds ± half of their 95 % interval (t).`,
+    `Measured ${days} on ${machine()}. Means over the seeds ± half of their 95 % interval (t).`,
     markdown(systemTable(sound)),
     'Paired by seed: geometric mean of the ratios and its 95 % interval.',
     markdown(ratioTable(sound)),

@@ -1,12 +1,10 @@
 import { join } from 'node:path';
+import { PROJECT_DIR } from '../report.js';
 import { configSchema, type Config } from '../../apps/headroom/config.js';
 import type { Policy } from '#domain/scaling';
 import { syntheticDay, type Spread } from '#domain/simulation';
 
 // What every cell of the bench has in common. Times are seconds of a day compressed to SEASON_S: 1/360 of a real one.
-
-/** dist/bench/loop/ → the folder of package.json */
-export const PROJECT_DIR = join(import.meta.dirname, '..', '..', '..');
 
 export const POOL = 'demo';
 export const SEASON_S = 240;

@@ -7,6 +7,7 @@ import {
   windowOf,
   type PacedEnd,
   type PacedRequests,
+  type PacedSummary,
   type ReadTrace,
 } from '#adapters/sources';
 import { poolName } from '#domain/events';
@@ -48,12 +49,20 @@ export async function replay(given: {
     url: target.url.href,
     objectiveMs: options.objectiveMs,
     unreachableAfterMs: UNREACHABLE_AFTER_MS,
-    onProgress: (summary) => progress.show(summary),
+    onProgress: (summary) => {
+      progress.show(summary);
+      if (isPoolUnknown(summary)) void requests.stop();
+    },
   });
   const { end, signal } = await endOrSignal(requests);
   progress.close();
   report({ end, missing, options, context });
-  return exitCodeOf({ end, signal, url: target.url, context });
+  return exitCodeOf({ end, signal, url: target.url, pool: options.pool, context });
+}
+
+/** The router answers 404 to a pool it does not know; a day of that teaches nobody anything. */
+function isPoolUnknown({ byStatus, byError }: PacedSummary): boolean {
+  return Object.keys(byStatus).join() === '404' && Object.keys(byError).length === 0;
 }
 
 async function chooseWindow(file: string, options: ReplayOptions): Promise<ReadTrace> {
@@ -157,10 +166,15 @@ function exitCodeOf(given: {
   end: PacedEnd;
   signal: StopSignal | undefined;
   url: URL;
+  pool: string;
   context: CommandContext;
 }): ExitCode {
-  const { end, signal, url, context } = given;
+  const { end, signal, url, pool, context } = given;
   if (end.outcome === 'unreachable') return unreachable(url, context);
+  if (isPoolUnknown(end.summary)) {
+    const message = `--pool: must be known to the router ${url.origin}, got ${pool} (404 for every request)`;
+    return context.fail({ code: EXIT.usage, message, hint: 'GET /v1/pools lists the pools' });
+  }
   if (signal !== undefined) return signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
   return EXIT.ok;
 }

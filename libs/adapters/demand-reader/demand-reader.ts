@@ -81,8 +81,17 @@ export class DemandReader {
     return this.positions.has(this.options.log.partitionOf({ topic: this.topic, key: pool }));
   }
 
-  /** Age of the oldest message that is not read yet, ms; 0 when there is none. */
+  /**
+   * Age of the oldest event that is not in the demand held here, ms; 0 when there is none: what ingest has not counted,
+   * and what it has counted and was not read yet.
+   */
   async behindMs(): Promise<number> {
+    const ingest = this.options.log.lag({ group: 'ingest', topic: 'executions.v1' });
+    const [uncounted, unreadMs] = await Promise.all([ingest, this.unreadMs()]);
+    return Math.max(uncounted.ageMs, unreadMs);
+  }
+
+  private async unreadMs(): Promise<number> {
     const { log, nowMs } = this.options;
     let oldestMs = Infinity;
     for (const [partition, offset] of this.positions) {

@@ -64,6 +64,7 @@ const routes = {
     response: z.string(),
     produces: 'text/plain',
   },
+  full: { method: 'GET', path: '/v1/full', summary: 'Has no room', scope: 'public' },
 } satisfies Record<string, Route>;
 
 @Controller()
@@ -96,6 +97,11 @@ class PoolController {
   @Endpoint(routes.broken)
   broken() {
     throw new Error('password=secret');
+  }
+
+  @Endpoint(routes.full)
+  full() {
+    throw Object.assign(new Error('could not extend file "base/5/1"'), { code: '53100' });
   }
 
   // Not in the table, as if someone had forgotten it.
@@ -303,6 +309,14 @@ describe('problems', () => {
     expect(unexpected).toMatchObject([
       { method: 'GET', route: '/v1/broken', error: new Error('password=secret') },
     ]);
+  });
+
+  test('a store without room: 503, to be tried again', async () => {
+    const reply = await call('GET', '/v1/full');
+    expect(reply).toMatchObject({ status: 503, body: { type: 'urn:headroom:no-resources' } });
+    expect(reply.headers.get('retry-after')).toBe('10');
+    expect(JSON.stringify(reply.body)).not.toContain('base/5');
+    expect(unexpected.at(-1)).toMatchObject({ route: '/v1/full', error: { code: '53100' } });
   });
 
   test('a status without a name has a title all the same', () => {

@@ -35,10 +35,24 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
+/** SQLSTATE class 53, insufficient resources: the disk is full, for instance. It passes, so it is no 500. */
+const NO_RESOURCES = /^53[0-9A-Z]{3}$/;
+const RETRY_AFTER_S = 10;
+
 function problemOf(error: unknown): ProblemException {
   if (error instanceof ProblemException) return error;
+  if (NO_RESOURCES.test((error as { code?: string } | undefined)?.code ?? '')) return noResources();
   if (!(error instanceof HttpException) || error.getStatus() >= 500) return problem(500);
   return refusalOf(error);
+}
+
+function noResources(): ProblemException {
+  return problem(503, {
+    name: 'no-resources',
+    detail: 'store: must have room to write, got none',
+    hint: '/readyz says what is missing',
+    headers: { 'retry-after': String(RETRY_AFTER_S) },
+  });
 }
 
 /** Refusals of Fastify (size, media type, JSON syntax …), which Nest hands over with the original as `cause`. */

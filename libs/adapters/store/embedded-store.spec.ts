@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
@@ -15,6 +15,18 @@ test('a second opener of the same data directory is refused', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));
   const store = await openEmbeddedStore({ dataDir: directory });
   await expect(openEmbeddedStore({ dataDir: directory })).rejects.toThrow(DataDirectoryInUse);
+  await store.close();
+  rmSync(directory, { recursive: true });
+}, 30_000);
+
+test('a start that was killed while it made the database leaves nothing in the way of the next', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));
+  const unfinished = join(directory, 'postgres.new-x');
+  mkdirSync(unfinished);
+  writeFileSync(join(unfinished, 'PG_VERSION'), '17');
+  const store = await openEmbeddedStore({ dataDir: directory });
+  expect(await store.dataSource.query('select 1 as one')).toEqual([{ one: 1 }]);
+  expect(existsSync(unfinished)).toBe(false);
   await store.close();
   rmSync(directory, { recursive: true });
 }, 30_000);

@@ -2,7 +2,7 @@ export { DecisionStore, type DecisionRecord, type StoredDecision } from './decis
 export { DemandStore, type DemandChainRow, type DemandSnapshot, type DemandWrite } from './demand-store.js';
 export { ForecastStore } from './forecast-store.js';
 export { openEmbeddedStore, type Store } from './open-store.js';
-export { DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
+export { DataDirectoryFull, DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
 export { pgDriverOver } from './pglite/pg-driver.js';
 export { PolicyStore, type PolicyRow } from './policy-store.js';
 export type { ProjectionOffset } from './projection.js';

@@ -1,6 +1,7 @@
 import { DataSource } from 'typeorm';
 import { Pools1764000000001 } from './migrations/1-pools.js';
 import { EmbeddedPostgres } from './pglite/embedded-postgres.js';
+import { freeBytesIn, spaceProblem } from './pglite/free-space.js';
 import { pgDriverOver } from './pglite/pg-driver.js';
 import { decisions, demand, demandChains, forecasts, policies, projectionOffsets } from './tables.js';
 
@@ -9,10 +10,12 @@ export interface Store {
   dataSource: DataSource;
   /** The engine under it, which the embedded event log shares. */
   engine: EmbeddedPostgres;
+  /** Why nothing can be written at the moment; undefined: it can. */
+  problem(): string | undefined;
   close(): Promise<void>;
 }
 
-/** Opens the embedded store of a data directory. Throws DataDirectoryInUse. */
+/** Opens the embedded store of a data directory. Throws DataDirectoryInUse, DataDirectoryFull. */
 export async function openEmbeddedStore({ dataDir }: { dataDir: string }): Promise<Store> {
   const engine = await EmbeddedPostgres.open({ dataDir });
   const dataSource = new DataSource({
@@ -33,6 +36,7 @@ export async function openEmbeddedStore({ dataDir }: { dataDir: string }): Promi
   return {
     dataSource,
     engine,
+    problem: () => spaceProblem(freeBytesIn(dataDir))?.message,
     close: async () => {
       await dataSource.destroy();
       await engine.close();

@@ -62,11 +62,11 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     test('demand, what it includes and the offset of its topic change together', async () => {
       const demand = new DemandStore(store.dataSource);
       const offset = { topic: 'demand.v1', partition: 0, nextOffset: 7 };
-      const chain = { pool: 'etl', partition: 2, nextOffset: 40, backlog: 3, inFlight: 1 };
       const buckets = [10_000, 11_000, 12_000].map((startMs) => ({
         pool: 'etl',
         bucket: bucketAt(startMs, 5),
       }));
+      const chain = { pool: 'etl', partition: 2, nextOffset: 40, backlog: 6, inFlight: 2 };
       await demand.write({ buckets, chains: [chain], offset });
       const revised = [{ pool: 'etl', bucket: bucketAt(11_000, 8) }];
       await demand.write({ buckets: revised, chains: [], offset: { ...offset, nextOffset: 8 } });
@@ -82,6 +82,13 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
       });
       expect((await again.snapshot({ pools: () => false, fromMs: () => 0 })).pools).toEqual([]);
+      const held = await again.at([
+        { pool: 'etl', startMs: 11_000 },
+        { pool: 'etl', startMs: 11_500 },
+        { pool: 'web', startMs: 12_000 },
+      ]);
+      expect(held).toEqual([{ pool: 'etl', bucket: bucketAt(11_000, 8) }]);
+      expect(await again.at([])).toEqual([]);
       expect(await again.since({ pool: 'etl', fromMs: 11_000 })).toEqual([
         bucketAt(11_000, 8),
         bucketAt(12_000, 5),

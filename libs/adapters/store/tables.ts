@@ -38,11 +38,12 @@ export const demand = new EntitySchema<DemandRow>({
   },
 });
 
+/** What the table includes of one source partition, and what it leaves open: outlives the buckets it came from. */
 export interface DemandChainRow {
   pool: string;
   partition: number;
   nextOffset: number;
-  /** Attempts waiting and being served, by the events of this source partition. */
+  /** Attempts waiting and being served. */
   backlog: number;
   inFlight: number;
 }

@@ -55,6 +55,30 @@ function chainOf(all: { partition: number; buckets: ({ s: number } & Partial<Buc
 const apply = (partials: DemandPartial[], series: DemandSeries) =>
   partials.map((one) => applyPartial(one, series).outcome);
 
+test('sketches are kept of the newest buckets until they hold enough; counts of the whole window', () => {
+  const series = newSeries();
+  const samples = (s: number) => Array.from({ length: 100 }, () => 10 + s);
+  for (let s = 0; s < 60; s++)
+    applyPartial(partial([0, s === 0 ? -1 : s, s + 1], bucket(s, { arrivals: 7 }, samples(s))), series);
+  const sketched = [...series.buckets.values()].filter(({ serviceMs }) => serviceMs.count > 0);
+  // 16 s of buckets of one second: more than the five that hold 500 samples.
+  expect(sketched.map(({ startMs }) => (startMs - T0) / S)).toEqual(
+    Array.from({ length: 16 }, (_, i) => 44 + i),
+  );
+  expect(series.buckets.size).toBe(60);
+  expect(Object.values(arrivalsOf(series))).toEqual(Array.from({ length: 60 }, () => 7));
+  const view = demandView({ countedToMs: at(60) }, series);
+  expect(view.serviceMs.count).toBe(500);
+  expect(view.responseMs.count).toBe(500);
+});
+
+test('a pool with few executions keeps the sketches it needs', () => {
+  const series = newSeries();
+  for (let s = 0; s < 60; s++)
+    applyPartial(partial([0, s === 0 ? -1 : s, s + 1], bucket(s, { arrivals: 1 }, [20])), series);
+  expect(demandView({ countedToMs: at(60) }, series).responseMs.count).toBe(60);
+});
+
 describe('laws', () => {
   test('the series is the sum of its partials, whatever the order of the partitions', () => {
     fc.assert(
@@ -201,6 +225,17 @@ describe('view', () => {
     const idle = demandView({ countedToMs: at(400) }, series).serviceMs;
     expect(idle.count).toBe(900); // 600 of weight ½, 600 of weight 1
     expect(sketchQuantile(idle, 0.5)).toBeCloseTo(20, 0);
+  });
+
+  test('sketches are kept where a view may need them, counts everywhere', () => {
+    const series = newSeries();
+    const samples = Array.from({ length: 200 }, () => 20);
+    for (let s = 0; s < 50; s++)
+      applyPartial(partial([0, s - 1, s], bucket(s, { arrivals: 1 }, samples)), series);
+    const sketched = [...series.buckets.values()].filter(({ serviceMs }) => serviceMs.count > 0);
+    expect(sketched.map(({ startMs }) => (startMs - T0) / S)).toEqual([46, 47, 48, 49]);
+    expect(Object.values(arrivalsOf(series))).toHaveLength(50);
+    expect(demandView({ countedToMs: at(49) }, series).serviceMs.count).toBeGreaterThanOrEqual(500);
   });
 
   test('one slow attempt after a long silence does not replace what was known', () => {

@@ -21,7 +21,10 @@ export interface Chain {
 /** The demand of one pool as a reader of `demand.v1` holds it. Belongs to its reader: it is changed in place. */
 export interface DemandSeries {
   bucketS: number;
-  /** The newest buckets that were touched, by start. A bucket without events is not there. */
+  /**
+   * The newest buckets that were touched, by start. A bucket without events is not there. Sketches are kept only in the
+   * newest ones, see {@link releaseSketches}.
+   */
   buckets: Map<number, Bucket>;
   chains: Map<number, Chain>;
   trailing: TrailingMean;
@@ -35,6 +38,9 @@ export const WINDOW_BUCKETS = 120;
 const RATE_S = 2;
 /** Service times are taken from the newest buckets until there are this many. */
 const MIN_SERVICE_SAMPLES = 500;
+
+/** The newest bucket is still open, and the one before it may be: both do not count yet when a view is taken. */
+const MIN_SKETCHED_BUCKETS = 4;
 
 /** Mean arrival rate with the weight of the past halved each {@link halfLifeS}. */
 interface TrailingMean {
@@ -80,8 +86,8 @@ export function extendChain(
 }
 
 /**
- * Adds a partial. `changed` holds the sums of the buckets it touched (absolute, not copies), those within the window:
- * what an older bucket adds up to is known to the store only.
+ * Adds a partial. `changed` holds the counts of the buckets it touched (absolute, not copies), those within the window:
+ * what an older bucket adds up to, and the sketches of all but the newest, are known to the store only.
  */
 export function applyPartial(partial: DemandPartial, series: DemandSeries): Applied {
   const outcome = extendChain(partial, series.chains);
@@ -95,6 +101,7 @@ export function applyPartial(partial: DemandPartial, series: DemandSeries): Appl
 export function putBucket(bucket: Bucket, series: DemandSeries): void {
   series.buckets.set(bucket.startMs, bucket);
   noteService(bucket, series);
+  releaseSketches(series);
   trim(series);
 }
 
@@ -105,7 +112,24 @@ function changeBucket(change: Bucket, series: DemandSeries): Bucket | undefined 
   const bucket = held ?? emptyBucket(change.startMs);
   addToBucket(bucket, change);
   series.buckets.set(change.startMs, bucket);
+  if (held === undefined) releaseSketches(series);
   return bucket;
+}
+
+/**
+ * Forgets the sketches of buckets behind the newest that hold enough samples for a view: counts are what history is
+ * made of, and ten thousand pools with 120 buckets of three sketches would need gigabytes.
+ */
+function releaseSketches({ buckets }: DemandSeries): void {
+  // In order of their making: all but late ones in order of time, and nothing need be sorted for that.
+  const newestFirst = [...buckets.values()].reverse();
+  let samples = 0;
+  for (const [i, bucket] of newestFirst.entries()) {
+    if (i >= MIN_SKETCHED_BUCKETS && samples >= MIN_SERVICE_SAMPLES) {
+      [bucket.waitMs, bucket.serviceMs, bucket.responseMs] = [emptySketch(), emptySketch(), emptySketch()];
+    }
+    samples += bucket.serviceMs.count;
+  }
 }
 
 function noteService({ serviceMs }: Bucket, { lastServiceMs }: DemandSeries): void {

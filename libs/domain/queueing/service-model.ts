@@ -16,7 +16,10 @@ export interface ServiceModel {
   arrivalScv: number;
   /** Share of requests that are slower than the objective without any wait. */
   shareOverObjective: number;
-  /** false: `shareOverObjective` alone breaks the objective; sizing then keeps the wait small, and no more. */
+  /**
+   * false: `shareOverObjective` alone breaks the objective, or leaves waiting less than 1 % of what is allowed (the
+   * sketch is no better); sizing then keeps the wait small, and no more.
+   */
   reachable: boolean;
   /** Share of requests that may break the objective (or the wait of {@link UNREACHABLE_WAIT_RATIO}) by waiting. */
   budget: number;
@@ -27,6 +30,8 @@ export interface ServiceModel {
 
 /** When no number of workers holds the objective: a wait longer than this share of the mean service time is bad. */
 export const UNREACHABLE_WAIT_RATIO = 0.1;
+/** With less than this share of the allowance left, only a fleet that never waits would do. */
+const LEAST_BUDGET_RATIO = 0.01;
 /** Bins are joined while they are narrower than this share of their slack: at most {@link MAX_PIECES} pieces. */
 const PIECE_RATIO = 0.15;
 /** 7 bins of 2 % of the objective, pieces 15 % and up to a bin wider each up to the whole of it, and two for zeros. */
@@ -45,7 +50,7 @@ export function serviceModel(
   if (moments === undefined) return undefined;
   const { shareOverObjective, ...withinObjective } = slackOf(serviceMs, objective.responseMs);
   const allowed = 1 - objective.quantile;
-  const reachable = shareOverObjective < allowed;
+  const reachable = shareOverObjective < allowed * (1 - LEAST_BUDGET_RATIO);
   const slack = reachable ? withinObjective : smallWait(moments.meanMs);
   const budget = reachable ? allowed - shareOverObjective : allowed;
   return { ...moments, arrivalScv, shareOverObjective, reachable, budget, ...slack };

@@ -7,6 +7,8 @@ const LEAST_WAIT_MS = 1e-9;
 /** Precision of a capacity: this many √servers of headroom, i.e. 1e-5 of the capacity of 100 servers. */
 const HEADROOM_PRECISION = 1e-4;
 const MAX_SOLVER_STEPS = 60;
+/** Up to here every number of servers is solved by itself: the headroom bends. */
+const SMALL_SERVERS = 8;
 
 export type Sizing =
   | { ok: true; workers: number }
@@ -74,14 +76,19 @@ export function capacityCurve(
   };
 }
 
-/** 1, 1.5, 2, 3, 4, 6, 8, 12 …: powers of two and the middles between them. */
+/** 1, 2, 3 … 8, then 12, 16, 24, 32 …: powers of two and the middles between them. */
 function gridServers(index: number): number {
-  return 2 ** (index >> 1) * (index % 2 === 0 ? 1 : 1.5);
+  if (index < SMALL_SERVERS) return index + 1;
+  const beyond = index - SMALL_SERVERS + 1;
+  return SMALL_SERVERS * 2 ** (beyond >> 1) * (beyond % 2 === 0 ? 1 : 1.5);
 }
 
+/** Of the largest grid point that is not above. */
 function gridIndex(servers: number): number {
-  const power = Math.floor(Math.log2(servers) + 1e-12);
-  return 2 * power + (servers >= 1.5 * 2 ** power ? 1 : 0);
+  if (servers < SMALL_SERVERS) return Math.floor(servers) - 1;
+  const power = Math.floor(Math.log2(servers / SMALL_SERVERS) + 1e-12);
+  const middle = servers >= 1.5 * SMALL_SERVERS * 2 ** power ? 1 : 0;
+  return SMALL_SERVERS - 1 + 2 * power + middle;
 }
 
 function leastWorkers(
@@ -157,5 +164,5 @@ function headroom(servers: number, model: ServiceModel): number {
       movedLow = false;
     }
   }
-  return high * root;
+  return Math.min(servers, high * root);
 }

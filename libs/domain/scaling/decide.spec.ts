@@ -303,8 +303,8 @@ describe('blind', () => {
     const unknown = { serviceMs: emptySketch() };
     const empty = () => pool({ bounds: { minWorkers: 0, maxWorkers: 9 } }, 0);
     expect(empty().at(0, { ...unknown, arrivalRatePerS: 0 })).toMatchObject({
-      kind: 'blind',
-      reason: 'service-time-unknown',
+      kind: 'hold',
+      reason: 'idle',
       desired: 0,
     });
     expect(empty().at(0, { ...unknown, backlog: 5 })).toMatchObject({ kind: 'scale', desired: 1 });

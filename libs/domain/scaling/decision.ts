@@ -68,8 +68,11 @@ export const BLIND_REASONS = [
 ] as const;
 export type BlindReason = (typeof BLIND_REASONS)[number];
 
-/** What set the number; a counter label. `reaction`: measured load; `forecast`: the priced level; else a limit. */
-export const REASONS = ['reaction', 'forecast', ...LIMITS, ...BLIND_REASONS] as const;
+/**
+ * What set the number; a counter label. `reaction`: measured load; `forecast`: the priced level; `idle`: nothing waits or
+ * arrives, and nothing has completed yet from which it could be sized; else a limit, or what was not seen.
+ */
+export const REASONS = ['reaction', 'forecast', 'idle', ...LIMITS, ...BLIND_REASONS] as const;
 export type Reason = (typeof REASONS)[number];
 
 /** A limit that changed the number. In the order applied. */

@@ -44,6 +44,7 @@ function cause({
   proposal: Proposal;
 }): string {
   const { blind, neededNow, pricedLevel, pricedHorizonS } = proposal;
+  if (proposal.reason === 'idle') return 'nothing has arrived yet, kept';
   if (!sight.ok) return `${BLINDNESS[sight.reason]}, kept`;
   const { demand } = sight;
   const margin = (input.policy.reactionMarginRatio * demand.peakToMeanRatio).toFixed(2);

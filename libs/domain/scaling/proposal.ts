@@ -16,10 +16,12 @@ export interface Proposal {
   shareOverObjective: number | undefined;
 }
 
-/** Blind for what was measured: the number is kept. */
+/** Blind for what was measured: the number is kept. A pool that was never used has nothing to be seen, and is idle. */
 export function keep({ reason, waiting }: Blind, previousDesired: number): Proposal {
   // Without a worker nothing would ever complete and tell the service time.
   const workers = waiting ? Math.max(1, previousDesired) : previousDesired;
+  if (reason === 'service-time-unknown' && !waiting)
+    return { workers, reason: 'idle', blind: undefined, ...NOTHING_COMPUTED };
   return { workers, reason, blind: reason, ...NOTHING_COMPUTED };
 }
 const NOTHING_COMPUTED = {

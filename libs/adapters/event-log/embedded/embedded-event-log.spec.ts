@@ -6,6 +6,7 @@ import { EmbeddedPostgres } from '#adapters/store';
 import { eventLogContract } from '../event-log.contract.js';
 import { EmbeddedEventLog } from './embedded-event-log.js';
 import { COMPACTION_LAG_MS } from './housekeeping.js';
+import type { LogEngine } from './log-tables.js';
 
 let engine: EmbeddedPostgres;
 let dataDir: string;
@@ -60,6 +61,45 @@ describe('housekeeping of the embedded log', () => {
     const reopened = await open();
     expect(await values(reopened)).toEqual(['1:older than the retention, but the newest']);
     expect(await reopened.endOffset(at)).toBe(2);
+    await log.close();
+  });
+
+  test('a reader far behind gets the records it asked for, and no more is fetched', async () => {
+    await emptied();
+    const log = await open();
+    await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+    for (let i = 0; i < 20; i++)
+      await log.append(
+        't',
+        [1, 2, 3].map((n) => ({ key: 'k', value: `${i}.${n}` })),
+      );
+    let fetched = 0;
+    const counted: LogEngine = {
+      atomic: (statements) => engine.atomic(statements),
+      query: async (sql, params) => {
+        const result = await engine.query(sql, params);
+        fetched += result.rows.filter((row) => 'records' in row).length;
+        return result;
+      },
+    };
+    const reopened = await EmbeddedEventLog.open(counted, { housekeepingMs: 0 });
+    const read = await reopened.read({ ...at, offset: 4, maxRecords: 5 });
+    expect(read.map(({ offset }) => offset)).toEqual([4, 5, 6, 7, 8]);
+    expect(fetched).toBe(2);
+    await log.close();
+  });
+
+  test('a reader inside a span that compaction emptied goes on behind it', async () => {
+    await emptied();
+    const log = await open();
+    await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: true }]);
+    for (let i = 0; i < 70; i++) await log.append('t', [{ key: 'k', value: null }]);
+    await log.append('t', [{ key: 'k', value: 'last' }]);
+    nowMs += COMPACTION_LAG_MS + 1;
+    await log.keepHouse();
+    const reopened = await open();
+    const [record] = await reopened.read({ ...at, offset: 3, maxRecords: 5 });
+    expect(record).toMatchObject({ offset: 70, value: 'last' });
     await log.close();
   });
 

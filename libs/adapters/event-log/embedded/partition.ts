@@ -50,19 +50,34 @@ export class Partition {
 
   /** Up to maxRecords records from the first one at or after the offset; empty at the end. */
   async read(offset: number, maxRecords: number): Promise<StoredRecord[]> {
-    if (offset >= this.end) return [];
-    const first = this.tail[0];
-    const chunks = first !== undefined && offset >= first.baseOffset ? this.tail : await this.fetch(offset);
-    return take(chunks, { offset, maxRecords });
+    let from = offset;
+    while (from < this.end) {
+      const first = this.tail[0];
+      const isRecent = first !== undefined && from >= first.baseOffset;
+      const chunks = isRecent ? this.tail : await this.fetch(from, maxRecords);
+      const records = take(chunks, { offset: from, maxRecords });
+      const last = chunks.at(-1);
+      if (records.length > 0 || last === undefined) return records;
+      // Compaction leaves chunks that hold less than they span, at worst nothing.
+      from = last.nextOffset;
+    }
+    return [];
   }
 
-  private async fetch(offset: number): Promise<Chunk[]> {
+  /** The chunks that hold the records asked for, and no others: their text is what a query costs. */
+  private async fetch(offset: number, maxRecords: number): Promise<Chunk[]> {
     const { rows } = await this.engine.query(
-      `select base_offset, next_offset, appended_ms, records from log_chunks
-       where topic_id = $1 and partition = $2 and next_offset > $3 and base_offset >= coalesce((
-         select max(base_offset) from log_chunks where topic_id = $1 and partition = $2 and base_offset <= $3), 0)
-       order by base_offset limit $4`,
-      [this.topic.id, this.index, offset, CHUNKS_PER_QUERY],
+      `with reached as (
+         select base_offset, sum(next_offset - base_offset) over (order by base_offset) - next_offset + base_offset as before
+         from (
+           select base_offset, next_offset from log_chunks
+           where topic_id = $1 and partition = $2 and next_offset > $3 and base_offset >= coalesce((
+             select max(base_offset) from log_chunks where topic_id = $1 and partition = $2 and base_offset <= $3), 0)
+           order by base_offset limit $4) as following)
+       select chunk.base_offset, next_offset, appended_ms, records from log_chunks as chunk
+       join reached on reached.base_offset = chunk.base_offset
+       where topic_id = $1 and partition = $2 and before < $5 order by chunk.base_offset`,
+      [this.topic.id, this.index, offset, CHUNKS_PER_QUERY, maxRecords],
     );
     return rows.map(decodeChunk);
   }

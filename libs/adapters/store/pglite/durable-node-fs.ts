@@ -46,7 +46,7 @@ export const DURABLE_START_PARAMS = [
   'shared_buffers=8MB',
 ];
 
-/** Syncs a whole tree once: what initdb wrote was written before the fsync operation existed. */
+/** Syncs a whole tree: what initdb writes is not synced by itself. */
 export function syncTree(folder: string): void {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
@@ -56,7 +56,8 @@ export function syncTree(folder: string): void {
   syncPath(folder);
 }
 
-function syncPath(path: string): void {
+/** Syncs a file, or the names in a folder. */
+export function syncPath(path: string): void {
   const descriptor = openSync(path, 'r');
   try {
     fsyncSync(descriptor);

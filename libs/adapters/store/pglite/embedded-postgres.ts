@@ -19,6 +19,11 @@ export class DataDirectoryInUse extends Error {
   override name = 'DataDirectoryInUse';
 }
 
+/** There is too little free space in the data directory to open it ({@link MIN_FREE_BYTES}). */
+export class DataDirectoryFull extends Error {
+  override name = 'DataDirectoryFull';
+}
+
 /** An error of the engine with its SQLSTATE in `code`, as the `pg` driver reports it. */
 export class EngineFailure extends Error {
   override name = 'EngineFailure';
@@ -61,7 +66,7 @@ export class EmbeddedPostgres {
     thread.on('exit', () => this.fail(new Error('embedded store: its thread has ended')));
   }
 
-  /** Opens (and on first use creates) the database in dataDir. Throws {@link DataDirectoryInUse}. */
+  /** Opens (and on first use creates) the database in dataDir. Throws {@link DataDirectoryInUse}, {@link DataDirectoryFull}. */
   static async open({ dataDir }: { dataDir: string }): Promise<EmbeddedPostgres> {
     const thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: { dataDir } });
     const [greeting] = (await once(thread, 'message')) as [EngineGreeting];
@@ -72,6 +77,7 @@ export class EmbeddedPostgres {
         `data directory: used by one process at a time, ${dataDir} is in use (stop the other process, or set HEADROOM_DATA_DIR)`,
       );
     }
+    if (greeting.kind === 'full') throw new DataDirectoryFull(`${greeting.message} in ${dataDir}`);
     throw new Error(`data directory ${dataDir}: must be openable, got: ${greeting.message}`);
   }
 

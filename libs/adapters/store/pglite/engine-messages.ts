@@ -29,5 +29,6 @@ export interface EngineError {
 export type EngineReply =
   { id: number; ok: true; results: QueryResult[] } | { id: number; ok: false; error: EngineError };
 
-/** The first message of the thread: it is open, in use by another process, or could not be opened. */
-export type EngineGreeting = { kind: 'ready' } | { kind: 'in-use' } | { kind: 'failed'; message: string };
+/** The first message of the thread: it is open, in use by another process, without room, or could not be opened. */
+export type EngineGreeting =
+  { kind: 'ready' } | { kind: 'in-use' } | { kind: 'full' | 'failed'; message: string };

@@ -1,11 +1,13 @@
 // The thread in which the embedded PostgreSQL lives: WASM is synchronous while it works, and must not stop the
 // data path. Requests are answered in order.
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Results } from '@electric-sql/pglite';
-import { DURABLE_START_PARAMS, DurableNodeFS, syncTree } from './durable-node-fs.js';
+import { DURABLE_START_PARAMS, DurableNodeFS } from './durable-node-fs.js';
+import { freeBytesIn, neededBytes, spaceProblem } from './free-space.js';
 import { lockDataDirectory, type DataDirectoryLock } from './data-directory-lock.js';
+import { makeDatabase } from './make-database.js';
 import type {
   EngineError,
   EngineGreeting,
@@ -22,11 +24,12 @@ async function open(): Promise<{ db: PGlite; fs: DurableNodeFS; lock: DataDirect
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const lock = lockDataDirectory(dataDir);
   if (lock === 'in-use') return { kind: 'in-use' };
+  const full = spaceProblem(freeBytesIn(dataDir));
+  if (full !== undefined) return { kind: 'full', message: full.message };
   const pgdata = join(dataDir, 'postgres');
-  const fresh = !existsSync(join(pgdata, 'PG_VERSION'));
+  await makeDatabase(pgdata);
   const fs = new DurableNodeFS(pgdata);
   const db = await PGlite.create({ fs, startParams: DURABLE_START_PARAMS });
-  if (fresh) syncTree(pgdata);
   return { db, fs, lock };
 }
 
@@ -51,6 +54,8 @@ function toError(thrown: unknown): EngineError {
 
 /** Simple protocol for statements without parameters: they may be several, as in migrations. */
 async function run(target: Pick<PGlite, 'query' | 'exec'>, { sql, params }: Statement): Promise<QueryResult> {
+  const full = spaceProblem(freeBytesIn(dataDir), neededBytes(sql));
+  if (full !== undefined) throw Object.assign(new Error(full.message), full);
   if (params !== undefined && params.length > 0) return toResult(await target.query(sql, params));
   const results = await target.exec(sql);
   return toResult(results.at(-1) ?? { rows: [], fields: [] });

@@ -1,0 +1,234 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { INestMicroservice } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { EmbeddedEventLog, EventLogServer, HandlerErrors, topicSpecs } from '#adapters/event-log';
+import { SimulatedFleet } from '#adapters/fleet';
+import {
+  DecisionStore,
+  DemandStore,
+  ForecastStore,
+  openEmbeddedStore,
+  PolicyStore,
+  type Store,
+} from '#adapters/store';
+import { addToSketch, emptyBucket, type Bucket, type DemandPartial } from '#domain/demand';
+import { LEVELS, type Forecast } from '#domain/forecasting';
+import { policySchema, type Decision, type Policy } from '#domain/scaling';
+import { Autoscaler } from './autoscaler.js';
+import { AutoscalerModule } from './autoscaler.module.js';
+
+const START_MS = 1_800_000_000_000;
+
+let dataDir: string;
+let store: Store;
+let log: EmbeddedEventLog;
+let fleet: SimulatedFleet;
+let app: INestMicroservice;
+let nowMs: number;
+let decided: Decision[];
+let failures: string[];
+let orderErrors: (string | undefined)[];
+let changed: () => void;
+let toOfLast: number;
+
+beforeAll(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'headroom-autoscaler-'));
+  store = await openEmbeddedStore({ dataDir });
+}, 30_000);
+afterAll(async () => {
+  await store.close();
+  rmSync(dataDir, { recursive: true });
+});
+
+beforeEach(async () => {
+  await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
+  await store.engine.query(
+    'truncate policies, demand, demand_chains, forecasts, decisions, projection_offsets restart identity',
+  );
+  log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0, nowMs: () => nowMs });
+  await log.ensureTopics(topicSpecs({ partitions: 2, dedupeWindowS: 10 }));
+  fleet = newFleet();
+  [nowMs, decided, failures, orderErrors, changed] = [START_MS, [], [], [], () => undefined];
+  toOfLast = -1;
+});
+afterEach(async () => {
+  await app.close();
+  await log.close();
+});
+
+function newFleet(): SimulatedFleet {
+  const quiet = () => undefined;
+  return new SimulatedFleet({
+    pools: { etl: { slots: 2, startMs: () => 2_000, drainS: 1, expectedLeadTimeS: 2 } },
+    observer: { started: quiet, ready: quiet, crashed: quiet, stopped: quiet, eventsDropped: quiet },
+  });
+}
+
+async function start(): Promise<void> {
+  const { dataSource } = store;
+  const module = AutoscalerModule.register({
+    log,
+    stores: {
+      policies: new PolicyStore(dataSource),
+      demand: new DemandStore(dataSource),
+      forecasts: new ForecastStore(dataSource),
+      decisions: new DecisionStore(dataSource),
+    },
+    fleet,
+    settingsOf: (pool) => ({ bucketS: 1, seasonsS: [60], settleMs: 0, hasFleet: pool === 'etl' }),
+    maxPools: 10,
+    observer: {
+      decided: ({ decision }) => (decided.push(decision), changed()),
+      ordered: ({ error }) => orderErrors.push(error?.message),
+      demandRead: () => undefined,
+      ran: () => changed(),
+      failed: ({ error }) => failures.push(error.message),
+    },
+    nowMs: () => nowMs,
+  });
+  const server = new EventLogServer(log, {
+    groupFailed: ({ error }) => failures.push(error.message),
+    batchHandled: () => changed(),
+  });
+  app = await NestFactory.createMicroservice<MicroserviceOptions>(module, {
+    strategy: server,
+    logger: false,
+  });
+  app.useGlobalFilters(new HandlerErrors());
+  await app.listen();
+}
+
+/** Waits for a state, looked at whenever something has happened. */
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const met = Promise.withResolvers<void>();
+  changed = () => void Promise.resolve(condition()).then((yes) => yes && met.resolve(), met.reject);
+  changed();
+  await met.promise;
+}
+
+const given = (policy: Partial<Policy>, pool = 'etl') =>
+  new PolicyStore(store.dataSource).create({ pool, policy: policySchema.parse(policy), nowMs });
+
+/** One bucket a second, each with so many arrivals that were served in 20 ms. */
+async function demandFrom(second: number, arrivals: number[]): Promise<void> {
+  const buckets = arrivals.map((count, i): Bucket => {
+    const bucket = { ...emptyBucket(START_MS + (second + i) * 1000), arrivals: count, starts: count };
+    bucket.completions = count;
+    for (let k = 0; k < count; k++) addToSketch(bucket.serviceMs, 20);
+    return bucket;
+  });
+  const range = { partition: 0, from: toOfLast, to: toOfLast + 10 };
+  const partial: DemandPartial = { v: 1, pool: 'etl', bucketS: 1, range, watermarkMs: nowMs, buckets };
+  toOfLast = range.to;
+  await log.append('demand.v1', [{ key: 'etl', value: JSON.stringify(partial) }]);
+}
+
+/** A forecast that is sure of its number. */
+async function forecastOf(arrivals: number, originMs: number): Promise<void> {
+  const horizons = [1, 2, 3].map((horizonS) => ({
+    horizonS,
+    levels: [...LEVELS],
+    values: LEVELS.map(() => arrivals),
+  }));
+  const provenance = { weights: { last: 1 }, historyBuckets: 9, state: 'warm' as const };
+  const forecast: Forecast = { v: 1, pool: 'etl', originMs, bucketS: 1, horizons, provenance };
+  await log.append('forecasts.v1', [{ key: 'etl', value: JSON.stringify(forecast) }]);
+}
+
+const latest = () => decided.at(-1);
+
+test('workers are ordered before the forecast load arrives, and the record says why', async () => {
+  await given({ mode: 'predictive', bounds: { minWorkers: 1, maxWorkers: 9 } });
+  await start();
+  await demandFrom(0, [20, 20, 20]);
+  nowMs = START_MS + 3_000;
+  await forecastOf(300, START_MS + 2_000);
+  await until(() => latest()?.reason === 'forecast');
+  const asked = (await fleet.observe('etl')).desired;
+  expect(asked).toBeGreaterThan(3);
+  expect(latest()?.neededNow).toBe(1);
+  const kept = new DecisionStore(store.dataSource);
+  await until(async () =>
+    (await kept.page({ pool: 'etl', limit: 50 })).some(({ decision }) => decision.desired === asked),
+  );
+  expect(orderErrors).toEqual([undefined]);
+  expect(failures).toEqual([]);
+});
+
+test('what is observed is decided for and never ordered', async () => {
+  await given({ mode: 'observe', bounds: { minWorkers: 1, maxWorkers: 9 } });
+  await start();
+  await demandFrom(0, [300, 300, 300]);
+  nowMs = START_MS + 3_000;
+  await forecastOf(300, START_MS + 2_000);
+  await until(() => (latest()?.desired ?? 0) > 3);
+  expect((await fleet.observe('etl')).desired).toBe(1);
+  expect(orderErrors).toEqual([]);
+});
+
+test('a start goes on from the record: workers, memory, demand, forecast', async () => {
+  await given({
+    mode: 'predictive',
+    bounds: { minWorkers: 1, maxWorkers: 9 },
+    scaleIn: { holdS: 60, maxWorkersPerMinute: 99 },
+  });
+  await start();
+  await demandFrom(0, [300, 300, 300]);
+  nowMs = START_MS + 3_000;
+  await forecastOf(300, START_MS + 2_000);
+  const kept = new DecisionStore(store.dataSource);
+  await until(async () => ((await kept.latest('etl'))?.decision.desired ?? 0) > 3);
+  const before = (await kept.latest('etl'))?.decision.desired as number;
+  await app.close();
+  [fleet, decided] = [newFleet(), []];
+  nowMs += 10_000;
+  await start();
+  expect((await fleet.observe('etl')).desired).toBe(before);
+  await until(() => decided.length > 0);
+  // The rush is over, but the hold of a minute was remembered.
+  expect(latest()?.desired).toBe(before);
+});
+
+test('a pool without workers of ours is blind, one that was never used is idle', async () => {
+  await given({ mode: 'predictive' });
+  await given({ mode: 'observe' }, 'elsewhere');
+  await start();
+  await until(() => decided.length >= 2);
+  expect(decided.find(({ pool }) => pool === 'etl')).toMatchObject({ kind: 'hold', reason: 'idle' });
+  expect(decided.find(({ pool }) => pool === 'elsewhere')).toMatchObject({
+    kind: 'blind',
+    reason: 'fleet-missing',
+  });
+});
+
+test('demand that is still on its way is not taken for silence', async () => {
+  await given({ mode: 'reactive', bounds: { minWorkers: 1, maxWorkers: 9 } });
+  await start();
+  await demandFrom(0, [20]);
+  nowMs = START_MS + 1_000;
+  await until(() => latest()?.reason === 'reaction');
+  // Events that nobody counts: ingest does not run here. They age with the clock.
+  await log.append('executions.v1', [{ key: 'x', value: '{}' }]);
+  nowMs += 60_000;
+  await until(() => latest()?.reason === 'demand-stale');
+  expect(latest()?.kind).toBe('blind');
+});
+
+test('an order that the fleet refuses is reported, and decisions go on', async () => {
+  await given({ mode: 'predictive', bounds: { minWorkers: 1, maxWorkers: 9 } });
+  await start();
+  const closed = fleet.close();
+  fleet.advance(10_000);
+  await closed;
+  await demandFrom(0, [300, 300, 300]);
+  nowMs = START_MS + 3_000;
+  await until(() => orderErrors.length > 0);
+  const so = decided.length;
+  await until(() => decided.length > so + 1);
+  expect(orderErrors[0]).toEqual(expect.any(String));
+  expect(app.get(Autoscaler).lastDecision('etl')?.desired).toBeGreaterThan(3);
+});

@@ -1,0 +1,373 @@
+import 'reflect-metadata';
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import {
+  EmbeddedEventLog,
+  EventLogServer,
+  HandlerErrors,
+  LogOverloaded,
+  TOPICS,
+  topicSpecs,
+  type StoredRecord,
+} from '#adapters/event-log';
+import { apiAdapter, configureApi, openApiOf } from '#adapters/http-api';
+import { DemandStore, openEmbeddedStore, PolicyStore, type Store } from '#adapters/store';
+import type { DemandPartial } from '#domain/demand';
+import { MAX_EVENT_BYTES } from '#domain/events';
+import { policySchema } from '#domain/scaling';
+import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
+import { EVENT_ROUTES } from './events.controller.js';
+import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
+import { IngestModule, ingestSettings } from './ingest.module.js';
+import { keptS, RetentionLoop } from './retention.loop.js';
+
+const PARTITIONS = 2;
+const settings = { dedupeWindowS: 300, maxExecutionS: 3600, maxPools: 3 };
+const defaults = { bucketS: 10, latenessS: 5, seasonsS: [86_400], policy: policySchema.parse({}) };
+const web = { ...defaults, bucketS: 1, policy: policySchema.parse({ mode: 'reactive' }) };
+
+/** Keeps what it is told. */
+class Witness extends IngestObserver {
+  batches: CountedBatch[] = [];
+  replayed = 0;
+  created: string[] = [];
+  partials: PartialApplied[] = [];
+  unreadable = 0;
+  received: Record<string, number> = {};
+  failures: Error[] = [];
+  loopFailures: Error[] = [];
+  counted(batch: CountedBatch): void {
+    this.batches.push(batch);
+  }
+  restored({ replayed }: { replayed: number }): void {
+    this.replayed += replayed;
+  }
+  poolCreated(pool: string): void {
+    this.created.push(pool);
+  }
+  partialApplied(partial: PartialApplied): void {
+    this.partials.push(partial);
+  }
+  partialUnreadable(): void {
+    this.unreadable++;
+  }
+  eventsReceived(outcome: string, events: number): void {
+    this.received[outcome] = (this.received[outcome] ?? 0) + events;
+  }
+  appendFailed(error: Error): void {
+    this.failures.push(error);
+  }
+  readonly loop = {
+    ran: () => undefined,
+    failed: ({ error }: { error: Error }) => void this.loopFailures.push(error),
+  };
+}
+
+let dataDir: string;
+let store: Store;
+let log: EmbeddedEventLog;
+let app: NestFastifyApplication;
+let base: string;
+let witness: Witness;
+let groupFailures: Error[];
+
+beforeAll(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'headroom-ingest-'));
+  store = await openEmbeddedStore({ dataDir });
+}, 60_000);
+afterAll(async () => {
+  await store.close();
+  rmSync(dataDir, { recursive: true });
+});
+beforeEach(async () => {
+  await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
+  await store.engine.query('truncate policies, demand, demand_chains, projection_offsets');
+  witness = new Witness();
+  groupFailures = [];
+  await start();
+}, 30_000);
+afterEach(() => stop());
+
+async function start(): Promise<void> {
+  log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0, fetchLingerMs: 1 });
+  await log.ensureTopics(topicSpecs({ partitions: PARTITIONS, ...settings }));
+  const { dataSource } = store;
+  const module = IngestModule.register({
+    log,
+    dataSource,
+    observer: witness,
+    ...settings,
+    pools: new Map([['web', web]]),
+    defaults,
+  });
+  const adapter = apiAdapter({ bodyLimitBytes: 1_048_576 });
+  app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
+    bodyParser: false,
+    logger: false,
+  });
+  configureApi(app, {
+    routes: EVENT_ROUTES,
+    verify: async () => ({ ok: true, scopes: ['events:write'], subject: 'test' }),
+    onUnexpected: ({ error }) => void groupFailures.push(error as Error),
+  });
+  const strategy = new EventLogServer(log, {
+    groupFailed: ({ error }) => void groupFailures.push(error),
+    batchHandled: () => undefined,
+  });
+  const service = app.connectMicroservice<MicroserviceOptions>({ strategy }, { inheritAppConfig: false });
+  service.useGlobalFilters(new HandlerErrors());
+  await app.startAllMicroservices();
+  await app.listen(0, '127.0.0.1');
+  base = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
+}
+
+async function stop(): Promise<void> {
+  await app.close();
+  await log.close();
+}
+
+let nextId = 1;
+function event(phase: string, given: { id?: string; pool?: string; agoMs?: number } = {}) {
+  const { id = `e${nextId++}`, pool = 'web', agoMs = 1000 } = given;
+  const queuedAtMs = Date.now() - agoMs;
+  const times = phase === 'queued' ? {} : { startedAtMs: queuedAtMs + 10 };
+  const end = phase === 'completed' ? { endedAtMs: queuedAtMs + 30 } : {};
+  return {
+    specversion: '1.0',
+    id: `${id}/${phase}`,
+    source: 'spec',
+    type: `com.headroom.execution.${phase}.v1`,
+    subject: id,
+    data: { pool, queuedAtMs, ...times, ...end },
+  };
+}
+
+async function post(body: unknown, type = 'application/json') {
+  const reply = await fetch(`${base}/v1/events`, {
+    method: 'POST',
+    headers: { authorization: 'Bearer any', 'content-type': type },
+    body: JSON.stringify(body),
+  });
+  return {
+    status: reply.status,
+    headers: reply.headers,
+    body: (await reply.json()) as Record<string, unknown>,
+  };
+}
+
+const demand = () => new DemandStore(store.dataSource);
+const recordsOf = async (topic: string): Promise<StoredRecord[]> => {
+  const read = (partition: number) => log.read({ topic, partition, offset: 0, maxRecords: 10_000 });
+  return (await Promise.all(Array.from({ length: log.partitions(topic) }, (_, i) => read(i)))).flat();
+};
+
+/** Resolves once all that was appended is counted, and all that was counted is in the table. */
+async function settled(): Promise<void> {
+  const met = Promise.withResolvers<void>();
+  const look = async (): Promise<void> => {
+    const { records } = await log.lag({ group: 'ingest', topic: TOPICS.executions });
+    const included = await demand().offsets();
+    const ends = await Promise.all(
+      Array.from({ length: PARTITIONS }, (_, partition) =>
+        log.endOffset({ topic: TOPICS.demand, partition }),
+      ),
+    );
+    const behind = ends.some(
+      (end, partition) => end > (included.find((o) => o.partition === partition)?.nextOffset ?? 0),
+    );
+    if (records === 0 && !behind) met.resolve();
+  };
+  // What is awaited is a state of the log and the store, which tell nobody when they reach it.
+  const timer = setInterval(() => void look().catch(met.reject), 20);
+  await met.promise.finally(() => clearInterval(timer));
+}
+
+test('events of every kind: each execution counts once, each refusal is answered and kept', async () => {
+  const one = event('queued');
+  expect(await post(one, 'application/cloudevents+json')).toMatchObject({
+    status: 202,
+    body: { accepted: 1, refused: [] },
+  });
+  const batch = [
+    one, // sent again
+    event('completed', { id: one.subject }),
+    event('started'),
+    { ...event('queued'), type: 'com.headroom.execution.queued.v2' },
+    { ...event('queued'), data: { pool: 'web', queuedAtMs: null } },
+    { ...event('queued'), note: 'x'.repeat(MAX_EVENT_BYTES) },
+    7,
+    event('queued', { agoMs: -3_600_000 }),
+    event('queued', { agoMs: 2 * 3_600_000 }),
+  ];
+  const answer = await post(batch, 'application/cloudevents-batch+json');
+  expect(answer).toMatchObject({
+    status: 202,
+    body: {
+      accepted: 5,
+      refused: [
+        { index: 3, reason: 'unknown_version', detail: 'version 1, got 2' },
+        { index: 4, reason: 'invalid' },
+        { index: 5, reason: 'oversized' },
+        { index: 6, reason: 'unknown_type' },
+      ],
+    },
+  });
+  await settled();
+  expect(await demand().totalArrivals('web')).toBe(2);
+  const buckets = await demand().since({ pool: 'web', fromMs: 0 });
+  const sum = (name: 'starts' | 'completions') => buckets.reduce((total, bucket) => total + bucket[name], 0);
+  expect([sum('starts'), sum('completions')]).toEqual([2, 1]);
+  const chains = await demand().chains();
+  expect(chains.reduce((total, { inFlight }) => total + inFlight, 0)).toBe(1);
+  const reasons = (await recordsOf(TOPICS.deadLetters)).map(({ headers }) => headers['reason']).sort();
+  expect(reasons).toEqual(['future', 'invalid', 'oversized', 'too_old', 'unknown_type', 'unknown_version']);
+  expect(witness.received).toEqual({
+    accepted: 6,
+    unknown_version: 1,
+    invalid: 1,
+    oversized: 1,
+    unknown_type: 1,
+  });
+  const told = witness.batches.reduce(
+    (total, { counts, deadLetters }) => ({
+      duplicates: total.duplicates + counts.duplicates,
+      future: total.future + (deadLetters.future ?? 0),
+    }),
+    { duplicates: 0, future: 0 },
+  );
+  expect(told).toEqual({ duplicates: 1, future: 1 });
+});
+
+test('poison in the log itself does not stop its partition and is kept as it came', async () => {
+  const good = event('queued');
+  await log.append(TOPICS.executions, [
+    { key: 'k', value: '{"half":', partition: 0 },
+    { key: 'k', value: null, partition: 0 },
+    { key: good.subject, value: JSON.stringify(good), partition: 0 },
+  ]);
+  await settled();
+  expect(await demand().totalArrivals('web')).toBe(1);
+  const [first] = await recordsOf(TOPICS.deadLetters);
+  expect(first).toMatchObject({
+    value: '{"half":',
+    headers: { reason: 'malformed_json', source: 'executions.v1[0]@0' },
+  });
+});
+
+test('stopped and started in the middle of everything, the totals are those of the sent events', async () => {
+  const ids = Array.from({ length: 450 }, (_, i) => `r${i}`);
+  const send = async (phase: string, among: string[]) =>
+    expect(await post(among.map((id) => event(phase, { id })))).toMatchObject({ status: 202 });
+  await send('queued', ids);
+  await stop(); // whatever was counted by now is committed, the rest is not
+  await start();
+  await send('queued', ids.slice(0, 300)); // not acknowledged as far as the sender knows
+  await settled();
+  await stop();
+  await start();
+  await send('completed', ids);
+  await send('started', ids.slice(100));
+  await settled();
+  expect(witness.replayed).toBeGreaterThan(0);
+  expect(await demand().totalArrivals('web')).toBe(ids.length);
+  const chains = await demand().chains();
+  expect(chains.map(({ backlog, inFlight }) => [backlog, inFlight])).toEqual([
+    [0, 0],
+    [0, 0],
+  ]);
+  expect(witness.partials.every(({ outcome }) => outcome === 'applied')).toBe(true);
+  expect(groupFailures).toEqual([]);
+});
+
+test('a commit that fails loses nothing: the partition is restored and the batch counted again', async () => {
+  await post(event('queued'));
+  await settled();
+  // As on a full disk: nothing can be inserted until the table is back.
+  await store.engine.query('alter table log_offsets rename to log_offsets_away');
+  await post([event('queued'), event('queued'), event('queued')]);
+  const failed = Promise.withResolvers<void>();
+  const watch = setInterval(() => groupFailures.length > 0 && failed.resolve(), 5);
+  await failed.promise;
+  clearInterval(watch);
+  await store.engine.query('alter table log_offsets_away rename to log_offsets');
+  await settled();
+  expect(await demand().totalArrivals('web')).toBe(4);
+});
+
+test('pools are created in mode observe up to maxPools; one more is dead-lettered until there is room', async () => {
+  await post([event('queued', { pool: 'a' })]);
+  await post([event('queued', { pool: 'b' })]);
+  await settled();
+  await post([event('queued', { pool: 'c' })]);
+  await settled();
+  const policies = new PolicyStore(store.dataSource);
+  expect((await policies.get('web'))?.policy.mode).toBe('reactive');
+  expect((await policies.get('a'))?.policy.mode).toBe('observe');
+  expect(await policies.get('c')).toBeNull();
+  expect(witness.created.sort()).toEqual(['a', 'b', 'web']);
+  const [letter] = await recordsOf(TOPICS.deadLetters);
+  expect(letter?.headers).toMatchObject({ reason: 'too_many_pools' });
+  // An operator who writes the policy lets the pool in.
+  await policies.create({ pool: 'c', policy: defaults.policy, nowMs: 1 });
+  await app.get(RetentionLoop).run(new AbortController().signal);
+  await post([event('queued', { pool: 'c' })]);
+  await settled();
+  expect(await demand().totalArrivals('c')).toBe(1);
+});
+
+test('the demand table leaves out what is no partial, alarms at a gap, and drops what it has seen', async () => {
+  const startMs = Date.now() - 5000;
+  await post(event('queued'));
+  await settled();
+  const [real] = await recordsOf(TOPICS.demand);
+  const partial = JSON.parse(real?.value as string) as DemandPartial;
+  const range = { ...partial.range, from: partial.range.to + 5, to: partial.range.to + 6 };
+  await log.append(TOPICS.demand, [
+    { key: 'web', value: 'no partial' },
+    { key: 'web', value: '{"v":2}' },
+    { key: 'web', value: JSON.stringify(partial) },
+    { key: 'web', value: JSON.stringify({ ...partial, range }) },
+  ]);
+  await settled();
+  expect(witness.unreadable).toBe(2);
+  expect(witness.partials.map(({ outcome }) => outcome)).toEqual(['applied', 'seen', 'gap']);
+  expect(await demand().totalArrivals('web')).toBe(2);
+  expect((await demand().since({ pool: 'web', fromMs: startMs })).length).toBe(1);
+});
+
+test('too many events, or none, are refused as a whole; a log that cannot write says when to come again', async () => {
+  expect(await post([])).toMatchObject({ status: 422 });
+  expect(await post(Array(MAX_EVENTS_PER_REQUEST + 1).fill(1))).toMatchObject({ status: 422 });
+  const append = log.append.bind(log);
+  for (const [error, seconds] of [
+    [new LogOverloaded('full'), '1'],
+    [new Error('could not extend file: No space left on device'), '10'],
+  ] as const) {
+    log.append = () => Promise.reject(error);
+    const reply = await post(event('queued'));
+    expect([reply.status, reply.headers.get('retry-after')]).toEqual([503, seconds]);
+    log.append = append;
+  }
+  expect(witness.failures).toHaveLength(2);
+  expect(await post(event('queued'))).toMatchObject({ status: 202 });
+});
+
+test('the retention keeps eight seasons, at least as long as events may be late, and a bounded number of rows', async () => {
+  expect(keptS({ bucketS: 1, latenessS: 0, seasonsS: [240] })).toBe(7200);
+  expect(keptS({ bucketS: 60, latenessS: 0, seasonsS: [86_400, 604_800] })).toBe(8 * 604_800);
+  expect(keptS({ bucketS: 1, latenessS: 0, seasonsS: [366 * 86_400] })).toBe(2_000_000);
+  const { maxAgeS, maxFutureS } = ingestSettings({ dedupeWindowS: 30, maxExecutionS: 100 });
+  expect({ maxAgeS, maxFutureS }).toEqual({ maxAgeS: 100, maxFutureS: 30 });
+});
+
+test('the route is documented with the schema of an event', () => {
+  const page = JSON.stringify(openApiOf(EVENT_ROUTES, { title: 'Headroom', version: '1' }));
+  expect(page).toContain('queuedAtMs');
+  expect(page).toContain('application/cloudevents-batch+json');
+});

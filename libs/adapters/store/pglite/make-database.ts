@@ -1,0 +1,31 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { syncPath, syncTree } from './durable-node-fs.js';
+
+/**
+ * Makes sure that there is a database in the folder; called by whoever holds the lock of the data directory. A new one
+ * is made beside it, synced, and put in place at once: a start that is killed leaves no half of a database behind.
+ */
+export async function makeDatabase(folder: string): Promise<void> {
+  if (existsSync(folder)) return;
+  const beside = dirname(folder);
+  const unfinished = `${basename(folder)}.new-`;
+  for (const name of readdirSync(beside).filter((other) => other.startsWith(unfinished)))
+    rmSync(join(beside, name), { recursive: true, force: true });
+  // Its own name: the child of a start that was killed a moment ago may still be writing.
+  const made = mkdtempSync(join(beside, unfinished));
+  // What PostgreSQL's initdb prints is for nobody.
+  const child = fork(fileURLToPath(new URL('./make-database.child.js', import.meta.url)), [made], {
+    execArgv: [],
+    stdio: ['ignore', 'ignore', 2, 'ipc'],
+  });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0)
+    throw new Error(`embedded store: its database must be made in ${made}, got exit code ${code}`);
+  syncTree(made);
+  renameSync(made, folder);
+  syncPath(beside);
+}
