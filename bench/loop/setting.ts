@@ -22,7 +22,9 @@ export const START_S = 5;
 /** Of that, the boot as measured on this class of machine. */
 const BOOT_S = 0.35;
 /** Two starts: what is let go is not wanted again before it could have come back. */
-const LONG_HOLD_S = 2 * START_S;
+export const LONG_HOLD_S = 2 * START_S;
+/** Ten minutes of a real day. */
+export const SHORT_HOLD_S = SEASON_S / 144;
 /** As much as one worker can do when it never rests. */
 export const RAW_RATE_PER_S = (SLOTS * 1000) / SERVICE_MS.mean;
 /** An event-loop delay is measured at this rate, on the full fleet. */
@@ -46,14 +48,14 @@ export function historyRates(seed: number): number[] {
 }
 
 /**
- * `a` predictive, `a2` the same with a longer scale-in hold, `b` reactive, `c1` the HPA rule as shipped, `c2` the same tuned on the history, `d` the full fleet;
+ * `a` predictive with a short scale-in hold, `a2` with the default one, `b` reactive, `c1` the HPA rule as shipped, `c2` the same tuned on the history, `d` the full fleet;
  * `hold`: the full fleet at a constant rate, for the event-loop delay.
  */
 export const SYSTEMS = ['a', 'c2', 'b', 'd', 'a2', 'c1', 'hold'] as const;
 export type System = (typeof SYSTEMS)[number];
 
 export const SYSTEM_NAMES: Record<System, string> = {
-  a: 'Headroom, predictive',
+  a: `Headroom, predictive, hold ${SHORT_HOLD_S.toFixed(1)} s`,
   a2: `Headroom, predictive, hold ${LONG_HOLD_S} s`,
   b: 'Headroom, reactive',
   c1: 'HPA rule, stock (80 %)',
@@ -64,10 +66,10 @@ export const SYSTEM_NAMES: Record<System, string> = {
 
 const MODES: Partial<Record<System, Policy['mode']>> = { a: 'predictive', a2: 'predictive', b: 'reactive' };
 
-/** Everything but the policy's mode, the full fleet's bounds and the hold of `a2` is what `headroom start` would use. */
+/** Everything but the policy's mode and hold, and the full fleet's bounds, is what `headroom start` would use. */
 export function configOf(system: System, ports: { api: number; router: number }): Config {
   const mode = MODES[system] ?? 'observe';
-  const scaleIn = system === 'a2' ? { holdS: LONG_HOLD_S } : {};
+  const scaleIn = { holdS: system === 'a2' ? LONG_HOLD_S : SHORT_HOLD_S };
   const isFull = system === 'd' || system === 'hold';
   const bounds = isFull ? { ...BOUNDS, minWorkers: BOUNDS.maxWorkers } : BOUNDS;
   return configSchema.parse({

@@ -7,9 +7,11 @@ import {
   BOUNDS,
   flashSecond,
   historyRates,
+  LONG_HOLD_S,
   loadOf,
   OBJECTIVE,
   SERVICE_MS,
+  SHORT_HOLD_S,
   SLOTS,
   START_S,
   WARM_UP_S,
@@ -27,12 +29,22 @@ interface Candidate {
   initialWorkers?: number;
 }
 
-const predictive = (policy: Record<string, unknown>) => (seed: number) =>
-  simulatedHeadroom({ policy, history: historyArrivals(seed), seed });
-const held = (violationPrice: number, holdS: number): Candidate => ({
-  name: `predictive, price ${violationPrice}, hold ${holdS} s`,
-  control: predictive({ violationPrice, scaleIn: { holdS } }),
-});
+const headroom = (policy: { mode: 'predictive' | 'reactive'; violationPrice: number; holdS: number }) => {
+  const { mode, violationPrice, holdS } = policy;
+  const name = mode === 'reactive' ? mode : `${mode}, price ${violationPrice}`;
+  return {
+    name: `${name}, hold ${Number(holdS.toFixed(1))} s`,
+    control: (seed: number) =>
+      simulatedHeadroom({
+        policy: { mode, violationPrice, scaleIn: { holdS } },
+        history: historyArrivals(seed),
+        seed,
+      }),
+  };
+};
+const HOLDS_S = [SHORT_HOLD_S, START_S, LONG_HOLD_S, 15, 20];
+/** The first is the default. */
+const PRICES = [25, 40, 50, 100];
 
 const FULL: Candidate = {
   name: 'full fleet',
@@ -46,19 +58,10 @@ const CANDIDATES: Candidate[] = [
     name: 'HPA rule, tuned on the history',
     control: (seed) => hpaControl(hpaSettings(tuneHpa(seed).chosen)),
   },
-  { name: 'reactive', control: predictive({ mode: 'reactive' }) },
-  { name: 'reactive, hold 10 s', control: predictive({ mode: 'reactive', scaleIn: { holdS: 10 } }) },
-  { name: 'predictive (price 25, hold 1.7 s)', control: predictive({}) },
-  held(25, 5),
-  held(25, 10),
-  held(25, 15),
-  held(25, 20),
-  { name: 'predictive, price 40, hold 1.7 s', control: predictive({ violationPrice: 40 }) },
-  held(40, 5),
-  held(40, 10),
-  { name: 'predictive, price 50, hold 1.7 s', control: predictive({ violationPrice: 50 }) },
-  held(50, 10),
-  { name: 'predictive, price 100, hold 1.7 s', control: predictive({ violationPrice: 100 }) },
+  ...[SHORT_HOLD_S, LONG_HOLD_S].map((holdS) => headroom({ mode: 'reactive', violationPrice: 25, holdS })),
+  ...PRICES.flatMap((violationPrice) =>
+    HOLDS_S.map((holdS) => headroom({ mode: 'predictive', violationPrice, holdS })),
+  ),
 ];
 
 /** Where the violating requests of a day lie. */
