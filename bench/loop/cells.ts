@@ -1,7 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { cpus, loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Cell, CellResult } from './cell-result.js';
 import { PROJECT_DIR } from '../report.js';
@@ -16,9 +17,14 @@ const RESULTS = join(PROJECT_DIR, 'bench', 'results', 'loop');
  */
 const MAX_SENDER_LATENESS_MS = 10;
 const MAX_ATTEMPTS = 3;
-/** A cell begins when fewer processes want to run than there are CPUs, or after this wait. */
-const QUIET_WITHIN_MS = 600_000;
-const QUIET_POLL_MS = 5_000;
+/**
+ * A cell begins when an idle process, this one, was woken in time for so long: then whoever needs the CPU gets it. After
+ * the wait it begins anyway, and its sender says what it was worth.
+ */
+const QUIET_LATENESS_MS = 5;
+const QUIET_FOR_MS = 10_000;
+const QUIET_WITHIN_MS = 1_800_000;
+const RESOLUTION_MS = 5;
 
 /** The machine gave the cell the CPU it needed. Says nothing of what the system made of it. */
 export function undisturbed({ score }: CellResult): boolean {
@@ -84,8 +90,15 @@ export class CellRunner {
   private async untilQuiet(): Promise<void> {
     const endMs = performance.now() + QUIET_WITHIN_MS;
     const { signal } = this.stopping;
-    while ((loadavg()[0] as number) > cpus().length && performance.now() < endMs && !signal.aborted)
-      await delay(QUIET_POLL_MS, undefined, { signal }).catch(() => undefined);
+    const lateness = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+    lateness.enable();
+    for (let isQuiet = false; !isQuiet && performance.now() < endMs && !signal.aborted; lateness.reset()) {
+      await delay(QUIET_FOR_MS, undefined, { signal }).catch(() => undefined);
+      const p99Ms = lateness.percentile(99) / 1e6 - RESOLUTION_MS;
+      isQuiet = p99Ms <= QUIET_LATENESS_MS;
+      if (!isQuiet) this.note(`waiting for a quiet machine: woken ${p99Ms.toFixed(1)} ms late (p99)`);
+    }
+    lateness.disable();
   }
 
   /** False: it broke; its log says why. */
