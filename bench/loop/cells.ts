@@ -13,9 +13,10 @@ const RESULTS = join(PROJECT_DIR, 'bench', 'results', 'loop');
 
 /**
  * The sender shares the machine with whatever else runs on it, and with nothing of the system under test but the CPU: when
- * it is later than this, the figures are the machine's. Such a cell is run again, a few times.
+ * it is later than this (p99), the figures are the machine's. Such a cell is run again, a few times. With the machine to
+ * itself it is 2.5 to 3.5 ms; at 5 ms the full fleet had half as many violating requests again.
  */
-const MAX_SENDER_LATENESS_MS = 10;
+const MAX_SENDER_LATENESS_MS = 4;
 export const MAX_ATTEMPTS = 3;
 /**
  * A cell begins when an idle process, this one, was woken in time for so long: then whoever needs the CPU gets it. After
