@@ -55,23 +55,6 @@ function chainOf(all: { partition: number; buckets: ({ s: number } & Partial<Buc
 const apply = (partials: DemandPartial[], series: DemandSeries) =>
   partials.map((one) => applyPartial(one, series).outcome);
 
-test('sketches are kept of the newest buckets until they hold enough; counts of the whole window', () => {
-  const series = newSeries();
-  const samples = (s: number) => Array.from({ length: 100 }, () => 10 + s);
-  for (let s = 0; s < 60; s++)
-    applyPartial(partial([0, s === 0 ? -1 : s, s + 1], bucket(s, { arrivals: 7 }, samples(s))), series);
-  const sketched = [...series.buckets.values()].filter(({ serviceMs }) => serviceMs.count > 0);
-  // 16 s of buckets of one second: more than the five that hold 500 samples.
-  expect(sketched.map(({ startMs }) => (startMs - T0) / S)).toEqual(
-    Array.from({ length: 16 }, (_, i) => 44 + i),
-  );
-  expect(series.buckets.size).toBe(60);
-  expect(Object.values(arrivalsOf(series))).toEqual(Array.from({ length: 60 }, () => 7));
-  const view = demandView({ countedToMs: at(60) }, series);
-  expect(view.serviceMs.count).toBe(500);
-  expect(view.responseMs.count).toBe(500);
-});
-
 test('a pool with few executions keeps the sketches it needs', () => {
   const series = newSeries();
   for (let s = 0; s < 60; s++)
