@@ -1,6 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { EventPattern, Payload } from '@nestjs/microservices';
-import type { RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
+import type { RecordBatch, StartOffset, StoredRecord, TopicPartition } from '#adapters/event-log';
 import { DecisionStore, type DecisionRecord } from '#adapters/store';
 
 const table = { topic: 'decisions.v1', group: 'decision-table' };
@@ -16,11 +16,11 @@ export class DecisionTableConsumer {
   }
 
   @EventPattern(table)
-  async write(@Payload() { topic, partition, records }: RecordBatch): Promise<void> {
+  async write(@Payload() { topic, partition, from, records }: RecordBatch): Promise<void> {
     const made = records.flatMap(({ value }) =>
       value === null ? [] : [JSON.parse(value) as DecisionRecord],
     );
-    const nextOffset = (records.at(-1)?.offset ?? 0) + 1;
-    await this.store.write({ made, offset: { topic, partition, nextOffset } });
+    const nextOffset = (records.at(-1) as StoredRecord).offset + 1;
+    await this.store.write({ made, step: { topic, partition, from, nextOffset } });
   }
 }

@@ -1,6 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { EventPattern, Payload } from '@nestjs/microservices';
-import type { RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
+import type { RecordBatch, StartOffset, StoredRecord, TopicPartition } from '#adapters/event-log';
 import { ForecastStore } from '#adapters/store';
 import { forecastSchema } from '#domain/forecasting';
 
@@ -17,11 +17,11 @@ export class ForecastTableConsumer {
   }
 
   @EventPattern(table)
-  async write(@Payload() { topic, partition, records }: RecordBatch): Promise<void> {
+  async write(@Payload() { topic, partition, from, records }: RecordBatch): Promise<void> {
     const made = records.flatMap(({ value }) =>
       value === null ? [] : [forecastSchema.parse(JSON.parse(value))],
     );
-    const nextOffset = (records.at(-1)?.offset ?? 0) + 1;
-    await this.store.write({ made, offset: { topic, partition, nextOffset } });
+    const nextOffset = (records.at(-1) as StoredRecord).offset + 1;
+    await this.store.write({ made, step: { topic, partition, from, nextOffset } });
   }
 }

@@ -127,8 +127,8 @@ test('a start learns from the table what was before, and goes on from the topic'
   }));
   const chain = { pool: 'etl', partition: 0, nextOffset: 100, backlog: 0, inFlight: 0 };
   const partition = log.partitionOf({ topic: 'demand.v1', key: 'etl' });
-  const offset = { topic: 'demand.v1', partition, nextOffset: 0 };
-  await new DemandStore(store.dataSource).write({ buckets, chains: [chain], offset });
+  const step = { topic: 'demand.v1', partition, from: 0, nextOffset: 0 };
+  await new DemandStore(store.dataSource).write({ buckets, chains: [chain], step });
   toOfLast = 100;
   nowMs = START_MS + 3 * SEASON_S * 1000;
   await start();

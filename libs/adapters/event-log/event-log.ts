@@ -70,6 +70,8 @@ export interface Lag {
 
 /** Consecutive records of one partition. */
 export interface RecordBatch extends TopicPartition {
+  /** Where the reader stood: where it started, or behind the last record of the batch before. */
+  from: number;
   /** Not empty; in offset order. */
   records: StoredRecord[];
   endOffset: number;

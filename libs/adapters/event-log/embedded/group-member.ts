@@ -109,7 +109,7 @@ export class GroupMember implements Member {
             await delay(this.options.fetchLingerMs, undefined, { signal: stop }).catch(() => undefined);
           continue;
         }
-        const batch = { ...toTopicPartition(partition), records, endOffset: partition.end };
+        const batch = { ...toTopicPartition(partition), from: position, records, endOffset: partition.end };
         await this.inTime(this.subscription.onBatch(batch, this), `onBatch of ${partition.topic.name}`);
         position = last.offset + 1;
       }
