@@ -89,6 +89,44 @@ describe('housekeeping of the embedded log', () => {
     await log.close();
   });
 
+  test('lag reads no records, and asks the store nothing of what is in memory', async () => {
+    await emptied();
+    const queries: string[] = [];
+    const watched: LogEngine = {
+      atomic: (statements) => engine.atomic(statements),
+      query: (sql, params) => {
+        queries.push(sql);
+        return engine.query(sql, params);
+      },
+    };
+    const openWatched = () => EmbeddedEventLog.open(watched, { housekeepingMs: 0, nowMs: () => nowMs });
+    const log = await openWatched();
+    await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+    const group = { group: 'g', topic: 't' };
+    const startMs = nowMs;
+    await log.append('t', [{ key: 'k', value: '0' }]);
+    nowMs += 300;
+    await log.append('t', [{ key: 'k', value: '1' }]);
+    queries.length = 0;
+    expect(await log.lag(group)).toEqual({ records: 2, ageMs: 300 });
+    expect(queries).toEqual([]);
+    const reopened = await openWatched();
+    queries.length = 0;
+    nowMs = startMs + 1000;
+    expect(await reopened.lag(group)).toEqual({ records: 2, ageMs: 1000 });
+    expect(queries).toHaveLength(1);
+    expect(queries[0]).not.toMatch(/\brecords\b/);
+    const member = await reopened.subscribe({ group: 'g', topics: ['t'], onBatch: async () => undefined });
+    await member.commit({ outputs: [], offsets: [{ ...at, offset: 1 }] });
+    expect(await reopened.lag(group)).toEqual({ records: 1, ageMs: 700 });
+    await member.commit({ outputs: [], offsets: [{ ...at, offset: 2 }] });
+    queries.length = 0;
+    expect(await reopened.lag(group)).toEqual({ records: 0, ageMs: 0 });
+    expect(queries).toEqual([]);
+    await reopened.close();
+    await log.close();
+  });
+
   test('a reader inside a span that compaction emptied goes on behind it', async () => {
     await emptied();
     const log = await open();

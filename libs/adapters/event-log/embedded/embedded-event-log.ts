@@ -118,8 +118,7 @@ export class EmbeddedEventLog implements EventLog {
       const from = this.group(group).committedOffset(partition) ?? 0;
       if (from >= partition.end) continue;
       records += partition.end - from;
-      const [oldest] = await partition.read(from, 1);
-      if (oldest !== undefined) oldestMs = Math.min(oldestMs, oldest.timestampMs);
+      oldestMs = Math.min(oldestMs, (await partition.appendedMs(from)) ?? Infinity);
     }
     return { records, ageMs: records === 0 ? 0 : Math.max(0, this.nowMs() - oldestMs) };
   }
