@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ApiClient } from './api-client.js';
 import {
+  bin,
   DEADLINE_MS,
   DEMO_HANDLERS,
   eventually,
@@ -287,6 +288,34 @@ describe('the next start', () => {
 function startArguments(): string[] {
   return ['--config', configFile, '--data-dir', work.dataDir];
 }
+
+describe('a program whose store ends', () => {
+  test(
+    'says so and exits with 5, and leaves nothing behind',
+    async () => {
+      // The engine's thread ends when the test says so, as it does when the engine gives up.
+      const killer = work.write(
+        'end-of-engine.mjs',
+        `import { Worker } from 'node:worker_threads';
+         const post = Worker.prototype.postMessage;
+         Worker.prototype.postMessage = function (message, ...rest) {
+           if (message?.kind === 'query') this.engine ??= process.once('SIGUSR2', () => this.terminate());
+           return post.call(this, message, ...rest);
+         };`,
+      );
+      const pools = { web: (config['pools'] as Record<string, unknown>)['web'] };
+      const file = work.write('one-pool.yaml', { ...config, pools });
+      const args = ['start', '--config', file, '--data-dir', work.dataDir];
+      const program = work.run(process.execPath, ['--import', killer, bin, ...args]);
+      await program.line(/^headroom: ready after/m);
+      program.kill('SIGUSR2');
+      expect(await program.ended).toEqual({ code: 5, signal: null });
+      expect(program.stderr).toMatch(/^headroom: the store has ended unasked: .+$/m);
+      await expectNothingLeft(program);
+    },
+    2 * DEADLINE_MS,
+  );
+});
 
 describe('what cannot start says why and exits with 2', () => {
   test.each([

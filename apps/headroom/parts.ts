@@ -139,6 +139,11 @@ export class Parts {
     return this.store.problem();
   }
 
+  /** Resolves with the reason when the store ends unasked. */
+  get storeDied(): Promise<Error> {
+    return this.store.died;
+  }
+
   /** Pools that have no ready worker although they should. */
   async fleetProblems(): Promise<string[]> {
     const problems: string[] = [];

@@ -20,6 +20,8 @@ export interface Program {
   urls: { api: string; router: string | undefined };
   readiness(): Promise<Readiness>;
   statusLines(): string[];
+  /** Resolves with the reason when the store ends unasked: the program can do nothing more. */
+  died: Promise<Error>;
   /** Stops everything in the reverse of its start. */
   stop(): Promise<void>;
 }
@@ -78,6 +80,7 @@ async function startOn(parts: Parts, { targets, version, config, logger }: Progr
   return {
     urls: { api: origin(config.api), router: targets.includes('router') ? origin(config.router) : undefined },
     readiness,
+    died: parts.storeDied,
     statusLines: () => parts.status.lines(),
     stop: async () => {
       await app.close();

@@ -15,6 +15,8 @@ import { parseTargets, type TargetName } from './targets.js';
 /** How long a start may wait for its first workers before it says that it is not ready. */
 const READY_WITHIN_MS = 10_000;
 const READY_POLL_MS = 50;
+/** How long a program whose store has ended may take to end its workers and itself. */
+const STOP_DEAD_WITHIN_MS = 15_000;
 
 /** Runs the chosen targets until a signal; see `headroom start --help`. */
 export async function runProgram(
@@ -57,15 +59,29 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
   } catch (error) {
     return cannotStart(error, context);
   }
-  await Promise.race([untilReady(program), asked.promise]);
+  const end = Promise.race([asked.promise, program.died]);
+  await Promise.race([untilReady(program), end]);
   await announce(program, { startedMs, dataDir, file: given.file }, context);
   const status = statusTimer(program, config.log.statusEveryS, context);
-  const signal = await asked.promise;
+  const reason = await end;
   clearInterval(status);
-  context.note(`headroom: ${signal}, stopping …`);
+  if (reason instanceof Error) return stopDead(program, reason, context);
+  context.note(`headroom: ${reason}, stopping …`);
   await program.stop();
   context.note('headroom: stopped');
   return EXIT.ok;
+}
+
+/** Without its store a program must not stay and pretend: it ends what it can, in bounded time. */
+async function stopDead(program: Program, reason: Error, context: CommandContext): Promise<ExitCode> {
+  const code = context.fail({
+    code: EXIT.invalid,
+    message: `the store has ended unasked: ${reason.message}`,
+    hint: 'start again; what was acknowledged is on the disk',
+  });
+  setTimeout(() => process.exit(code), STOP_DEAD_WITHIN_MS).unref();
+  await program.stop().catch((error: Error) => context.note(`headroom: ${error.message}`));
+  return code;
 }
 
 function cannotStart(error: unknown, context: CommandContext): ExitCode {
