@@ -15,6 +15,7 @@ type DemandRead = { demandRead: DemandReaderOptions['observe'] };
 
 /** What the services report, as metrics and log lines: the only place that knows both. */
 export interface Observers {
+  log: LoopObserver;
   logServer: LogServerObserver;
   sink: EventSinkObserver;
   fleet: FleetObserver;
@@ -36,6 +37,7 @@ export function observersOf(given: Given): Observers {
   const loop = loopObserver(given);
   const { logger } = given;
   return {
+    log: loop,
     logServer: logServerObserver(given),
     sink: sinkObserver(given),
     fleet: fleetObserver(given),

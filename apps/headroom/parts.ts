@@ -175,7 +175,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const observers = observersOf({ metrics, logger, status });
   const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
   try {
-    const log = await EmbeddedEventLog.open(store.engine);
+    const log = await EmbeddedEventLog.open(store.engine, { observer: observers.log });
     await log.ensureTopics(topicSpecs(config.ingest));
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
