@@ -64,6 +64,7 @@ async function startOn(parts: Parts, { targets, version, config, logger }: Progr
     configureApi(app, {
       routes,
       verify: (token) => parts.identity.verifyToken(token),
+      onProblem: (status) => parts.metrics.apiProblems.inc({ status: String(status) }),
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
     });
     connectLog(app, server);
