@@ -39,7 +39,11 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   }
 }
 
-async function startOn(parts: Parts, { targets, version, config, logger }: ProgramOptions): Promise<Program> {
+/** Starts the targets on parts that are open already; closing them after a failed start is the caller's. */
+export async function startOn(
+  parts: Parts,
+  { targets, version, config, logger }: ProgramOptions,
+): Promise<Program> {
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
     ...targets.flatMap((target) => TARGETS[target].routes),
