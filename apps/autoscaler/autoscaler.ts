@@ -29,14 +29,18 @@ export interface ScaledPool {
   bucketS: number;
   seasonsS: readonly number[];
   settleMs: number;
-  /** Somebody of ours runs its workers. */
+  /** Somebody of ours runs its workers. Otherwise they are taken to be as many as decided, and as this says. */
   hasFleet: boolean;
+  worker: { slots: number };
+  leadTimeMaxS: number;
 }
 
 export interface AutoscalerObserver {
   decided(made: { decision: Decision; input: DecisionInput }): void;
   /** An order to the fleet that it took, or that failed. */
   ordered(order: { decision: Decision; error: Error | undefined }): void;
+  /** The pool has lost its policy. */
+  forgotten(pool: string): void;
 }
 
 export interface AutoscalerOptions {
@@ -90,7 +94,9 @@ export class Autoscaler {
     const behindMs = await inTime(this.options.reader.behindMs());
     const countedToMs = behindMs === undefined ? undefined : askedAtMs - behindMs;
     const rows = await this.openedRows(policies.all());
-    const fleets = await Promise.all(rows.map(({ pool }) => fleetViews.of(pool)));
+    const fleets = await Promise.all(
+      rows.map((row) => (this.hasFleet(row) ? fleetViews.of(row.pool) : this.assumedFleet(row))),
+    );
     for (const [i, row] of rows.entries()) {
       if (i % POOLS_PER_TURN === POOLS_PER_TURN - 1) await nextTurn();
       const record = this.decideFor(row, { fleet: fleets[i], countedToMs });
@@ -111,10 +117,23 @@ export class Autoscaler {
       if (pools.has(pool)) continue;
       this.memories.delete(pool);
       this.lastDecisions.delete(pool);
+      this.options.observer.forgotten(pool);
     }
     const closed = rows.filter(({ pool }) => !this.memories.has(pool)).slice(0, MAX_OPENED_PER_RUN);
     for (const { pool } of closed) await this.open(pool);
     return rows.filter(({ pool }) => this.memories.has(pool));
+  }
+
+  private hasFleet({ pool }: PolicyRow): boolean {
+    return this.options.settingsOf(pool).hasFleet;
+  }
+
+  /** So that a pool whose platform runs its own workers is decided for all the same. */
+  private assumedFleet({ pool, policy }: PolicyRow): FleetView {
+    const { worker, leadTimeMaxS } = this.options.settingsOf(pool);
+    const desired = this.memories.get(pool)?.lastDesired ?? policy.bounds.minWorkers;
+    const now = { ready: desired, starting: 0, draining: 0, desired };
+    return { ...now, slotsPerWorker: worker.slots, leadTimeS: leadTimeMaxS, assumed: true };
   }
 
   private decideFor(
@@ -143,7 +162,8 @@ export class Autoscaler {
 
   private async apply(decision: Decision, policy: Policy, seen: FleetView | undefined): Promise<void> {
     const { fleet, observer } = this.options;
-    if (seen === undefined || policy.mode === 'observe' || decision.desired === seen.desired) return;
+    if (seen === undefined || seen.assumed || policy.mode === 'observe' || decision.desired === seen.desired)
+      return;
     try {
       await within(fleet.scale(decision), `fleet: an order for pool ${decision.pool}`);
       observer.ordered({ decision, error: undefined });
