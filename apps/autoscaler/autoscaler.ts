@@ -23,17 +23,7 @@ import type { FleetViews } from './fleet-views.js';
 import { inTime, within } from './in-time.js';
 import type { LatestForecasts } from './latest-forecasts.js';
 import type { PolicyCache } from './policy-cache.js';
-
-/** What the autoscaler must know of a pool. */
-export interface ScaledPool {
-  bucketS: number;
-  seasonsS: readonly number[];
-  settleMs: number;
-  /** Somebody of ours runs its workers. Otherwise they are taken to be as many as decided, and as this says. */
-  hasFleet: boolean;
-  worker: { slots: number };
-  leadTimeMaxS: number;
-}
+import type { ScaledPool } from './scaled-pool.js';
 
 export interface AutoscalerObserver {
   decided(made: { decision: Decision; input: DecisionInput }): void;
