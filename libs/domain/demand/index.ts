@@ -29,6 +29,7 @@ export {
   closedArrivals,
   demandView,
   extendChain,
+  MAX_AHEAD_MS,
   newDemandSeries,
   putBucket,
   trail,
@@ -37,6 +38,7 @@ export {
   type Chain,
   type DemandSeries,
   type DemandView,
+  type TrailingMean,
 } from './series.js';
 export {
   addToSketch,
