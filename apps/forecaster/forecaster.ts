@@ -68,7 +68,9 @@ export class Forecaster {
 
   private async dueSteps(): Promise<ForecastStep[]> {
     const { reader, thread, nowMs, settingsOf } = this.options;
-    const countedToMs = nowMs() - (await reader.behindMs());
+    const behindMs = await reader.behindMs();
+    if (behindMs === undefined) return [];
+    const countedToMs = nowMs() - behindMs;
     const steps: ForecastStep[] = [];
     let opened = 0;
     for (const pool of reader.pools()) {

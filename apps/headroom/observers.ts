@@ -79,6 +79,8 @@ function demandReader(reader: string, { metrics, logger }: Given): DemandRead {
     demandRead: (outcome, { pool, range }) => {
       metrics.demandPartials.inc({ reader, outcome });
       if (outcome === 'gap') logger.error({ reader, pool, range }, 'demand messages are missing');
+      if (outcome === 'unreadable')
+        logger.error({ reader, pool, range }, 'a record of demand.v1 is no demand');
     },
   };
 }

@@ -2,6 +2,7 @@ export {
   addToBucket,
   bucketStartMs,
   emptyBucket,
+  parsePartial,
   type Bucket,
   type BucketCounts,
   type DemandPartial,

@@ -249,6 +249,16 @@ describe('a clock that goes back', () => {
     expect(closed.map(({ arrivals }) => arrivals)).toEqual(Array(59).fill(70));
   });
 
+  test('the trailing mean goes on from the present', () => {
+    const series = newSeries();
+    for (let s = 0; s < 400; s++) feed(series, s, 100);
+    trail(closedArrivals({ fromMs: 0, toMs: at(400) }, series), series);
+    for (let s = -3600; s < -3500; s++) feed(series, s, 0);
+    trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs: at(-3500) }, series), series);
+    expect(series.trailing.untilMs).toBe(at(-3500));
+    expect(demandView({ countedToMs: at(-3500) }, series).trailingRatePerS).toBeLessThan(70);
+  });
+
   test('a bucket too far ahead counts in the backlog only; one as far as senders may be wrong counts', () => {
     const series = newSeries();
     const aheadS = MAX_AHEAD_MS / S;

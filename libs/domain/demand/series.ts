@@ -122,6 +122,7 @@ function dropAhead(series: DemandSeries, nowMs: number): void {
   if (ahead.length === 0) return;
   for (const startMs of ahead) series.buckets.delete(startMs);
   series.keptFromMs = bucketStartMs(nowMs, series.bucketS);
+  series.trailing.untilMs = Math.min(series.trailing.untilMs, series.keptFromMs);
 }
 
 function changeBucket(change: Bucket, series: DemandSeries): Bucket | undefined {
