@@ -151,10 +151,14 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
   };
 }
 
-function forecasterObserver({ metrics }: Given): ForecasterObserver {
+function forecasterObserver({ metrics, logger }: Given): ForecasterObserver {
   return {
     forecast: ({ provenance }) => metrics.forecasts.inc({ state: provenance.state }),
     stepped: ({ durationMs }) => metrics.forecastStep.observe(durationMs / 1000),
+    stepFailed: (failure) => {
+      metrics.forecasts.inc({ state: 'failed' });
+      logger.error(failure, 'a pool has no forecast of this bucket');
+    },
   };
 }
 
