@@ -81,6 +81,8 @@ function demandReader(reader: string, { metrics, logger }: Given): DemandRead {
     demandRead: (outcome, { pool, range }) => {
       metrics.demandPartials.inc({ reader, outcome });
       if (outcome === 'gap') logger.error({ reader, pool, range }, 'demand messages are missing');
+      if (outcome === 'unreadable')
+        logger.error({ reader, pool, range }, 'a record of demand.v1 is no demand');
     },
   };
 }
@@ -151,10 +153,14 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
   };
 }
 
-function forecasterObserver({ metrics }: Given): ForecasterObserver {
+function forecasterObserver({ metrics, logger }: Given): ForecasterObserver {
   return {
     forecast: ({ provenance }) => metrics.forecasts.inc({ state: provenance.state }),
     stepped: ({ durationMs }) => metrics.forecastStep.observe(durationMs / 1000),
+    stepFailed: (failure) => {
+      metrics.forecasts.inc({ state: 'failed' });
+      logger.error(failure, 'a pool has no forecast of this bucket');
+    },
   };
 }
 

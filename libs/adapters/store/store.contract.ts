@@ -92,12 +92,17 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       const offsets = [{ projection: 'demand', topic: 'demand.v1', partition: 0, nextOffset: 8 }];
       expect(await again.standing()).toEqual({ chains: [chain], offsets });
       expect(await again.totalArrivals('etl')).toBe(18);
-      const snapshot = await again.snapshot({ pools: (pool) => pool === 'etl', fromMs: () => 12_000 });
+      const snapshot = await again.snapshot({
+        pools: (pool) => pool === 'etl',
+        span: () => ({ fromMs: 12_000, toMs: 13_000 }),
+      });
       expect(snapshot).toEqual({
         offsets,
         pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
       });
-      expect((await again.snapshot({ pools: () => false, fromMs: () => 0 })).pools).toEqual([]);
+      expect(
+        (await again.snapshot({ pools: () => false, span: () => ({ fromMs: 0, toMs: 1 }) })).pools,
+      ).toEqual([]);
       const held = await again.at([
         { pool: 'etl', startMs: 11_000 },
         { pool: 'etl', startMs: 11_500 },
@@ -109,6 +114,33 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         bucketAt(11_000, 8),
         bucketAt(12_000, 5),
       ]);
+    });
+
+    test('a snapshot spans many pools, each within its own bounds; only the newest sketches are in it', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const names = Array.from({ length: 230 }, (_, i) => `many-${i}`);
+      const sketched = { ...bucketAt(0, 1), retries: 3, serviceMs: manyBins(700) };
+      const starts = Array.from({ length: 12 }, (_, i) => i * 1000);
+      const buckets = names.flatMap((pool, i) =>
+        (i === 7 ? starts : [5000]).map((startMs) => ({ pool, bucket: { ...sketched, startMs } })),
+      );
+      const chains = names.map((pool) => ({ pool, partition: 0, nextOffset: 1, backlog: 0, inFlight: 0 }));
+      await demand.write({
+        buckets,
+        chains,
+        step: { topic: 'demand.v1', partition: 1, from: 0, nextOffset: 1 },
+      });
+      const spanOf = (pool: string) => ({ fromMs: pool === 'many-7' ? 1000 : 6000, toMs: 11_000 });
+      const { pools } = await demand.snapshot({ pools: (pool) => pool !== 'etl', span: spanOf });
+      expect(pools.map(({ pool }) => pool).sort()).toEqual(Array.from(names).sort());
+      expect(pools.filter((pool) => pool.buckets.length > 0).map(({ pool }) => pool)).toEqual(['many-7']);
+      const held = pools.find(({ pool }) => pool === 'many-7')?.buckets ?? [];
+      expect(held.map(({ startMs }) => startMs)).toEqual(starts.slice(1, 11));
+      expect(held.every(({ arrivals, retries }) => arrivals === 1 && retries === 3)).toBe(true);
+      expect(held.at(-1)).toEqual({ ...sketched, startMs: 10_000 });
+      const counts = held.map(({ serviceMs }) => serviceMs.count);
+      expect(counts).toEqual([0, 0, 0, 700, 700, 700, 700, 700, 700, 700]); // 1.7 kB each
+      for (const { pool } of chains) await demand.dropBefore({ pool, beforeMs: 20_000 });
     });
 
     test('a transaction that fails leaves neither rows nor offset', async () => {
@@ -227,6 +259,10 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect((await decisions.latest('etl'))?.lastAtMs).toBe(5000);
     });
   });
+}
+
+function manyBins(length: number): Bucket['serviceMs'] {
+  return { count: length, sum: 1, zeros: 0, offset: 0, bins: Array<number>(length).fill(1) };
 }
 
 function bucketAt(startMs: number, arrivals: number): Bucket {

@@ -179,7 +179,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['state'],
     meaning:
-      'Forecasts made, by state: `warm`, or `reactive-only` while a pool has too little history for more than its recent level.',
+      'Forecasts made, by state: `warm`, or `reactive-only` while a pool has too little history for more than its recent level. `failed`: none was made for a closed bucket of a pool; the log says why.',
   },
   forecastStep: {
     name: 'headroom_forecast_step_seconds',
