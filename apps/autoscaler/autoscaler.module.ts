@@ -4,7 +4,7 @@ import type { EventLog } from '#adapters/event-log';
 import type { Fleet } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { DecisionStore, DemandStore, ForecastStore, PolicyStore } from '#adapters/store';
-import { Autoscaler, type AutoscalerObserver, type ScaledPool } from './autoscaler.js';
+import { Autoscaler, type AutoscalerObserver } from './autoscaler.js';
 import { AutoscalerLoop } from './autoscaler.loop.js';
 import { DecisionTableConsumer } from './decision-table.consumer.js';
 import { DemandConsumer } from './demand.consumer.js';
@@ -14,6 +14,7 @@ import { LatestForecasts } from './latest-forecasts.js';
 import { PoliciesController, PolicyLimits } from './policies.controller.js';
 import { PolicyCache } from './policy-cache.js';
 import { PoolsController } from './pools.controller.js';
+import type { ScaledPool } from './scaled-pool.js';
 
 export interface AutoscalerModuleOptions {
   log: EventLog;

@@ -2,7 +2,7 @@ import { Controller, Headers, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import { Endpoint, FromBody, FromParams, FromQuery, problem } from '#adapters/http-api';
-import { PolicyStore, type PolicyRow } from '#adapters/store';
+import { PolicyStore, type PolicyRow, type SeenPolicy } from '#adapters/store';
 import { policySchema, type Policy } from '#domain/scaling';
 import { PolicyCache } from './policy-cache.js';
 import { AUTOSCALER_ROUTES as ROUTES, pageQuery, poolParams, type policyAnswer } from './routes.js';
@@ -57,7 +57,7 @@ export class PoliciesController {
       throw noRoom(this.limits.maxPools);
     const row = creates
       ? await this.store.create({ pool, policy, nowMs })
-      : await this.store.update({ pool, policy, version: versionOf(ifMatch as string), nowMs });
+      : await this.store.update({ pool, policy, seen: seenOf(ifMatch as string), nowMs });
     if (row === 'conflict') throw await this.outdated(pool);
     await this.cache.refresh();
     return tagged(row, reply);
@@ -69,7 +69,7 @@ export class PoliciesController {
     @Headers('if-match') ifMatch: string | undefined,
   ): Promise<void> {
     if (ifMatch === undefined) throw unconditional('If-Match');
-    const outcome = await this.store.delete({ pool, version: versionOf(ifMatch) });
+    const outcome = await this.store.delete({ pool, seen: seenOf(ifMatch) });
     if (outcome === 'conflict') throw await this.outdated(pool);
     await this.cache.refresh();
   }
@@ -94,14 +94,16 @@ function tagged(row: PolicyRow, reply: FastifyReply): PolicyAnswer {
   return answerOf(row);
 }
 
-function tagOf({ version }: PolicyRow): string {
-  return `"${version}"`;
+function tagOf({ version, updatedAtMs }: SeenPolicy): string {
+  return `"${version}-${updatedAtMs}"`;
 }
 
-/** −1, which no policy has, for a tag that is none of ours. */
-function versionOf(tag: string): number {
-  const version = /^"(\d{1,9})"$/.exec(tag.trim())?.[1];
-  return version === undefined ? -1 : Number(version);
+/** What no policy is at, for a tag that is none of ours. */
+function seenOf(tag: string): SeenPolicy {
+  const [, version, updatedAtMs] = /^"(\d{1,9})-(\d{1,15})"$/.exec(tag.trim()) ?? [];
+  return version === undefined
+    ? { version: -1, updatedAtMs: -1 }
+    : { version: Number(version), updatedAtMs: Number(updatedAtMs) };
 }
 
 function unconditional(header: string) {

@@ -180,6 +180,12 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
         );
       }
     },
+    forgotten: (pool) => {
+      status.forgotten(pool);
+      metrics.objectiveReachable.remove({ pool });
+      for (const state of ['desired', 'ready', 'starting', 'draining'])
+        metrics.workers.remove({ pool, state });
+    },
     ordered: ({ decision: { pool, atMs }, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'taken' : 'failed' });
       if (error !== undefined)

@@ -130,6 +130,7 @@ export class Parts {
               },
             ],
       ),
+      ready: async () => (await this.fleetProblems()).length === 0,
       observer: this.observers.sources,
     };
   };

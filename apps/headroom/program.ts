@@ -41,7 +41,11 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   }
 }
 
-async function startOn(parts: Parts, { targets, version, config, logger }: ProgramOptions): Promise<Program> {
+/** Starts the targets on parts that are open already; closing them after a failed start is the caller's. */
+export async function startOn(
+  parts: Parts,
+  { targets, version, config, logger }: ProgramOptions,
+): Promise<Program> {
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
     ...targets.flatMap((target) => TARGETS[target].routes),
@@ -66,6 +70,7 @@ async function startOn(parts: Parts, { targets, version, config, logger }: Progr
     configureApi(app, {
       routes,
       verify: (token) => parts.identity.verifyToken(token),
+      onProblem: (status) => parts.metrics.apiProblems.inc({ status: String(status) }),
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
     });
     connectLog(app, server);

@@ -118,6 +118,7 @@ let app: NestFastifyApplication;
 let base: string;
 const unexpected: UnexpectedFailure[] = [];
 
+const problems: number[] = [];
 beforeAll(async () => {
   app = await NestFactory.create<NestFastifyApplication>(ApiModule, apiAdapter({ bodyLimitBytes: 1000 }), {
     bodyParser: false,
@@ -131,11 +132,20 @@ beforeAll(async () => {
         ? { ok: true, scopes: [token.slice('good.'.length).replace('-', ':')], subject: 'ada' }
         : { ok: false, reason: 'expired' },
     onUnexpected: (failure) => unexpected.push(failure),
+    onProblem: (status) => problems.push(status),
   });
   await app.listen(0, '127.0.0.1');
   base = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
 });
 afterAll(() => app.close());
+
+test('every answer that is a problem is counted by its status', async () => {
+  problems.length = 0;
+  await fetch(`${base}/healthz`);
+  await fetch(`${base}/nowhere`);
+  await fetch(`${base}/v1/pools/a`);
+  expect(problems).toEqual([404, 401]);
+});
 
 async function call(
   method: string,

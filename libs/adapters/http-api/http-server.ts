@@ -29,12 +29,14 @@ export function configureApi(
     routes: readonly Route[];
     verify: VerifyToken;
     onUnexpected: (failure: UnexpectedFailure) => void;
+    /** Every answer that is a problem, by its status. */
+    onProblem?: (status: number) => void;
   },
 ): void {
   const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
   acceptOnlyJson(fastify, given.routes);
   checkAccess(fastify, given);
-  app.useGlobalFilters(new ProblemFilter(given.onUnexpected));
+  app.useGlobalFilters(new ProblemFilter(given.onUnexpected, given.onProblem ?? (() => undefined)));
 }
 
 /** Fastify would also take text/plain; a body that no schema can check is refused with 415 instead. */

@@ -15,13 +15,17 @@ export interface UnexpectedFailure {
  * sees 500 without its text, the log sees all of it.
  */
 export class ProblemFilter implements ExceptionFilter {
-  constructor(private readonly onUnexpected: (failure: UnexpectedFailure) => void) {}
+  constructor(
+    private readonly onUnexpected: (failure: UnexpectedFailure) => void,
+    private readonly onProblem: (status: number) => void,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
     const answer = problemOf(error);
+    this.onProblem(answer.getStatus());
     if (answer.getStatus() >= 500 && !(error instanceof ProblemException)) {
       this.onUnexpected({ error, method: request.method, route: request.routeOptions?.url ?? 'unknown' });
     }

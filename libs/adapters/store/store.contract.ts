@@ -29,8 +29,22 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(first).toEqual({ pool: 'etl', policy, version: 1, updatedAtMs: 1 });
       expect(await policies.create({ pool: 'etl', policy, nowMs: 2 })).toBe('conflict');
       const reactive = { ...policy, mode: 'reactive' as const };
-      expect(await policies.update({ pool: 'etl', policy: reactive, version: 2, nowMs: 3 })).toBe('conflict');
-      expect(await policies.update({ pool: 'etl', policy: reactive, version: 1, nowMs: 3 })).toMatchObject({
+      expect(
+        await policies.update({
+          pool: 'etl',
+          policy: reactive,
+          seen: { version: 2, updatedAtMs: 1 },
+          nowMs: 3,
+        }),
+      ).toBe('conflict');
+      expect(
+        await policies.update({
+          pool: 'etl',
+          policy: reactive,
+          seen: { version: 1, updatedAtMs: 1 },
+          nowMs: 3,
+        }),
+      ).toMatchObject({
         version: 2,
       });
       await reopen();
@@ -43,7 +57,9 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       const policy = policySchema.parse({});
       await policies.create({ pool: 'race', policy, nowMs: 1 });
       const outcomes = await Promise.all(
-        [5, 6].map((nowMs) => policies.update({ pool: 'race', policy, version: 1, nowMs })),
+        [5, 6].map((nowMs) =>
+          policies.update({ pool: 'race', policy, seen: { version: 1, updatedAtMs: 1 }, nowMs }),
+        ),
       );
       expect(outcomes.filter((outcome) => outcome === 'conflict')).toHaveLength(1);
     });
@@ -55,8 +71,8 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       const page = await policies.page({ after: 'p', limit: 2 });
       expect(page.map(({ pool }) => pool)).toEqual(['p1', 'p2']);
       expect((await policies.page({ after: 'p2', limit: 2 })).map(({ pool }) => pool)).toContain('p3');
-      expect(await policies.delete({ pool: 'p1', version: 9 })).toBe('conflict');
-      expect(await policies.delete({ pool: 'p1', version: 1 })).toBe('deleted');
+      expect(await policies.delete({ pool: 'p1', seen: { version: 1, updatedAtMs: 9 } })).toBe('conflict');
+      expect(await policies.delete({ pool: 'p1', seen: { version: 1, updatedAtMs: 1 } })).toBe('deleted');
       expect(await policies.get('p1')).toBeNull();
     });
 

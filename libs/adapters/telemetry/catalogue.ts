@@ -82,6 +82,13 @@ export const CATALOGUE = {
     labels: [],
     meaning: 'Batches of execution events that must be sent again. Rises while the event log cannot write.',
   },
+  apiProblems: {
+    name: 'headroom_api_problems_total',
+    kind: 'counter',
+    labels: ['status'],
+    meaning:
+      'Requests to the API that were answered with a problem, by status: bodies that are no JSON (400), missing or weak tokens (401, 403), too large ones (413), inputs that break a rule (422), no room on the disk (503).',
+  },
   apiEvents: {
     name: 'headroom_api_events_total',
     kind: 'counter',
