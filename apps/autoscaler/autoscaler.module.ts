@@ -1,6 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { DemandReader, type DemandReaderOptions } from '#adapters/demand-reader';
-import type { EventLog } from '#adapters/event-log';
+import { RecordObserver, type EventLog } from '#adapters/event-log';
 import type { Fleet } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { DecisionStore, DemandStore, ForecastStore, PolicyStore } from '#adapters/store';
@@ -22,7 +22,9 @@ export interface AutoscalerModuleOptions {
   fleet: Fleet;
   settingsOf(pool: string): ScaledPool;
   maxPools: number;
-  observer: AutoscalerObserver & LoopObserver & { demandRead: DemandReaderOptions['observe'] };
+  observer: AutoscalerObserver &
+    LoopObserver &
+    RecordObserver & { demandRead: DemandReaderOptions['observe'] };
   nowMs(): number;
 }
 
@@ -41,13 +43,14 @@ export class AutoscalerModule {
         DecisionTableConsumer,
       ],
       providers: [
+        { provide: RecordObserver, useValue: observer },
         { provide: PolicyStore, useValue: stores.policies },
         { provide: DemandStore, useValue: stores.demand },
         { provide: ForecastStore, useValue: stores.forecasts },
         { provide: DecisionStore, useValue: stores.decisions },
         { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, nowMs) },
         { provide: PolicyCache, useFactory: () => new PolicyCache(stores.policies) },
-        { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts) },
+        { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts, observer) },
         { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf) },
         {
           provide: DemandReader,

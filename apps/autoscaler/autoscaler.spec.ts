@@ -32,6 +32,7 @@ let app: INestMicroservice;
 let nowMs: number;
 let decided: Decision[];
 let failures: string[];
+let unreadable: string[];
 let forgotten: string[];
 let orderErrors: (string | undefined)[];
 let changed: () => void;
@@ -47,6 +48,7 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
+  unreadable = [];
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
   await store.engine.query(
     'truncate policies, demand, demand_chains, forecasts, decisions, projection_offsets restart identity',
@@ -96,6 +98,7 @@ async function start(): Promise<void> {
       ordered: ({ error }) => orderErrors.push(error?.message),
       forgotten: (pool) => forgotten.push(pool),
       demandRead: () => undefined,
+      recordUnreadable: ({ topic, offset }) => void unreadable.push(`${topic}@${offset}`),
       ran: () => changed(),
       failed: ({ error }) => failures.push(error.message),
     },
@@ -151,6 +154,25 @@ async function forecastOf(arrivals: number, originMs: number): Promise<void> {
 }
 
 const latest = () => decided.at(-1);
+
+test('a record that is no decision, or no forecast, is left out and stops nothing', async () => {
+  await given({ mode: 'reactive' });
+  for (const topic of ['decisions.v1', 'forecasts.v1'])
+    await log.append(topic, [
+      { key: 'etl', value: 'no json' },
+      { key: 'etl', value: '{"v":1}' },
+    ]);
+  await start();
+  await until(async () => (await new DecisionStore(store.dataSource).latest('etl')) !== undefined);
+  await until(() => unreadable.length === 4);
+  expect(unreadable.toSorted()).toEqual([
+    'decisions.v1@0',
+    'decisions.v1@1',
+    'forecasts.v1@0',
+    'forecasts.v1@1',
+  ]);
+  expect(failures).toEqual([]);
+});
 
 test('workers are ordered before the forecast load arrives, and the record says why', async () => {
   await given({ mode: 'predictive', bounds: { minWorkers: 1, maxWorkers: 9 } });

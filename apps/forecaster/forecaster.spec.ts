@@ -25,7 +25,7 @@ let nowMs: number;
 let made: Forecast[];
 let gaps: number;
 let failures: string[];
-let failedPools: string[];
+let unreadable: string[];
 let changed: () => void;
 let toOfLast: number;
 const leadTimeS = new Map<string, number>();
@@ -40,6 +40,7 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
+  unreadable = [];
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
   await store.engine.query('truncate demand, demand_chains, forecasts, projection_offsets');
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0 });
@@ -69,6 +70,7 @@ async function start(): Promise<void> {
       stepped: () => undefined,
       stepFailed: ({ pool }) => void failedPools.push(pool),
       demandRead: (outcome) => void (gaps += outcome === 'gap' ? 1 : 0),
+      recordUnreadable: ({ topic, offset }) => void unreadable.push(`${topic}@${offset}`),
       ran: () => changed(),
       failed: ({ error }) => failures.push(error.message),
     },
@@ -156,6 +158,22 @@ test('a start learns from the table what was before, and goes on from the topic'
     latest()?.horizons.map(({ values, levels }) => values[levels.indexOf(0.5)] as number) ?? [];
   expect(next).toBeLessThan(20);
   expect(third).toBeGreaterThan(60);
+});
+
+test('a record that is no forecast is left out of the table, and stops nothing', async () => {
+  const key = 'etl';
+  await log.append('forecasts.v1', [
+    { key, value: 'no json' },
+    { key, value: '{"v":2}' },
+    { key, value: null },
+  ]);
+  await start();
+  await demandFrom(0, [5, 5]);
+  nowMs = START_MS + 2_000;
+  const kept = new ForecastStore(store.dataSource);
+  await until(async () => (await kept.latest())[0]?.originMs === START_MS + 1_000);
+  expect(unreadable).toEqual(['forecasts.v1@0', 'forecasts.v1@1']);
+  expect(failures).toEqual([]);
 });
 
 test('a late event corrects what later forecasts see', async () => {

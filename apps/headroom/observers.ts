@@ -1,5 +1,5 @@
 import type { DemandReaderOptions } from '#adapters/demand-reader';
-import type { LogServerObserver } from '#adapters/event-log';
+import type { LogServerObserver, RecordObserver } from '#adapters/event-log';
 import type { EventSinkObserver } from '#adapters/event-sink';
 import type { FleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
@@ -20,8 +20,8 @@ export interface Observers {
   sink: EventSinkObserver;
   fleet: FleetObserver;
   ingest: IngestObserver;
-  forecaster: ForecasterObserver & LoopObserver & DemandRead;
-  autoscaler: AutoscalerObserver & LoopObserver & DemandRead;
+  forecaster: ForecasterObserver & LoopObserver & RecordObserver & DemandRead;
+  autoscaler: AutoscalerObserver & LoopObserver & RecordObserver & DemandRead;
   router: RouterObserver;
   sources: SourcesModuleOptions['observer'];
   tokenRenewalFailed(error: Error): void;
@@ -42,8 +42,8 @@ export function observersOf(given: Given): Observers {
     sink: sinkObserver(given),
     fleet: fleetObserver(given),
     ingest: { ...ingestObserver(given), loop },
-    forecaster: { ...forecasterObserver(given), ...loop, ...demandReader('forecaster', given) },
-    autoscaler: { ...autoscalerObserver(given), ...loop, ...demandReader('autoscaler', given) },
+    forecaster: { ...forecasterObserver(given), ...loop, ...readerObserver('forecaster', given) },
+    autoscaler: { ...autoscalerObserver(given), ...loop, ...readerObserver('autoscaler', given) },
     router: routerObserver(given),
     sources: sourcesObserver(given),
     tokenRenewalFailed: (err) => logger.error({ err }, 'workers keep their old token'),
@@ -76,13 +76,20 @@ function logServerObserver({ metrics, logger }: Given): LogServerObserver {
   };
 }
 
-function demandReader(reader: string, { metrics, logger }: Given): DemandRead {
+function readerObserver(
+  reader: string,
+  { metrics, logger }: Given,
+): Pick<RecordObserver, 'recordUnreadable'> & DemandRead {
   return {
     demandRead: (outcome, { pool, range }) => {
       metrics.demandPartials.inc({ reader, outcome });
       if (outcome === 'gap') logger.error({ reader, pool, range }, 'demand messages are missing');
       if (outcome === 'unreadable')
         logger.error({ reader, pool, range }, 'a record of demand.v1 is no demand');
+    },
+    recordUnreadable: (record) => {
+      metrics.unreadableRecords.inc({ reader, topic: record.topic });
+      logger.error({ reader, ...record }, 'a record is not what its topic carries');
     },
   };
 }

@@ -16,5 +16,7 @@ export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embed
 export { LogOverloaded } from './embedded/group-commit.js';
 export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
 export { LogContext } from './transport/log-context.js';
+export { readable } from './transport/readable.js';
+export { RecordObserver } from './transport/record-observer.js';
 export { HandlerErrors } from './transport/handler-errors.filter.js';
 export { TOPICS, topicSpecs } from './topics.js';

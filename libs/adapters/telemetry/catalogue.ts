@@ -131,6 +131,13 @@ export const CATALOGUE = {
     meaning:
       'Demand messages by reader and what became of them: `applied`, `seen` (included already, normal after a restart), `unreadable` (no demand at all), or `gap` (messages in between are missing: demand is undercounted; this must stay at zero).',
   },
+  unreadableRecords: {
+    name: 'headroom_unreadable_records_total',
+    kind: 'counter',
+    labels: ['reader', 'topic'],
+    meaning:
+      'Records that a reader left out because they are not what their topic carries. Only Headroom writes these topics: this must stay at zero.',
+  },
   consumerRecords: {
     name: 'headroom_consumer_records_total',
     kind: 'counter',
