@@ -36,15 +36,3 @@ export interface RouteSnapshot {
   /** Slots of the ready workers. */
   slots: number;
 }
-
-/** Tells several observers, in order. */
-export function tellAll(observers: readonly RouterObserver[]): RouterObserver {
-  const each = (tell: (observer: RouterObserver) => void) => observers.forEach((observer) => tell(observer));
-  return {
-    arrived: (pool) => each((one) => one.arrived(pool)),
-    requestEnded: (end) => each((one) => one.requestEnded(end)),
-    retried: (pool) => each((one) => one.retried(pool)),
-    unroutable: (reason) => each((one) => one.unroutable(reason)),
-    listenerFailed: (error) => each((one) => one.listenerFailed(error)),
-  };
-}
