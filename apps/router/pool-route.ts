@@ -136,12 +136,12 @@ export class PoolRoute implements RouteOwner {
   }
 
   /**
-   * The worker reports the end of what it answered. Of what was cut off it may report one too, or not: ingest counts
+   * The worker reports the end of what it answered, unless it refused it: then nothing began. Of what was cut off it may report one too, or not: ingest counts
    * the first end of an attempt.
    */
   private tellFailure(request: RoutedRequest, errorClass: RouteOutcome, endedAtMs: number): void {
     const { startedAtMs, worker } = request;
-    const begun = startedAtMs !== undefined && worker !== undefined;
+    const begun = errorClass !== 'worker-refused' && startedAtMs !== undefined && worker !== undefined;
     const start = begun ? { startedAtMs, workerId: worker.workerId } : {};
     this.options.sink.emit(this.event(request, 'failed', { ...start, errorClass, endedAtMs }));
   }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { errors, type Dispatcher } from 'undici';
-import { EXECUTION_HEADERS } from '#adapters/fleet';
+import { EXECUTION_HEADERS, REPLY_HEADERS } from '#adapters/fleet';
 import type { Place, Waiting } from '#domain/routing';
 import type { ExecutionIdentity } from './execution-identity.js';
 import { hasBody, requestHeaders, responseHeaders } from './forwarded-headers.js';
@@ -42,7 +42,8 @@ export interface Arrival {
  *   in line ──sendTo──▶ connecting ──onRequestStart──▶ sent ──onResponseStart──▶ answering ──▶ ended(answered)
  *      │  ▲                 │                            │                          │
  *      │  └──tryAnother─────┤                            │                          │
- *      └─ rejected,         └─ upstream, malformed       └─ upstream (502)          └─ upstream (answer cut off)
+ *      └─ rejected,         └─ upstream, malformed       └─ upstream (502)          ├─ upstream (answer cut off)
+ *                                                                                   └─ worker-refused
  *         and from everywhere: deadline (504, or the answer cut off), client-gone
  */
 export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<RouterWorker> {
@@ -58,6 +59,8 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
   startedAtMs: number | undefined;
   private tries = 0;
   private hasEnded = false;
+  /** The worker reports the end of this execution. */
+  private isReported = false;
   private body: PassThrough | undefined;
   private controller: Dispatcher.DispatchController | undefined;
   private readonly timer: NodeJS.Timeout;
@@ -126,6 +129,7 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     // An interim answer is the worker's word to this router.
     if (status < 200 || this.hasEnded) return;
     const { response } = this.arrival;
+    this.isReported = headers[REPLY_HEADERS.end] !== undefined;
     const forwarded = responseHeaders(headers);
     if (this.owner.closing) forwarded['connection'] = 'close';
     response.writeHead(status, forwarded);
@@ -142,7 +146,7 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     const { response } = this.arrival;
     // First the answer, then the next request for the slot.
     if (!this.hasEnded) response.end();
-    this.end('answered', response.statusCode);
+    this.end(this.isReported ? 'answered' : 'worker-refused', response.statusCode);
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
@@ -176,7 +180,7 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     clearTimeout(this.timer);
     if (this.body !== undefined) this.dropBody(this.body);
     this.owner.ended(this, outcome, status);
-    if (outcome !== 'answered') this.controller?.abort(new Error(outcome));
+    if (!isWhole(outcome)) this.controller?.abort(new Error(outcome));
     return true;
   }
 
@@ -196,6 +200,11 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     headers.push(EXECUTION_HEADERS.deadlineAtMs, String(this.deadlineAtMs));
     return headers;
   }
+}
+
+/** The worker's answer came, to its last byte. */
+function isWhole(outcome: RouteOutcome): boolean {
+  return outcome === 'answered' || outcome === 'worker-refused';
 }
 
 function expire(request: RoutedRequest): void {

@@ -1,8 +1,12 @@
-/** How a request ended. `malformed`: HTTP that a worker cannot be asked with. The last five are failed executions. */
-export type RouteOutcome = 'answered' | 'rejected' | 'deadline' | 'upstream' | 'client-gone' | 'malformed';
+/**
+ * How a request ended. `worker-refused`: answered by a worker that does not report the execution. `malformed`: HTTP that
+ * a worker cannot be asked with. All but `answered` are failed executions, and reported by the router.
+ */
+export type RouteOutcome =
+  'answered' | 'worker-refused' | 'rejected' | 'deadline' | 'upstream' | 'client-gone' | 'malformed';
 
 /** Why something that reached the port is no execution. */
-export type Unroutable = 'unknown-pool' | 'malformed-pool' | 'upgrade';
+export type Unroutable = 'unknown-pool' | 'malformed-pool' | 'reserved-path' | 'upgrade';
 
 export interface RequestEnd {
   pool: string;

@@ -14,7 +14,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Test } from '@nestjs/testing';
 import type { EventSink } from '#adapters/event-sink';
-import type { FleetMember, Membership } from '#adapters/fleet';
+import { REPLY_HEADERS, type FleetMember, type Membership } from '#adapters/fleet';
 import { checkExecutionEvent, phaseOf, type ExecutionEvent } from '#domain/events';
 import { Router, type RouterOptions } from './router.js';
 import { RouterModule } from './router.module.js';
@@ -25,9 +25,12 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-/** A real server as worker `workerId`; it answers as told. */
+/** A real server as worker `workerId`; it answers as told, and says that it reports the end. */
 async function startWorker(workerId: string, listener: RequestListener, slots = 1): Promise<TestWorker> {
-  const server = createServer(listener);
+  const server = createServer((request, response) => {
+    response.setHeader(REPLY_HEADERS.end, 'completed');
+    listener(request, response);
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   cleanUps.push(() => {
@@ -187,13 +190,11 @@ describe('forwarding', () => {
     const { member } = await startWorker('w1', (request, response) => {
       void text(request).then((body) => {
         seen = { method: request.method!, url: request.url!, body, headers: request.headers };
-        response.writeHead(201, 'Made', [
-          ['x-answer', 'yes'],
-          ['set-cookie', 'a=1'],
-          ['set-cookie', 'b=2'],
-          ['connection', 'x-secret'],
-          ['x-secret', 'hop'],
-        ] as never);
+        response.setHeader('x-answer', 'yes');
+        response.setHeader('set-cookie', ['a=1', 'b=2']);
+        response.setHeader('connection', 'x-secret');
+        response.setHeader('x-secret', 'hop');
+        response.statusCode = 201;
         response.end('created');
       });
     });
@@ -630,6 +631,19 @@ describe('requests that fail', () => {
     expect(ports.size).toBe(1);
   });
 
+  test('a worker’s answer that announces no report of its own: the router reports the end', async () => {
+    const { member } = await startWorker('w1', (_, response) => {
+      response.removeHeader(REPLY_HEADERS.end);
+      response.writeHead(503).end('leaving');
+    });
+    const { url, sink, observer } = await startRouter([member]);
+    expect(await get(`${url}/web/`)).toMatchObject({ status: 503, body: 'leaving' });
+    expect(sink.phases).toEqual(['queued', 'failed:worker-refused']);
+    expect(sink.events[1]!.data).not.toHaveProperty('startedAtMs');
+    expect(checkExecutionEvent(sink.events[1])).toMatchObject({ ok: true });
+    expect(observer.ends).toMatchObject([{ outcome: 'worker-refused', status: 503 }]);
+  });
+
   test('a request that no worker can be asked with: 400, and it counts as failed', async () => {
     const { member } = await startWorker('w1', (_, response) => response.end());
     const { url, sink } = await startRouter([member]);
@@ -666,6 +680,8 @@ describe('what is no execution', () => {
     ['/Web/', 404, 'malformed-pool'],
     ['/-web/', 404, 'malformed-pool'],
     ['/web%20/', 404, 'malformed-pool'],
+    ['/web/.headroom/ready', 404, 'reserved-path'],
+    ['/web/.headroom?a', 404, 'reserved-path'],
     [`/${'x'.repeat(64)}/`, 404, 'malformed-pool'],
   ])('%s: %i %s', async (path, status, name) => {
     const { url, sink, observer } = await startRouter([]);

@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { EXECUTION_HEADERS, READY_PATH } from '#adapters/fleet';
+import { EXECUTION_HEADERS, READY_PATH, REPLY_HEADERS } from '#adapters/fleet';
 import { checkExecutionEvent, type ExecutionEvent } from '#domain/events';
 import type { Handler, Task } from '#sdk';
 import { ExecutionServer, type ExecutionServerOptions } from './execution-server.js';
@@ -34,13 +34,16 @@ async function open(handlers: Record<string, unknown>, given: Partial<ExecutionS
 }
 
 function send(headers: Record<string, string | number> = {}, body: string | Buffer = '', path = '/') {
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; retryAfter: unknown }>();
+  const { promise, resolve, reject } = Promise.withResolvers<{
+    status: number;
+    retryAfter: unknown;
+    end: unknown;
+  }>();
   const sent = request(`${url}${path}`, { method: 'POST', agent: false, headers }, (reply) => {
-    reply
-      .resume()
-      .once('end', () =>
-        resolve({ status: reply.statusCode ?? 0, retryAfter: reply.headers['retry-after'] }),
-      );
+    reply.resume().once('end', () => {
+      const { 'retry-after': retryAfter, [REPLY_HEADERS.end]: end } = reply.headers;
+      resolve({ status: reply.statusCode ?? 0, retryAfter, end });
+    });
   }).once('error', reject);
   sent.end(body);
   return { sent, answer: promise };
@@ -151,6 +154,34 @@ describe('execution server', () => {
     expect((await kept).status).toBe(503);
     await drained;
     expect(ends()).toEqual(['completed', 'failed drained']);
+  });
+
+  test('every answer whose end is reported says so, no other does', async () => {
+    await open({ default: async () => undefined, bad: async () => Promise.reject(new Error('no')) });
+    const type = (name: string) => ({ [EXECUTION_HEADERS.taskType]: name });
+    expect(await send().answer).toMatchObject({ status: 204, end: 'completed' });
+    expect(await send(type('bad')).answer).toMatchObject({ status: 500, end: 'failed' });
+    const late = { [EXECUTION_HEADERS.deadlineAtMs]: 1 };
+    expect(await send(late).answer).toMatchObject({ status: 504, end: 'failed' });
+    expect(ends()).toEqual(['completed', 'failed Error', 'failed deadline']);
+    const poison = { [EXECUTION_HEADERS.attempt]: 'NaN' };
+    expect(await send(poison).answer).toMatchObject({ status: 400, end: undefined });
+    expect(await send({}, '', READY_PATH).answer).toMatchObject({ status: 200, end: undefined });
+    const huge = { 'x-huge': 'x'.repeat(40_000) };
+    expect(await send(huge).answer).toMatchObject({ status: 431, end: undefined });
+    await server.drain(0);
+    expect(ends()).toHaveLength(3);
+  });
+
+  test('a worker takes every header that a router takes, and those the router adds', async () => {
+    let seen = 0;
+    await open({ default: async () => void (seen += 1) });
+    const headers: Record<string, string> = { 'x-large': 'x'.repeat(13_000) };
+    for (let n = 0; n < 1000; n += 1) headers[`x${n}`] = '';
+    headers[EXECUTION_HEADERS.executionId] = 'x'.repeat(180);
+    headers[EXECUTION_HEADERS.taskType] = 't'.repeat(200);
+    expect(await statusOf(headers)).toBe(204);
+    expect(seen).toBe(1);
   });
 
   test('a worker whose handlers ignore their signals says so', async () => {

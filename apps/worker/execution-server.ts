@@ -21,6 +21,8 @@ const MAX_BODY_BYTES = 1_048_576;
 const MAX_RUNAWAYS = 100;
 /** Longer than a client keeps an idle connection, so that none is closed under a request that is on its way. */
 const KEEP_ALIVE_MS = 65_000;
+/** Twice what a router accepts (Node's default), which adds its own: the router must be the one that refuses. */
+const MAX_HEADER_BYTES = 32_768;
 const RETRY_AFTER_S = 1;
 
 /** Why an execution was given up before its handler answered; also the error class of its event. */
@@ -56,8 +58,8 @@ export interface ExecutionServerOptions {
  *   request ─▶ headers ok? ─▶ place? ─▶ queue ─▶ slot: body, handler ─▶ answer + event
  *                 └─ 400        └─ 503     └──────────┴─ deadline 504, caller gone, drained 503: + event
  *
- * A request that gets 400 or 503 before it has a place was never this worker's: there is no event of it, the router says
- * what became of it. The slot is free again at the deadline, whatever the handler does; its signal is aborted.
+ * A request that gets 400 or 503 before it has a place was never this worker's: there is no event of it, and the answer
+ * lacks the header that announces one, by which the router knows that it must report the end. The slot is free again at the deadline, whatever the handler does; its signal is aborted.
  */
 export class ExecutionServer {
   private readonly server: Server;
@@ -69,7 +71,10 @@ export class ExecutionServer {
 
   constructor(private readonly options: ExecutionServerOptions) {
     this.slots = new Slots(options);
-    this.server = createServer((request, reply) => void this.serve(request, reply));
+    const settings = { maxHeaderSize: MAX_HEADER_BYTES };
+    this.server = createServer(settings, (request, reply) => void this.serve(request, reply));
+    // Node's other bound, 1000 of them, would refuse what the router has just let pass; their bytes are bounded.
+    this.server.maxHeadersCount = 0;
     this.server.keepAliveTimeout = KEEP_ALIVE_MS;
     // A body is read when its execution has a slot, which may take until the deadline: that one counts instead.
     this.server.requestTimeout = 0;
@@ -189,9 +194,10 @@ export class ExecutionServer {
     if (startedAtMs !== undefined) {
       reply.setHeader(REPLY_HEADERS.serviceMs, (endedAtMs - startedAtMs).toFixed(3));
     }
-    answer(reply, outcome);
     const { errorClass } = outcome;
     const phase: ExecutionEnd['phase'] = errorClass === undefined ? 'completed' : 'failed';
+    reply.setHeader(REPLY_HEADERS.end, phase);
+    answer(reply, outcome);
     options.sink.emit(endEvent(options, execution, { phase, startedAtMs, endedAtMs, errorClass }));
   }
 

@@ -10,6 +10,7 @@ export {
   eventIdOf,
   EXECUTION_HEADERS,
   MAX_EXECUTION_ID_CHARS,
+  OWN_PATH,
   READY_PATH,
   REPLY_HEADERS,
   type FromWorker,
