@@ -9,6 +9,7 @@ export { SimulatedFleet, type SimulatedPoolSettings } from './simulated/simulate
 export {
   eventIdOf,
   EXECUTION_HEADERS,
+  MAX_BODY_BYTES,
   MAX_EXECUTION_ID_CHARS,
   OWN_PATH,
   READY_PATH,

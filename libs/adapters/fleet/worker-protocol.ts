@@ -50,6 +50,9 @@ export const EXECUTION_HEADERS = {
   deadlineAtMs: 'x-headroom-deadline-at-ms',
 } as const;
 
+/** A larger body is refused with 413: by the router, by its Content-Length or as it flows, and by the worker. */
+export const MAX_BODY_BYTES = 1_048_576;
+
 /** What an event id adds to an execution id must fit into the event schema's 200 characters. */
 export const MAX_EXECUTION_ID_CHARS = 180;
 
