@@ -2,6 +2,7 @@ import type { EventSink } from '#adapters/event-sink';
 import { eventIdOf, type FleetMember } from '#adapters/fleet';
 import type { ExecutionEvent, Phase } from '#domain/events';
 import { PoolQueue } from '#domain/routing';
+import { saidBodyBytes } from './forwarded-headers.js';
 import { RoutedRequest, type Arrival, type RouteOwner } from './routed-request.js';
 import type { RouteOutcome, RouterObserver, RouteSnapshot } from './router-observer.js';
 import { RouterWorker } from './router-worker.js';
@@ -49,6 +50,7 @@ export class PoolRoute implements RouteOwner {
     observer.arrived(this.pool);
     sink.emit(this.event(request, 'queued', {}));
     if (this.closing) return refuse(request, 'stopping', 'router: runs, got a request while stopping');
+    if (saidBodyBytes(arrival.request) > arrival.maxBodyBytes) return request.refuseBody();
     const admission = this.queue.admit(request);
     if (admission.kind === 'waits') {
       request.place = admission.place;

@@ -33,6 +33,7 @@ export interface Arrival {
   queuedAtMs: number;
   /** From arrival to the end of the answer. */
   deadlineMs: number;
+  maxBodyBytes: number;
 }
 
 /**
@@ -59,6 +60,7 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
   startedAtMs: number | undefined;
   private tries = 0;
   private hasEnded = false;
+  private bodyBytes = 0;
   /** The worker reports the end of this execution. */
   private isReported = false;
   private body: PassThrough | undefined;
@@ -93,8 +95,9 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     worker.connections.dispatch(options, this);
   }
 
-  /** Ends with a problem instead of a worker's answer. */
+  /** Ends with a problem instead of a worker's answer, or in the middle of that. */
   refuse(outcome: RouteOutcome, refusal: Refusal): void {
+    if (this.arrival.response.headersSent) return this.abandon(outcome);
     if (!this.end(outcome, refusal.status)) return;
     if (this.owner.closing) this.arrival.response.setHeader('connection', 'close');
     answerProblem(this.arrival.response, refusal);
@@ -103,8 +106,12 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
   expire(): void {
     const { deadlineMs } = this.arrival;
     const detail = `request: answered within ${deadlineMs} ms, got no answer`;
-    if (this.arrival.response.headersSent) this.abandon('deadline');
-    else this.refuse('deadline', { status: 504, name: 'deadline', detail });
+    this.refuse('deadline', { status: 504, name: 'deadline', detail });
+  }
+
+  refuseBody(): void {
+    const detail = `body: at most ${this.arrival.maxBodyBytes} bytes, got more`;
+    this.refuse('too-large', { status: 413, name: 'body-too-large', detail });
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -118,7 +125,7 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     const { request, response } = this.arrival;
     // Whoever waits for a word before sending the body gets it now that somebody takes it.
     if (request.headers.expect !== undefined) response.writeContinue();
-    request.pipe(this.body);
+    request.on('data', this.countBody).pipe(this.body);
   }
 
   onResponseStart(
@@ -157,8 +164,6 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
       this.refuse('malformed', { status: 400, name: 'malformed-request', detail: error.message });
     } else if (!sent && this.tries < MAX_TRIES && this.owner.tryAnother(this)) {
       this.body = undefined;
-    } else if (this.arrival.response.headersSent) {
-      this.abandon('upstream');
     } else {
       const detail = `worker ${workerId}: answers, got ${(error as NodeJS.ErrnoException).code ?? error.name}`;
       this.refuse('upstream', { status: 502, name: 'worker-failed', detail });
@@ -186,9 +191,14 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
 
   /** What the caller still sends is read and thrown away, so that its connection can be used again. */
   private dropBody(body: PassThrough): void {
-    this.arrival.request.unpipe(body);
+    this.arrival.request.off('data', this.countBody).unpipe(body);
     this.arrival.request.resume();
   }
+
+  private readonly countBody = (chunk: Buffer): void => {
+    this.bodyBytes += chunk.length;
+    if (this.bodyBytes > this.arrival.maxBodyBytes) this.refuseBody();
+  };
 
   private headers(): string[] {
     const headers = requestHeaders(this.arrival.request);

@@ -1,9 +1,16 @@
 /**
  * How a request ended. `worker-refused`: answered by a worker that does not report the execution. `malformed`: HTTP that
- * a worker cannot be asked with. All but `answered` are failed executions, and reported by the router.
+ * a worker cannot be asked with. `too-large`: its body. All but `answered` are failed executions, and reported by the router.
  */
 export type RouteOutcome =
-  'answered' | 'worker-refused' | 'rejected' | 'deadline' | 'upstream' | 'client-gone' | 'malformed';
+  | 'answered'
+  | 'worker-refused'
+  | 'rejected'
+  | 'deadline'
+  | 'upstream'
+  | 'client-gone'
+  | 'malformed'
+  | 'too-large';
 
 /** Why something that reached the port is no execution. */
 export type Unroutable = 'unknown-pool' | 'malformed-pool' | 'reserved-path' | 'upgrade';

@@ -300,7 +300,7 @@ describe('forwarding', () => {
     const chunk = Buffer.alloc(65_536, 7);
     const chunks = 256;
     const { member } = await startWorker('w1', (request, response) => void request.pipe(response));
-    const { url } = await startRouter([member]);
+    const { url } = await startRouter([member], { maxBodyBytes: Infinity });
     const request = httpRequest(`${url}/web/`, { method: 'POST', agent: false });
     Readable.from(Array.from({ length: chunks }, () => chunk)).pipe(request);
     const [response] = (await once(request, 'response')) as [IncomingMessage];
@@ -615,7 +615,7 @@ describe('requests that fail', () => {
       response.writeHead(413);
       response.end('too much');
     });
-    const { url } = await startRouter([member]);
+    const { url } = await startRouter([member], { maxBodyBytes: Infinity });
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     cleanUps.push(() => agent.destroy());
     const ports = new Set<number | undefined>();
@@ -642,6 +642,34 @@ describe('requests that fail', () => {
     expect(sink.events[1]!.data).not.toHaveProperty('startedAtMs');
     expect(checkExecutionEvent(sink.events[1])).toMatchObject({ ok: true });
     expect(observer.ends).toMatchObject([{ outcome: 'worker-refused', status: 503 }]);
+  });
+
+  test.each<[string, Record<string, string>, string[]]>([
+    ['by its length', {}, []],
+    ['by its length, and the connection ends', { connection: 'close' }, []],
+    ['as it flows', { 'transfer-encoding': 'chunked' }, ['/']],
+    ['as it flows, and the connection ends', { 'transfer-encoding': 'chunked', connection: 'close' }, ['/']],
+  ])('a body that is too large, %s: 413', async (_, headers, atWorker) => {
+    const asked: string[] = [];
+    const { member } = await startWorker('w1', (request) => {
+      asked.push(request.url as string);
+      request.on('error', () => undefined).resume();
+    });
+    const { url, sink, observer } = await startRouter([member], { maxBodyBytes: 1_000_000 });
+    const large = 'x'.repeat(16_000_000); // more than all buffers on the way hold
+    const answer = await send(`${url}/web/`, { method: 'POST', headers, body: large }).answer;
+    expect(answer.status).toBe(413);
+    expect(answer.body).toContain('urn:headroom:body-too-large');
+    expect(asked).toEqual(atWorker);
+    expect(sink.phases).toEqual(['queued', 'failed:too-large']);
+    expect(observer.ends).toMatchObject([{ outcome: 'too-large', status: 413 }]);
+  });
+
+  test('the largest body that fits is served', async () => {
+    const { member } = await startWorker('w1', (request, response) => void request.pipe(response));
+    const { url } = await startRouter([member], { maxBodyBytes: 1_000 });
+    const answer = await send(`${url}/web/`, { method: 'POST', body: 'x'.repeat(1_000) }).answer;
+    expect(answer).toMatchObject({ status: 200, body: 'x'.repeat(1_000) });
   });
 
   test('a request that no worker can be asked with: 400, and it counts as failed', async () => {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createEpochClock } from '#adapters/clock';
 import type { EventSink } from '#adapters/event-sink';
-import { OWN_PATH, type Fleet, type Membership } from '#adapters/fleet';
+import { MAX_BODY_BYTES, OWN_PATH, type Fleet, type Membership } from '#adapters/fleet';
 import { executionIdentity } from './execution-identity.js';
 import { PoolRoute } from './pool-route.js';
 import { answerProblem } from './problem-answer.js';
@@ -32,6 +32,8 @@ export interface RouterOptions {
   deadlineMs: number;
   /** Requests that may wait per pool. */
   queueLimit: number;
+  /** A larger body is refused with 413; default: what a worker takes. */
+  maxBodyBytes?: number | undefined;
   watch: Fleet['watch'];
   sink: EventSink;
   /** Names that exist; read per request. */
@@ -48,7 +50,7 @@ export interface RouterOptions {
  * from the control-plane API: neither's load nor limits touch the other. node:http and undici's dispatch without a
  * framework between them: the only route is a prefix, and a framework takes a quarter of the requests per second.
  *
- * Bodies are not bounded in size: they flow through, and the deadline bounds their time. WebSockets are refused (501).
+ * Bodies flow through; one that is too large for a worker is refused when its length says so, or cut where it is. WebSockets are refused (501).
  */
 export class Router {
   private readonly server: Server;
@@ -128,6 +130,7 @@ export class Router {
       path,
       queuedAtMs,
       deadlineMs: this.options.deadlineMs,
+      maxBodyBytes: this.options.maxBodyBytes ?? MAX_BODY_BYTES,
     });
   }
 
