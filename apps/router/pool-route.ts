@@ -87,6 +87,7 @@ export class PoolRoute implements RouteOwner {
     if (outcome !== 'answered') this.tellFailure(request, outcome, endedAtMs);
     observer.requestEnded({
       pool: this.pool,
+      executionId: request.identity.executionId,
       outcome,
       status,
       responseMs: endedAtMs - request.queuedAtMs,

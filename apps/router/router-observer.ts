@@ -17,6 +17,7 @@ export type Unroutable = 'unknown-pool' | 'malformed-pool' | 'reserved-path' | '
 
 export interface RequestEnd {
   pool: string;
+  executionId: string;
   outcome: RouteOutcome;
   /** What the caller got; 0 when it got nothing or only a part. */
   status: number;

@@ -237,6 +237,7 @@ describe('forwarding', () => {
     expect(observer.ends).toEqual([
       {
         pool: 'web',
+        executionId: subject,
         outcome: 'answered',
         status: 201,
         responseMs: expect.any(Number),
