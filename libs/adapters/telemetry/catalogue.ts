@@ -25,7 +25,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['pool', 'outcome'],
     meaning:
-      'Requests that the router answered or gave up, by outcome. `answered` is whatever a worker answered, `rejected` found the queue full or no worker, `deadline` waited too long, `upstream` met a worker that failed, `client-gone` was abandoned by its sender, `malformed` was no HTTP that a worker can be asked with. The share of all outcomes but `answered` is the error rate that users see.',
+      'Requests that the router answered or gave up, by outcome. `answered` is whatever a worker answered, `worker-refused` was turned away by its worker before it had a place there (leaving, full, or no HTTP it accepts), `rejected` found the queue full or no worker, `deadline` waited too long, `upstream` met a worker that failed, `client-gone` was abandoned by its sender, `malformed` was no HTTP that a worker can be asked with, `too-large` had a body of more than 1 MiB. The share of all outcomes but `answered` is the error rate that users see.',
   },
   routerResponse: {
     name: 'headroom_router_response_seconds',
@@ -67,7 +67,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reason'],
     meaning:
-      'Requests that are nobody’s demand, by reason: `unknown-pool` and `malformed-pool` are answered with 404, `upgrade` (WebSockets) with 501.',
+      'Requests that are nobody’s demand, by reason: `unknown-pool`, `malformed-pool` and `reserved-path` (`/<pool>/.headroom/…`, which workers keep for their fleet) are answered with 404, `upgrade` (WebSockets) with 501.',
   },
   sinkEvents: {
     name: 'headroom_event_sink_events_total',
