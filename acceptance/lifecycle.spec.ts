@@ -313,6 +313,34 @@ describe('what cannot start says why and exits with 2', () => {
     DEADLINE_MS,
   );
 
+  test(
+    'the router cannot listen on an address that is nobody’s (RFC 5737)',
+    async () => {
+      const elsewhere = { ...config, router: { host: '192.0.2.1', port: ports[1] } };
+      const program = work.start(work.write('elsewhere.yaml', elsewhere));
+      expect(await program.ended).toEqual({ code: 2, signal: null });
+      expect(program.stderr).toMatch(
+        /^headroom: address 192\.0\.2\.1, port \d+: must be an address of this machine, got EADDRNOTAVAIL$/m,
+      );
+      expect(program.stderr).not.toContain('    at ');
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'another number of partitions than the data directory has',
+    async () => {
+      const program = work.start(work.write('partitions.yaml', { ...config, ingest: { partitions: 8 } }));
+      expect(await program.ended).toEqual({ code: 2, signal: null });
+      expect(program.stderr).toContain(
+        'headroom: event log topic executions.v1: must keep its 4 partitions, got 8 (keys would move between ' +
+          'partitions)\n  hint: ingest.partitions',
+      );
+      expect(program.stderr).not.toContain('    at ');
+    },
+    DEADLINE_MS,
+  );
+
   test.each([
     [{ api: { port: 0 } }, 'api.port: must be ≥ 1, got 0\n'],
     [{ pols: {} }, 'pols: must be a known key (did you mean pools?), got "pols"\n'],

@@ -163,20 +163,24 @@ export class Parts {
   }
 }
 
+/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch. */
 export async function openParts(options: PartsOptions): Promise<Parts> {
   const { config, dataDir, identity, logger } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
   const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
+  let log: EmbeddedEventLog | undefined;
   try {
-    const log = await EmbeddedEventLog.open(store.engine);
+    log = await EmbeddedEventLog.open(store.engine);
     await log.ensureTopics(topicSpecs(config.ingest));
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
     const fleet = localFleet({ config, identity, observers });
     return new Parts(options, store, log, fleet, sink, metrics, observers, status);
   } catch (error) {
+    // Its housekeeping would keep the process alive.
+    await log?.close();
     await store.close();
     throw error;
   } finally {

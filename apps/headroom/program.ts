@@ -27,7 +27,10 @@ export interface Program {
 /** Lag beyond which a consumer group counts as stuck, ms. */
 const STUCK_AFTER_MS = 30_000;
 
-/** Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, PortInUse. */
+/**
+ * Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull,
+ * TopicMismatch, CannotListen.
+ */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const parts = await openParts(options);
   try {
@@ -76,7 +79,7 @@ export async function startOn(
     await app.listen({ host: config.api.host, port: config.api.port });
   } catch (error) {
     await app.close();
-    throw portInUse(error) ?? error;
+    throw cannotListen(error) ?? error;
   }
   const origin = ({ host, port }: { host: string; port: number }) =>
     `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
@@ -138,14 +141,28 @@ async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readin
   return { ready: problems.length === 0, problems };
 }
 
-/** Another program listens where the API or the router should. */
-export class PortInUse extends Error {
-  override name = 'PortInUse';
+/** The API or the router cannot have the address that the configuration gives it. */
+export class CannotListen extends Error {
+  override name = 'CannotListen';
 }
 
-function portInUse(error: unknown): PortInUse | undefined {
-  const { code, port, cause } = error as NodeJS.ErrnoException & { port?: number };
-  if (code === undefined && cause !== undefined) return portInUse(cause);
-  if (code !== 'EADDRINUSE') return undefined;
-  return new PortInUse(`port ${port ?? 'of the configuration'}: must be free, another program listens there`);
+const LISTEN_RULES: Record<string, string> = {
+  EADDRNOTAVAIL: 'must be an address of this machine',
+  EACCES: 'must be a port that this user may listen on',
+  ENOTFOUND: 'must be a name that can be resolved',
+  EAI_AGAIN: 'must be a name that can be resolved',
+};
+
+type ListenError = NodeJS.ErrnoException & { address?: string; hostname?: string; port?: number };
+
+function cannotListen(error: unknown): CannotListen | undefined {
+  const { code = '', address, hostname, port, cause } = error as ListenError;
+  if (code === '' && cause !== undefined) return cannotListen(cause);
+  if (code === 'EADDRINUSE')
+    return new CannotListen(`port ${port}: must be free, another program listens there`);
+  const rule = LISTEN_RULES[code];
+  if (rule === undefined) return undefined;
+  const host = address ?? hostname;
+  const where = port === undefined ? `host ${host}` : `address ${host}, port ${port}`;
+  return new CannotListen(`${where}: ${rule}, got ${code}`);
 }

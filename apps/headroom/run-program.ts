@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { TopicMismatch } from '#adapters/event-log';
 import { formatProblem } from '#adapters/input-problems';
 import { openLocalIdentity, type Identity } from '#adapters/identity';
 import { DataDirectoryFull, DataDirectoryInUse } from '#adapters/store';
@@ -8,7 +9,7 @@ import { loadConfig } from './config-file.js';
 import type { Config } from './config.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { configFileOf, dataDirOf } from './locations.js';
-import { PortInUse, startProgram, type Program } from './program.js';
+import { CannotListen, startProgram, type Program } from './program.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
 import { parseTargets, type TargetName } from './targets.js';
 
@@ -50,11 +51,15 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
   const startedMs = performance.now();
   // From here on a signal is remembered, so that a Ctrl-C during the start stops what has started.
   const asked = Promise.withResolvers<StopSignal>();
-  listenForStop({ onFirst: asked.resolve, onAgain: () => process.exit(EXIT.interrupted) });
+  const stopListening = listenForStop({
+    onFirst: asked.resolve,
+    onAgain: () => process.exit(EXIT.interrupted),
+  });
   let program: Program;
   try {
     program = await startProgram({ config, dataDir, identity, logger, targets, version: context.version });
   } catch (error) {
+    stopListening();
     return cannotStart(error, context);
   }
   await Promise.race([untilReady(program), asked.promise]);
@@ -69,7 +74,12 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
 }
 
 function cannotStart(error: unknown, context: CommandContext): ExitCode {
-  const expected = [DataDirectoryInUse, DataDirectoryFull, PortInUse];
+  if (error instanceof TopicMismatch) {
+    const hint =
+      'ingest.partitions stays as the data directory was made; another one needs another directory';
+    return context.fail({ code: EXIT.usage, message: error.message, hint });
+  }
+  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen];
   if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });
   throw error;
