@@ -34,6 +34,8 @@ beforeAll(async () => {
     api: { port: ports[0] },
     router: { port: ports[1] },
     log: { statusEveryS: 0 },
+    // Less than workers ask for when they may.
+    identity: { tokenMaxS: 1800 },
     pools: {
       web: {
         bucketS: 1,

@@ -5,6 +5,7 @@ import { EventLogServer, HandlerErrors } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf, type Route } from '#adapters/http-api';
 import { NestLogger } from '#adapters/telemetry';
 import { Router } from '../router/router.js';
+import { originOf } from './origin.js';
 import { openParts, type Parts, type PartsOptions } from './parts.js';
 import { ProgramModule } from './program.module.js';
 import { SYSTEM_ROUTES, SystemState, type Readiness } from './system.controller.js';
@@ -81,10 +82,11 @@ export async function startOn(
     await app.close();
     throw cannotListen(error) ?? error;
   }
-  const origin = ({ host, port }: { host: string; port: number }) =>
-    `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
   return {
-    urls: { api: origin(config.api), router: targets.includes('router') ? origin(config.router) : undefined },
+    urls: {
+      api: originOf(config.api),
+      router: targets.includes('router') ? originOf(config.router) : undefined,
+    },
     readiness,
     statusLines: () => parts.status.lines(),
     stop: async () => {
