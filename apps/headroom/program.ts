@@ -62,17 +62,18 @@ export async function startOn(
     },
     () => openApiOf(routes, { title: 'Headroom', version }),
   );
+  const onProblem = (status: number) => parts.metrics.apiProblems.inc({ status: String(status) });
   const program = ProgramModule.register({ parts, targets: modulesOf(targets, parts), state });
   const app: NestFastifyApplication = await NestFactory.create<NestFastifyApplication>(
     program,
-    apiAdapter({ bodyLimitBytes: config.api.bodyLimitBytes }),
+    apiAdapter({ bodyLimitBytes: config.api.bodyLimitBytes, onProblem }),
     { bodyParser: false, logger: new NestLogger(logger), abortOnError: false },
   );
   try {
     configureApi(app, {
       routes,
       verify: (token) => parts.identity.verifyToken(token),
-      onProblem: (status) => parts.metrics.apiProblems.inc({ status: String(status) }),
+      onProblem,
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
     });
     connectLog(app, server);

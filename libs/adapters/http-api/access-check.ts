@@ -1,7 +1,7 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { problem } from './problem.js';
-import { methodsAt, type Route } from './route-table.js';
+import { keyOf, methodsAt, type Route } from './route-table.js';
 
 /** Who calls, as its token says. */
 export interface Caller {
@@ -25,7 +25,7 @@ export function checkAccess(
   given: { routes: readonly Route[]; verify: VerifyToken },
 ): void {
   const { routes, verify } = given;
-  const byKey = new Map(routes.map((route) => [`${route.method} ${route.path}`, route]));
+  const byKey = new Map(routes.map((route) => [keyOf(route), route]));
 
   fastify.addHook('onRequest', async (request) => {
     if (request.is404) throw notFound(routes, request);
