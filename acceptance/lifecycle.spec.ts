@@ -121,6 +121,14 @@ describe('a running program', () => {
         });
       }
       expect(await new ApiClient(anybody.url, 'not.a.token').get('/v1/pools')).toMatchObject({ status: 401 });
+      const metrics = await api.metrics();
+      const refused = (reason: string) =>
+        metrics.get(`headroom_api_unauthorized_requests_total{reason="${reason}"}`);
+      expect([refused('none'), refused('scope'), refused('malformed')]).toEqual([
+        guarded.length,
+        guarded.length,
+        1,
+      ]);
     },
     DEADLINE_MS,
   );

@@ -73,6 +73,7 @@ export async function startOn(
     configureApi(app, {
       routes,
       verify: (token) => parts.identity.verifyToken(token),
+      onTokenRefused: (reason) => parts.metrics.apiUnauthorized.inc({ reason }),
       onProblem,
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
     });
@@ -121,8 +122,10 @@ async function refreshGauges({ log, metrics, pools }: Parts, router: Router | un
     metrics.routerQueue.set({ pool }, waiting);
     metrics.routerInFlight.set({ pool }, inFlight);
   }
-  const { ageMs } = await log.lag({ group: 'ingest', topic: 'executions.v1' });
-  metrics.consumerLag.set({ group: 'ingest' }, ageMs / 1000);
+  // Everything else about a program is most wanted while its log does not answer.
+  const lag = await log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
+  if (lag === undefined) metrics.consumerLag.remove({ group: 'ingest' });
+  else metrics.consumerLag.set({ group: 'ingest' }, lag.ageMs / 1000);
 }
 
 async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readiness> {

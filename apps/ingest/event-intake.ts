@@ -50,7 +50,10 @@ export class EventIntake {
       }
     }
     const failure = await this.append(accepted, deadLetters);
-    if (failure !== undefined) return { outcome: failure };
+    if (failure !== undefined) {
+      this.observer.eventsReceived(failure, events.length);
+      return { outcome: failure };
+    }
     this.report(accepted.length, refused);
     return { outcome: 'taken', accepted: accepted.length, refused };
   }

@@ -130,6 +130,7 @@ let base: string;
 const unexpected: UnexpectedFailure[] = [];
 
 const problems: number[] = [];
+const refusedTokens: string[] = [];
 beforeAll(async () => {
   const onProblem = (status: number) => problems.push(status);
   const adapter = apiAdapter({ bodyLimitBytes: 1000, onProblem });
@@ -145,6 +146,7 @@ beforeAll(async () => {
         ? { ok: true, scopes: [token.slice('good.'.length).replace('-', ':')], subject: 'ada' }
         : { ok: false, reason: 'expired' },
     onUnexpected: (failure) => unexpected.push(failure),
+    onTokenRefused: (reason) => refusedTokens.push(reason),
     onProblem,
   });
   await app.listen(0, '127.0.0.1');
@@ -158,6 +160,16 @@ test('every answer that is a problem is counted by its status', async () => {
   await fetch(`${base}/nowhere`);
   await fetch(`${base}/v1/pools/a`);
   expect(problems).toEqual([404, 401]);
+});
+
+test('every refused token is counted by its reason', async () => {
+  refusedTokens.length = 0;
+  await call('GET', '/v1/pools/web');
+  await call('GET', '/v1/pools/web', { token: 'Basic YTpi' });
+  await call('GET', '/v1/pools/web', { token: 'Bearer old' });
+  await call('GET', '/v1/pools/web', { scope: 'pools:write' });
+  await call('GET', '/v1/pools/web', { scope: 'pools:read' });
+  expect(refusedTokens).toEqual(['none', 'no-bearer', 'expired', 'scope']);
 });
 
 async function call(

@@ -45,6 +45,8 @@ export function configureApi(
     routes: readonly Route[];
     verify: VerifyToken;
     onUnexpected: (failure: UnexpectedFailure) => void;
+    /** Every token that is refused: see {@link checkAccess}. */
+    onTokenRefused?: (reason: string) => void;
     /** Every answer that is a problem, by its status. */
     onProblem?: (status: number) => void;
   },
