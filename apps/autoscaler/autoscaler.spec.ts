@@ -81,6 +81,7 @@ async function start(): Promise<void> {
     fleet,
     settingsOf: (pool) => ({ bucketS: 1, seasonsS: [60], settleMs: 0, hasFleet: pool === 'etl' }),
     maxPools: 10,
+    configured: new Set(),
     observer: {
       decided: ({ decision }) => (decided.push(decision), changed()),
       ordered: ({ error }) => orderErrors.push(error?.message),

@@ -100,6 +100,7 @@ export class Parts {
     fleet: this.fleet,
     settingsOf: this.settingsOf,
     maxPools: this.options.config.ingest.maxPools,
+    configured: new Set(this.pools),
     observer: this.observers.autoscaler,
     nowMs: Date.now,
   });
