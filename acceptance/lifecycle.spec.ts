@@ -254,22 +254,40 @@ describe('the next start', () => {
     DEADLINE_MS,
   );
 
-  test(
-    'a second Ctrl-C ends what the first one waits for',
-    async () => {
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)(
+    'a second %s ends what the first one waits for',
+    async (signal, code) => {
       const program = work.start(configFile);
       await program.line(/^headroom: ready/m);
       const aborted = fetch(`http://127.0.0.1:${ports[1]}/slow/`).catch(() => undefined);
       const busy = 'headroom_router_in_flight_requests{pool="slow"}';
       await eventually('a request at work', async () => (await api.metrics()).get(busy) === 1 || undefined);
-      program.killGroup('SIGINT');
-      await program.line(/SIGINT, stopping/);
+      program.kill(signal);
+      await program.line(new RegExp(`${signal}, stopping`));
       // Somebody who does not want to wait presses it until it helps.
-      const pressing = setInterval(() => program.killGroup('SIGINT'), 100);
+      const pressing = setInterval(() => program.kill(signal), 100);
       const ended = await program.ended;
       clearInterval(pressing);
       await aborted;
-      expect(ended).toEqual({ code: 130, signal: null });
+      expect(ended).toEqual({ code, signal: null });
+      await expectNothingLeft(program);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'Ctrl-C during the start ends it without a word about being ready',
+    async () => {
+      const debug = { ...config, log: { level: 'debug', statusEveryS: 0 } };
+      const program = work.start(work.write('debug.yaml', debug));
+      await program.line(/parts opened/);
+      program.kill('SIGINT');
+      expect(await program.ended).toEqual({ code: 0, signal: null });
+      expect(program.stderr).toContain('headroom: SIGINT, stopping as soon as the start is through\n');
+      expect(program.stdout).toBe('');
       await expectNothingLeft(program);
     },
     DEADLINE_MS,
