@@ -22,9 +22,9 @@ export interface AutoscalerModuleOptions {
   fleet: Fleet;
   settingsOf(pool: string): ScaledPool;
   maxPools: number;
-  observer: AutoscalerObserver &
-    LoopObserver &
-    RecordObserver & { demandRead: DemandReaderOptions['observe'] };
+  /** Pools of the configuration. */
+  configured: ReadonlySet<string>;
+  observer: AutoscalerObserver & LoopObserver & { demandRead: DemandReaderOptions['observe'] };
   nowMs(): number;
 }
 
@@ -32,7 +32,7 @@ export interface AutoscalerModuleOptions {
 @Module({})
 export class AutoscalerModule {
   static register(options: AutoscalerModuleOptions): DynamicModule {
-    const { log, stores, fleet, settingsOf, maxPools, observer, nowMs } = options;
+    const { log, stores, fleet, settingsOf, maxPools, configured, observer, nowMs } = options;
     return {
       module: AutoscalerModule,
       controllers: [
@@ -48,7 +48,7 @@ export class AutoscalerModule {
         { provide: DemandStore, useValue: stores.demand },
         { provide: ForecastStore, useValue: stores.forecasts },
         { provide: DecisionStore, useValue: stores.decisions },
-        { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, nowMs) },
+        { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, configured, nowMs) },
         { provide: PolicyCache, useFactory: () => new PolicyCache(stores.policies) },
         { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts, observer) },
         { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf) },

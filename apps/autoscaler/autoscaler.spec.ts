@@ -93,6 +93,7 @@ async function start(): Promise<void> {
       leadTimeMaxS: 2,
     }),
     maxPools: 10,
+    configured: new Set(),
     observer: {
       decided: ({ decision }) => (decided.push(decision), changed()),
       ordered: ({ error }) => orderErrors.push(error?.message),

@@ -14,6 +14,8 @@ type PoolParams = z.output<typeof poolParams>;
 export class PolicyLimits {
   constructor(
     readonly maxPools: number,
+    /** Pools that the configuration declares: each start gives them a policy. */
+    readonly configured: ReadonlySet<string>,
     readonly nowMs: () => number,
   ) {}
 }
@@ -52,12 +54,13 @@ export class PoliciesController {
   ) {
     const nowMs = this.limits.nowMs();
     const creates = ifNoneMatch === '*';
+    if (ifMatch !== undefined && ifNoneMatch !== undefined) throw contradictory();
     if (!creates && ifMatch === undefined) throw unconditional('If-Match (or If-None-Match: * to create)');
     if (creates && this.cache.get(pool) === undefined && this.cache.all().length >= this.limits.maxPools)
       throw noRoom(this.limits.maxPools);
     const row = creates
       ? await this.store.create({ pool, policy, nowMs })
-      : await this.store.update({ pool, policy, seen: seenOf(ifMatch as string), nowMs });
+      : await this.replace({ pool, policy, ifMatch: ifMatch as string, nowMs });
     if (row === 'conflict') throw await this.outdated(pool);
     await this.cache.refresh();
     return tagged(row, reply);
@@ -69,9 +72,24 @@ export class PoliciesController {
     @Headers('if-match') ifMatch: string | undefined,
   ): Promise<void> {
     if (ifMatch === undefined) throw unconditional('If-Match');
-    const outcome = await this.store.delete({ pool, seen: seenOf(ifMatch) });
+    if (this.limits.configured.has(pool)) throw declared(pool);
+    const seen = await this.seen(pool, ifMatch);
+    const outcome = seen === undefined ? 'conflict' : await this.store.delete({ pool, seen });
     if (outcome === 'conflict') throw await this.outdated(pool);
     await this.cache.refresh();
+  }
+
+  private async replace(given: { pool: string; policy: Policy; ifMatch: string; nowMs: number }) {
+    const { ifMatch, ...row } = given;
+    const seen = await this.seen(row.pool, ifMatch);
+    return seen === undefined ? ('conflict' as const) : this.store.update({ ...row, seen });
+  }
+
+  /** What the policy is at, when If-Match names it; whoever changes it until the write wins. */
+  private async seen(pool: string, ifMatch: string): Promise<SeenPolicy | undefined> {
+    const row = await this.store.get(pool);
+    if (row === null || !names(ifMatch, tagOf(row))) return undefined;
+    return { version: row.version, updatedAtMs: row.updatedAtMs };
   }
 
   private async outdated(pool: string) {
@@ -98,12 +116,26 @@ function tagOf({ version, updatedAtMs }: SeenPolicy): string {
   return `"${version}-${updatedAtMs}"`;
 }
 
-/** What no policy is at, for a tag that is none of ours. */
-function seenOf(tag: string): SeenPolicy {
-  const [, version, updatedAtMs] = /^"(\d{1,9})-(\d{1,15})"$/.exec(tag.trim()) ?? [];
-  return version === undefined
-    ? { version: -1, updatedAtMs: -1 }
-    : { version: Number(version), updatedAtMs: Number(updatedAtMs) };
+/** RFC 9110, section 13.1.1: `*`, or a list of tags of which one must be the same. No tag of ours has a comma in it. */
+function names(ifMatch: string, tag: string): boolean {
+  if (ifMatch.trim() === '*') return true;
+  return ifMatch.split(',').some((named) => named.trim() === tag);
+}
+
+function contradictory() {
+  return problem(400, {
+    name: 'contradictory-conditions',
+    detail: 'If-Match, If-None-Match: must be one of both, got both',
+    hint: 'If-None-Match: * creates, If-Match replaces',
+  });
+}
+
+function declared(pool: string) {
+  return problem(409, {
+    name: 'pool-configured',
+    detail: `policy ${pool}: must be of a pool that the configuration does not declare, got a declared one`,
+    hint: 'remove the pool from the configuration and restart, then delete its policy; or PUT mode observe',
+  });
 }
 
 function unconditional(header: string) {

@@ -355,6 +355,7 @@ test('too many events, or none, are refused as a whole; a log that cannot write 
     log.append = append;
   }
   expect(witness.failures).toHaveLength(2);
+  expect(witness.received).toEqual({ overloaded: 1, unavailable: 1 });
   expect(await post(event('queued'))).toMatchObject({ status: 202 });
 });
 

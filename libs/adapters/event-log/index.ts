@@ -1,3 +1,4 @@
+export { TopicMismatch } from './event-log.js';
 export type {
   AtomicStep,
   EventLog,

@@ -31,12 +31,16 @@ export class ProblemFilter implements ExceptionFilter {
     }
     // Headers are out: the answer cannot become a problem any more.
     if (reply.sent || reply.raw.headersSent) return;
-    void reply
-      .status(answer.getStatus())
-      .headers(answer.headers)
-      .header('content-type', `${PROBLEM_MEDIA_TYPE}; charset=utf-8`)
-      .send(JSON.stringify(answer.problem));
+    sendProblem(reply, answer);
   }
+}
+
+export function sendProblem(reply: FastifyReply, answer: ProblemException): void {
+  void reply
+    .status(answer.getStatus())
+    .headers(answer.headers)
+    .header('content-type', `${PROBLEM_MEDIA_TYPE}; charset=utf-8`)
+    .send(JSON.stringify(answer.problem));
 }
 
 /** SQLSTATE class 53, insufficient resources: the disk is full, for instance. It passes, so it is no 500. */

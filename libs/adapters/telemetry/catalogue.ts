@@ -89,12 +89,19 @@ export const CATALOGUE = {
     meaning:
       'Requests to the API that were answered with a problem, by status: bodies that are no JSON (400), missing or weak tokens (401, 403), too large ones (413), inputs that break a rule (422), no room on the disk (503).',
   },
+  apiUnauthorized: {
+    name: 'headroom_api_unauthorized_requests_total',
+    kind: 'counter',
+    labels: ['reason'],
+    meaning:
+      'Requests to the API refused for their token, by reason: `none` and `no-bearer` had none, `malformed`, `signature` and `claims` are none of ours, `expired` and `lifetime` are too old or were signed for too long, `scope` does not allow the route. Many with `signature` mean that somebody uses the key of another data directory, or tries.',
+  },
   apiEvents: {
     name: 'headroom_api_events_total',
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Events received by POST /v1/events: `accepted`, or refused by reason. A sender that is refused sees the reason in the answer.',
+      'Events received by POST /v1/events: `accepted`, refused by reason, or of requests that were answered with 503 because the event log was `overloaded` or `unavailable` (some of these may be written: they are sent again and count once). A sender that is refused sees the reason in the answer.',
   },
   ingestRecords: {
     name: 'headroom_ingest_records_total',
@@ -165,7 +172,7 @@ export const CATALOGUE = {
     kind: 'gauge',
     labels: ['group'],
     meaning:
-      'Age of the oldest record a group has not handled. Decisions see demand only up to this age: beyond a few buckets they turn `blind`.',
+      'Age of the oldest record of executions.v1 that group `ingest` has not handled; absent while the event log does not answer. Decisions see demand only up to this age: beyond a few buckets they turn `blind`. The other groups keep no offsets in the log (each starts from its own table); whether they keep up is seen in headroom_consumer_batch_seconds.',
   },
   loopRuns: {
     name: 'headroom_loop_runs_total',

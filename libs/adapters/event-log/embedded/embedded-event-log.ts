@@ -1,14 +1,14 @@
-import { Loop, type LoopObserver } from '#adapters/loop';
-import type {
-  EventLog,
-  Lag,
-  NewRecord,
-  ReadFrom,
-  StoredRecord,
-  Subscription,
-  Member,
-  TopicPartition,
-  TopicSpec,
+import {
+  TopicMismatch,
+  type EventLog,
+  type Lag,
+  type NewRecord,
+  type ReadFrom,
+  type StoredRecord,
+  type Subscription,
+  type Member,
+  type TopicPartition,
+  type TopicSpec,
 } from '../event-log.js';
 import { ConsumerGroup } from './consumer-group.js';
 import { GroupCommit, MAX_RECORD_BYTES, type Write } from './group-commit.js';
@@ -90,7 +90,7 @@ export class EmbeddedEventLog implements EventLog {
       const existing = this.topics.get(name);
       if (existing !== undefined && existing.length !== partitions) {
         const rule = `must keep its ${existing.length} partitions, got ${partitions} (keys would move between partitions)`;
-        throw new Error(`event log topic ${name}: ${rule}`);
+        throw new TopicMismatch(`event log topic ${name}: ${rule}`);
       }
       await this.engine.query(
         `insert into log_topics (topic, partitions, retention_ms, compacted) values ($1, $2, $3, $4)
