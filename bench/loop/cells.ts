@@ -16,7 +16,7 @@ const RESULTS = join(PROJECT_DIR, 'bench', 'results', 'loop');
  * it is later than this, the figures are the machine's. Such a cell is run again, a few times.
  */
 const MAX_SENDER_LATENESS_MS = 10;
-const MAX_ATTEMPTS = 3;
+export const MAX_ATTEMPTS = 3;
 /**
  * A cell begins when an idle process, this one, was woken in time for so long: then whoever needs the CPU gets it. After
  * the wait it begins anyway, and its sender says what it was worth.
@@ -55,7 +55,10 @@ export class CellRunner {
     mkdirSync(RESULTS, { recursive: true });
   }
 
-  async run(cells: Cell[], { lanes, onEnd }: { lanes: number; onEnd: (cell: Cell) => void }): Promise<void> {
+  async run(
+    cells: Cell[],
+    { lanes, attempts, onEnd }: { lanes: number; attempts: number; onEnd: (cell: Cell) => void },
+  ): Promise<void> {
     const waiting = [...cells];
     const lane = async (i: number) => {
       await delay(i * STAGGER_MS, undefined, { signal: this.stopping.signal }).catch(() => undefined);
@@ -64,7 +67,7 @@ export class CellRunner {
         cell !== undefined && !this.stopping.signal.aborted;
         cell = waiting.shift()
       ) {
-        if (await this.runUntilUndisturbed(cell)) onEnd(cell);
+        if (await this.runUntilUndisturbed(cell, attempts)) onEnd(cell);
       }
     };
     await Promise.all(Array.from({ length: lanes }, (_, i) => lane(i)));
@@ -76,13 +79,13 @@ export class CellRunner {
   }
 
   /** False: it broke, or was stopped. The last attempt counts as finished, disturbed or not: the report tells. */
-  private async runUntilUndisturbed(cell: Cell): Promise<boolean> {
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+  private async runUntilUndisturbed(cell: Cell, attempts: number): Promise<boolean> {
+    for (let attempt = 1; attempt <= attempts; attempt++) {
       await this.untilQuiet();
       if (this.stopping.signal.aborted || !(await this.runOne(cell))) return false;
       const result = finished(cell, this.key);
       if (result !== undefined && undisturbed(result)) return true;
-      this.note(`${nameOf(cell)}: disturbed, attempt ${attempt} of ${MAX_ATTEMPTS}`);
+      this.note(`${nameOf(cell)}: disturbed, attempt ${attempt} of ${attempts}`);
     }
     return true;
   }

@@ -1,11 +1,11 @@
-// npm run bench:loop [-- --quick | --seeds 1,2 --systems a,c2 --lanes 2 --report --simulate --docs]
+// npm run bench:loop [-- --quick | --seeds 1,2 --systems a,c2 --lanes 2 --attempts 1 --report --simulate --docs]
 // The same load under Headroom, the HPA rule and the full fleet. A cell is one system on one seed, and takes five
 // minutes; a finished one is kept in bench/results/loop/ and not run again while settings and code are the same.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Cell, CellResult } from './cell-result.js';
-import { CellRunner, finished, nameOf, undisturbed } from './cells.js';
+import { CellRunner, finished, MAX_ATTEMPTS, nameOf, undisturbed } from './cells.js';
 import { codeKey } from './code-key.js';
 import { aligned, cellTable, docsTables, markdown, ratioTable, systemTable } from './report.js';
 import { OTHER_SEEDS, simulatedTable } from './simulate.js';
@@ -24,6 +24,8 @@ const { values } = parseArgs({
     seeds: { type: 'string' },
     systems: { type: 'string' },
     lanes: { type: 'string', default: '1' },
+    /** Of a cell that the machine disturbs. */
+    attempts: { type: 'string', default: String(MAX_ATTEMPTS) },
     /** Runs nothing: the table of what is there. */
     report: { type: 'boolean', default: false },
     /** Runs no program: the rules in simulation, on other seeds. */
@@ -107,6 +109,7 @@ note(`bench:loop ${key}: ${cells.length} cells, ${missing.length} to run`);
 let left = missing.length;
 await runner.run(missing, {
   lanes: Number(values.lanes),
+  attempts: Number(values.attempts),
   onEnd: (cell) => {
     const { score, workerSeconds, eventLoopDelayMs } = finished(cell, key) as CellResult;
     const figures = [
