@@ -24,7 +24,9 @@ export interface AutoscalerModuleOptions {
   maxPools: number;
   /** Pools of the configuration. */
   configured: ReadonlySet<string>;
-  observer: AutoscalerObserver & LoopObserver & { demandRead: DemandReaderOptions['observe'] };
+  observer: AutoscalerObserver &
+    LoopObserver &
+    RecordObserver & { demandRead: DemandReaderOptions['observe'] };
   nowMs(): number;
 }
 

@@ -28,6 +28,7 @@ let failures: string[];
 let unreadable: string[];
 let changed: () => void;
 let toOfLast: number;
+let failedPools: string[];
 const leadTimeS = new Map<string, number>();
 
 beforeAll(async () => {

@@ -71,7 +71,8 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
     stopListening();
     return cannotStart(error, context);
   }
-  await untilReady(program, stopping.signal);
+  const end = Promise.race([asked.promise, program.died]);
+  await Promise.race([untilReady(program, stopping.signal), end]);
   if (!stopping.signal.aborted) await announce(program, { startedMs, ...given }, context);
   const status = statusTimer(program, config.log.statusEveryS, context);
   const reason = await end;

@@ -12,7 +12,6 @@ import {
 } from '#adapters/sources';
 import { poolName } from '#domain/events';
 import type { CommandContext } from '../commands/command-context.js';
-import type { ReplayOptions } from '../commands/replay.js';
 import { EXIT, exitCodeOfSignal, type ExitCode } from '../exit-codes.js';
 import { listenForStop, type StopSignal } from '../stop-signals.js';
 import type { ReplayOptions } from './replay-options.js';

@@ -1,3 +1,4 @@
+import { Loop, type LoopObserver } from '#adapters/loop';
 import {
   TopicMismatch,
   type EventLog,
