@@ -128,7 +128,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await demand.write({
         buckets,
         chains,
-        step: { topic: 'demand.v1', partition: 1, from: 0, nextOffset: 1 },
+        step: { topic: 'demand.v1', partition: 2, from: 0, nextOffset: 1 },
       });
       const spanOf = (pool: string) => ({ fromMs: pool === 'many-7' ? 1000 : 6000, toMs: 11_000 });
       const { pools } = await demand.snapshot({ pools: (pool) => pool !== 'etl', span: spanOf });
