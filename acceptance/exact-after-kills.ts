@@ -13,6 +13,7 @@ export async function expectExactAfterKills(given: {
   seed?: number;
 }): Promise<{ resent: number }> {
   const { work, kills, withinMs, seed = Math.floor(Math.random() * 2 ** 32) } = given;
+  process.stdout.write(`${kills} kills, seed ${seed}\n`);
   const [apiPort, routerPort] = await freePorts(2);
   const pool = 'web';
   const configFile = work.write('headroom.yaml', {
@@ -28,7 +29,7 @@ export async function expectExactAfterKills(given: {
   const state = await stateAfter(after, pool);
   const { acknowledged, resent, seen } = after;
   process.stdout.write(
-    `${kills} kills, seed ${seed}: ${acknowledged} executions acknowledged, ${resent} requests sent again\n`,
+    `${kills} kills: ${acknowledged} executions acknowledged, ${resent} requests sent again\n`,
   );
   expect({ seed, arrivals: state.arrivals, completions: state.completions }).toEqual({
     seed,

@@ -10,14 +10,22 @@ export interface ForecastStep {
 
 export type ToForecastThread =
   { kind: 'step'; id: number; steps: ForecastStep[] } | { kind: 'forget'; pools: string[] };
-export type FromForecastThread =
-  { id: number; ok: true; forecasts: Forecast[] } | { id: number; ok: false; message: string };
+export interface FromForecastThread extends StepResult {
+  id: number;
+}
+
+export interface StepResult {
+  /** Of the pools that have enough history for one. */
+  forecasts: Forecast[];
+  /** Pools whose step failed: the thread has forgotten them, nobody knows what their memories had seen. */
+  failed: { pool: string; message: string }[];
+}
 
 /** A step that takes longer has hung: 10,000 pools with their history take a few seconds. */
 const STEP_DEADLINE_MS = 60_000;
 
 interface Waiting {
-  resolve(forecasts: Forecast[]): void;
+  resolve(result: StepResult): void;
   reject(error: Error): void;
 }
 
@@ -37,10 +45,10 @@ export class ForecastThread {
     return this.known.has(pool);
   }
 
-  /** Forecasts of the pools that have enough history for one. Rejects when the thread broke or hangs. */
-  async step(steps: ForecastStep[]): Promise<Forecast[]> {
+  /** Rejects when the thread broke or hangs; a pool that fails does so alone. */
+  async step(steps: ForecastStep[]): Promise<StepResult> {
     const id = this.nextId++;
-    const { promise, resolve, reject } = Promise.withResolvers<Forecast[]>();
+    const { promise, resolve, reject } = Promise.withResolvers<StepResult>();
     this.waiting.set(id, { resolve, reject });
     const hung = () => this.discard(new Error(`forecasting: a step within ${STEP_DEADLINE_MS} ms, got none`));
     const deadline = setTimeout(hung, STEP_DEADLINE_MS);
@@ -71,11 +79,9 @@ export class ForecastThread {
 
   private open(): Worker {
     const thread = new Worker(new URL('./forecast.thread.js', import.meta.url));
-    thread.on('message', (reply: FromForecastThread) => {
-      const waiting = this.waiting.get(reply.id);
-      if (reply.ok) waiting?.resolve(reply.forecasts);
-      // A step that failed half-way leaves memories of which nobody knows what they have seen.
-      else this.discard(new Error(`forecasting: ${reply.message}`));
+    thread.on('message', ({ id, forecasts, failed }: FromForecastThread) => {
+      for (const { pool } of failed) this.known.delete(pool);
+      this.waiting.get(id)?.resolve({ forecasts, failed });
     });
     thread.on('error', (error) => this.discard(error as Error));
     thread.on('exit', () => this.discard(new Error('forecasting: its thread has ended')));

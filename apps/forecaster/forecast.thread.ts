@@ -13,13 +13,19 @@ function stepPool({ settings, closed }: ForecastStep): Forecast | undefined {
   return output;
 }
 
-function answer(message: Extract<ToForecastThread, { kind: 'step' }>): FromForecastThread {
-  try {
-    const forecasts = message.steps.map(stepPool).filter((forecast) => forecast !== undefined);
-    return { id: message.id, ok: true, forecasts };
-  } catch (error) {
-    return { id: message.id, ok: false, message: String((error as Error).stack) };
+/** A pool whose step fails is forgotten: it may have learned half of it. The others go on. */
+function answer({ id, steps }: Extract<ToForecastThread, { kind: 'step' }>): FromForecastThread {
+  const reply: FromForecastThread = { id, forecasts: [], failed: [] };
+  for (const step of steps) {
+    try {
+      const forecast = stepPool(step);
+      if (forecast !== undefined) reply.forecasts.push(forecast);
+    } catch (error) {
+      memories.delete(step.settings.pool);
+      reply.failed.push({ pool: step.settings.pool, message: String((error as Error).stack) });
+    }
   }
+  return reply;
 }
 
 port.on('message', (message: ToForecastThread) => {

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { NestFactory } from '@nestjs/core';
 import type { INestMicroservice } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
@@ -24,8 +25,11 @@ let nowMs: number;
 let made: Forecast[];
 let gaps: number;
 let failures: string[];
+let unreadable: string[];
 let changed: () => void;
 let toOfLast: number;
+let failedPools: string[];
+const leadTimeS = new Map<string, number>();
 
 beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'headroom-forecaster-'));
@@ -37,11 +41,13 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
+  unreadable = [];
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
   await store.engine.query('truncate demand, demand_chains, forecasts, projection_offsets');
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0 });
   await log.ensureTopics(topicSpecs({ partitions: 2, dedupeWindowS: 10 }));
   [nowMs, made, gaps, failures, changed, toOfLast] = [START_MS, [], 0, [], () => undefined, -1];
+  failedPools = [];
 });
 afterEach(async () => {
   await app.close();
@@ -53,11 +59,19 @@ async function start(): Promise<void> {
     log,
     demandStore: new DemandStore(store.dataSource),
     forecastStore: new ForecastStore(store.dataSource),
-    settingsOf: () => ({ bucketS: 1, seasonsS: [SEASON_S], settleMs: 0, latenessS: 2, leadTimeS: 2 }),
+    settingsOf: (pool) => ({
+      bucketS: 1,
+      seasonsS: [SEASON_S],
+      settleMs: 0,
+      latenessS: 2,
+      leadTimeS: leadTimeS.get(pool) ?? 2,
+    }),
     observer: {
       forecast: (forecast) => (made.push(forecast), changed()),
       stepped: () => undefined,
+      stepFailed: ({ pool }) => void failedPools.push(pool),
       demandRead: (outcome) => void (gaps += outcome === 'gap' ? 1 : 0),
+      recordUnreadable: ({ topic, offset }) => void unreadable.push(`${topic}@${offset}`),
       ran: () => changed(),
       failed: ({ error }) => failures.push(error.message),
     },
@@ -83,16 +97,16 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
   await met.promise;
 }
 
-/** Demand of the pool `etl` as ingest writes it, for the buckets from `second` on. */
-async function demandFrom(second: number, arrivals: number[]): Promise<void> {
+/** Demand of a pool as ingest writes it, for the buckets from `second` on. */
+async function demandFrom(second: number, arrivals: number[], pool = 'etl'): Promise<void> {
   const buckets = arrivals.map((count, i) => ({
     ...emptyBucket(START_MS + (second + i) * 1000),
     arrivals: count,
   }));
   const range = { partition: 0, from: toOfLast, to: toOfLast + 10 };
-  const partial: DemandPartial = { v: 1, pool: 'etl', bucketS: 1, range, watermarkMs: nowMs, buckets };
-  toOfLast = range.to;
-  await log.append('demand.v1', [{ key: 'etl', value: JSON.stringify(partial) }]);
+  const partial: DemandPartial = { v: 1, pool, bucketS: 1, range, watermarkMs: nowMs, buckets };
+  if (pool === 'etl') toOfLast = range.to;
+  await log.append('demand.v1', [{ key: pool, value: JSON.stringify(partial) }]);
 }
 
 const latest = () => made.at(-1);
@@ -127,8 +141,8 @@ test('a start learns from the table what was before, and goes on from the topic'
   }));
   const chain = { pool: 'etl', partition: 0, nextOffset: 100, backlog: 0, inFlight: 0 };
   const partition = log.partitionOf({ topic: 'demand.v1', key: 'etl' });
-  const offset = { topic: 'demand.v1', partition, nextOffset: 0 };
-  await new DemandStore(store.dataSource).write({ buckets, chains: [chain], offset });
+  const step = { topic: 'demand.v1', partition, from: 0, nextOffset: 0 };
+  await new DemandStore(store.dataSource).write({ buckets, chains: [chain], step });
   toOfLast = 100;
   nowMs = START_MS + 3 * SEASON_S * 1000;
   await start();
@@ -145,6 +159,22 @@ test('a start learns from the table what was before, and goes on from the topic'
     latest()?.horizons.map(({ values, levels }) => values[levels.indexOf(0.5)] as number) ?? [];
   expect(next).toBeLessThan(20);
   expect(third).toBeGreaterThan(60);
+});
+
+test('a record that is no forecast is left out of the table, and stops nothing', async () => {
+  const key = 'etl';
+  await log.append('forecasts.v1', [
+    { key, value: 'no json' },
+    { key, value: '{"v":2}' },
+    { key, value: null },
+  ]);
+  await start();
+  await demandFrom(0, [5, 5]);
+  nowMs = START_MS + 2_000;
+  const kept = new ForecastStore(store.dataSource);
+  await until(async () => (await kept.latest())[0]?.originMs === START_MS + 1_000);
+  expect(unreadable).toEqual(['forecasts.v1@0', 'forecasts.v1@1']);
+  expect(failures).toEqual([]);
 });
 
 test('a late event corrects what later forecasts see', async () => {
@@ -168,15 +198,81 @@ test('a thread that breaks is replaced, and the pools are opened again with thei
   nowMs = START_MS + 3_000;
   await until(() => latest()?.originMs === START_MS + 2_000);
   const thread = app.get(ForecastThread);
-  const settings = { pool: 'etl', bucketS: 1, seasonsS: [SEASON_S], horizonsS: [1] };
-  // Half a bucket on: the domain refuses it, which no input of ours may provoke.
-  const broken = thread.step([{ settings, closed: [{ startMs: START_MS + 3_500, arrivals: 1 }] }]);
-  await expect(broken).rejects.toThrow(/whole buckets/);
-  expect(thread.knows('etl')).toBe(false);
+  const settings = { pool: 'other', bucketS: 1, seasonsS: [SEASON_S], horizonsS: [1] };
+  const broken = thread.step([{ settings, closed: [{ startMs: START_MS, arrivals: 1 }] }]);
+  void (Reflect.get(thread, 'thread') as Worker).terminate();
+  await broken.catch(() => undefined); // answered before it ended, or not
+  await until(() => !thread.knows('etl'));
   await demandFrom(3, [8]);
   nowMs = START_MS + 4_000;
   await until(() => latest()?.originMs === START_MS + 3_000);
   expect(latest()?.provenance.historyBuckets).toBe(4);
+});
+
+test('a pool whose step fails is reported and opened again at its next bucket; the others have their forecast', async () => {
+  await start();
+  await demandFrom(0, [5, 6, 7]);
+  nowMs = START_MS + 3_000;
+  await until(() => latest()?.originMs === START_MS + 2_000);
+  const thread = app.get(ForecastThread);
+  const settings = { pool: 'etl', bucketS: 1, seasonsS: [SEASON_S], horizonsS: [1] };
+  const closed = [{ startMs: START_MS, arrivals: 1 }];
+  const result = await thread.step([
+    // Half a bucket on: the domain refuses it, which no input of ours may provoke.
+    { settings, closed: [{ startMs: START_MS + 3_500, arrivals: 1 }] },
+    { settings: { ...settings, pool: 'web' }, closed },
+    {
+      settings: { ...settings, pool: 'far', horizonsS: horizonsOf({ bucketS: 1, leadTimeS: 14_400 }) },
+      closed,
+    },
+  ]);
+  expect(result.failed.map(({ pool }) => pool)).toEqual(['etl', 'far']);
+  expect(result.forecasts.map(({ pool }) => pool)).toEqual(['web']);
+  expect([thread.knows('etl'), thread.knows('web')]).toEqual([false, true]);
+  await demandFrom(3, [8]);
+  nowMs = START_MS + 4_000;
+  await until(() => latest()?.originMs === START_MS + 3_000);
+  expect(latest()?.provenance.historyBuckets).toBe(4);
+});
+
+test('a pool that cannot be forecast does not stop the others, and is tried once a bucket', async () => {
+  leadTimeS.set('far', 14_400);
+  await start();
+  await demandFrom(0, [5, 6, 7], 'far');
+  await demandFrom(0, [5, 6, 7]);
+  nowMs = START_MS + 3_000;
+  await until(() => latest()?.originMs === START_MS + 2_000 && failedPools.length > 0);
+  nowMs = START_MS + 4_000;
+  await until(() => latest()?.originMs === START_MS + 3_000 && failedPools.length > 1);
+  expect(failures).toEqual([]);
+});
+
+test('pools without history do not keep the others waiting', async () => {
+  const idle = Array.from({ length: 450 }, (_, i) => `idle-${i}`);
+  const chains = [...idle, 'etl'].map((pool) => ({
+    pool,
+    partition: 0,
+    nextOffset: 9,
+    backlog: 0,
+    inFlight: 0,
+  }));
+  const buckets = [{ pool: 'etl', bucket: { ...emptyBucket(START_MS - 2_000), arrivals: 4 } }];
+  const step = { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 };
+  await new DemandStore(store.dataSource).write({ buckets, chains, step });
+  await start();
+  await until(() => latest()?.originMs === START_MS - 1_000);
+  expect(latest()?.pool).toBe('etl');
+});
+
+test('after the clock was set back the pool is forecast from where it is', async () => {
+  await start();
+  await demandFrom(0, [5, 6, 7]);
+  nowMs = START_MS + 3_000;
+  await until(() => latest()?.originMs === START_MS + 2_000);
+  nowMs = START_MS - 7_200_000;
+  await demandFrom(-7_202, [5, 6]);
+  await until(() => latest()?.originMs === nowMs - 1_000);
+  expect(failures).toEqual([]);
 });
 
 test('horizons reach from the next bucket to the one after the lead time, bounded in number', () => {

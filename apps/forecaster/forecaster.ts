@@ -1,7 +1,7 @@
 import type { DemandReader } from '#adapters/demand-reader';
 import type { EventLog } from '#adapters/event-log';
 import type { DemandStore } from '#adapters/store';
-import { bucketStartMs, closedArrivals } from '#domain/demand';
+import { bucketStartMs, closedArrivals, MAX_AHEAD_MS } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 import type { ForecastStep, ForecastThread } from './forecast-thread.js';
 
@@ -20,6 +20,8 @@ export interface ForecastedPool {
 export interface ForecasterObserver {
   forecast(forecast: Forecast): void;
   stepped(step: { pools: number; durationMs: number }): void;
+  /** A pool has no forecast for the bucket that closed; it is tried again with its history when the next one has. */
+  stepFailed(failure: { pool: string; message: string }): void;
 }
 
 export interface ForecasterOptions {
@@ -43,8 +45,10 @@ const MAX_HORIZONS = 24;
 
 /** Makes one forecast for every pool whose bucket has closed. */
 export class Forecaster {
-  /** End of the newest bucket each pool's forecast has seen, epoch ms. */
+  /** End of the newest closed bucket when each pool was last looked at, epoch ms: what its forecast has seen. */
   private readonly seenToMs = new Map<string, number>();
+  /** Where the next run begins: each pool has its turn, however many are opened before it. */
+  private nextPool = 0;
 
   constructor(private readonly options: ForecasterOptions) {}
 
@@ -53,8 +57,13 @@ export class Forecaster {
     const steps = await this.dueSteps();
     if (steps.length === 0) return;
     const startedMs = performance.now();
-    const forecasts = await thread.step(steps);
+    const { forecasts, failed } = await thread.step(steps).catch((error: unknown) => {
+      // These buckets have no forecast yet: the thread that follows starts with them.
+      for (const { settings } of steps) this.seenToMs.delete(settings.pool);
+      throw error;
+    });
     observer.stepped({ pools: steps.length, durationMs: performance.now() - startedMs });
+    for (const failure of failed) observer.stepFailed(failure);
     for (const forecast of forecasts) observer.forecast(forecast);
     const records = forecasts.map((forecast) => ({ key: forecast.pool, value: JSON.stringify(forecast) }));
     if (records.length > 0) await log.append('forecasts.v1', records);
@@ -67,24 +76,35 @@ export class Forecaster {
   }
 
   private async dueSteps(): Promise<ForecastStep[]> {
-    const { reader, thread, nowMs, settingsOf } = this.options;
-    const countedToMs = nowMs() - (await reader.behindMs());
+    const { reader, thread, settingsOf } = this.options;
+    const nowMs = this.options.nowMs();
+    const behindMs = await reader.behindMs();
+    if (behindMs === undefined) return [];
     const steps: ForecastStep[] = [];
+    const pools = reader.pools();
+    const first = this.nextPool;
     let opened = 0;
-    for (const pool of reader.pools()) {
+    for (let i = 0; i < pools.length; i++) {
+      const turn = (first + i) % pools.length;
+      const pool = pools[turn] as string;
       const settings = settingsOf(pool);
-      const toMs = bucketStartMs(countedToMs - settings.settleMs, settings.bucketS);
+      const toMs = bucketStartMs(nowMs - behindMs - settings.settleMs, settings.bucketS);
+      this.forgetAhead(pool, nowMs);
+      if (toMs <= (this.seenToMs.get(pool) ?? -Infinity)) continue;
       const known = thread.knows(pool);
-      if (known && toMs <= (this.seenToMs.get(pool) ?? 0)) continue;
-      if (!known && opened++ >= MAX_OPENED_PER_RUN) continue;
+      if (!known && opened >= MAX_OPENED_PER_RUN) continue;
+      if (!known && ++opened === MAX_OPENED_PER_RUN) this.nextPool = turn + 1;
       const closed = known ? this.newlyClosed(pool, toMs) : await this.history(pool, toMs);
-      if (closed.length === 0) continue;
+      // Also without a bucket to see: there will be none before the next one has closed.
       this.seenToMs.set(pool, toMs);
-      const { bucketS, seasonsS } = settings;
-      const horizonsS = horizonsOf(settings);
-      steps.push({ settings: { pool, bucketS, seasonsS: [...seasonsS], horizonsS }, closed });
+      if (closed.length > 0) steps.push({ settings: forecastSettings(pool, settings), closed });
     }
     return steps;
+  }
+
+  /** After the clock was set back the pool starts again from its history: its memory has seen what is yet to come. */
+  private forgetAhead(pool: string, nowMs: number): void {
+    if ((this.seenToMs.get(pool) ?? -Infinity) > nowMs + MAX_AHEAD_MS) this.forget([pool]);
   }
 
   /** What has closed since, and before it what late events may have corrected. */
@@ -111,6 +131,11 @@ export class Forecaster {
       closed.push({ startMs, arrivals: arrivals.get(startMs) ?? 0 });
     return closed;
   }
+}
+
+function forecastSettings(pool: string, settings: ForecastedPool): ForecastStep['settings'] {
+  const { bucketS, seasonsS } = settings;
+  return { pool, bucketS, seasonsS: [...seasonsS], horizonsS: horizonsOf(settings) };
 }
 
 /** Every horizon a decision may look at: from the next bucket to the one after the lead time. */

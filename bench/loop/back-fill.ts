@@ -19,7 +19,7 @@ export async function backFill(
   await store.write({
     buckets: buckets.map((bucket) => ({ pool: POOL, bucket })),
     chains: [{ pool: POOL, partition: 0, nextOffset: NOTHING_SEEN, backlog: 0, inFlight: 0 }],
-    offset: { topic: 'demand.v1', partition: 0, nextOffset: 0 },
+    step: { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 },
   });
 }
 

@@ -2,21 +2,29 @@ import type { EventLog, RecordBatch, StartOffset, TopicPartition } from '#adapte
 import type { DemandStore } from '#adapters/store';
 import {
   applyPartial,
+  MAX_AHEAD_MS,
   newDemandSeries,
+  parsePartial,
   putBucket,
   WINDOW_BUCKETS,
   type Applied,
-  type DemandPartial,
   type DemandSeries,
+  type OffsetRange,
+  type TrailingMean,
 } from '#domain/demand';
 
 export interface DemandReaderOptions {
   log: EventLog;
   store: Pick<DemandStore, 'snapshot'>;
   settingsOf(pool: string): { bucketS: number; seasonsS: readonly number[] };
-  /** Each message by what became of it. `gap`: messages in between are missing, demand is undercounted. */
-  observe(outcome: Applied['outcome'], partial: DemandPartial): void;
+  /**
+   * Each message by what became of it. `gap`: messages in between are missing, demand is undercounted. `unreadable`: it
+   * is no partial and was left out; its pool is the record's key, its range that of its own topic.
+   */
+  observe(outcome: Applied['outcome'] | 'unreadable', message: { pool: string; range: OffsetRange }): void;
   nowMs(): number;
+  /** Never goes back, ms from any start; default: the process's. */
+  uptimeMs?: () => number;
 }
 
 /**
@@ -26,6 +34,10 @@ export interface DemandReaderOptions {
 export class DemandReader {
   private readonly series = new Map<string, DemandSeries>();
   private readonly positions = new Map<number, number>();
+  /** Of pools that were read here before: a mean over seasons cannot be had from a window of buckets. */
+  private readonly trailings = new Map<string, TrailingMean>();
+  /** Uptime since when there have been unread records whose age the clock denies. */
+  private agelessSinceMs: number | undefined;
 
   constructor(
     private readonly topic: string,
@@ -37,7 +49,10 @@ export class DemandReader {
     const own = new Set(partitions.map(({ partition }) => partition));
     const { offsets, pools } = await store.snapshot({
       pools: (pool) => own.has(log.partitionOf({ topic: this.topic, key: pool })),
-      fromMs: (pool) => nowMs() - WINDOW_BUCKETS * settingsOf(pool).bucketS * 1000,
+      span: (pool) => {
+        const fromMs = nowMs() - WINDOW_BUCKETS * settingsOf(pool).bucketS * 1000;
+        return { fromMs, toMs: nowMs() + MAX_AHEAD_MS };
+      },
     });
     for (const { pool, chains, buckets } of pools) {
       const series = this.newSeries(pool);
@@ -54,16 +69,17 @@ export class DemandReader {
 
   revoked(partitions: TopicPartition[]): void {
     for (const { partition } of partitions) this.positions.delete(partition);
-    for (const pool of this.series.keys()) if (!this.owns(pool)) this.series.delete(pool);
+    for (const [pool, { trailing }] of this.series) {
+      if (this.owns(pool)) continue;
+      this.trailings.set(pool, trailing);
+      this.series.delete(pool);
+    }
   }
 
   take({ partition, records }: RecordBatch): void {
-    for (const { value, offset } of records) {
-      this.positions.set(partition, offset + 1);
-      if (value === null) continue;
-      const partial = JSON.parse(value) as DemandPartial;
-      const series = this.series.get(partial.pool) ?? this.newSeries(partial.pool);
-      this.options.observe(applyPartial(partial, series).outcome, partial);
+    for (const record of records) {
+      this.positions.set(partition, record.offset + 1);
+      if (record.value !== null) this.apply(partition, record.value, record);
     }
   }
 
@@ -83,27 +99,51 @@ export class DemandReader {
 
   /**
    * Age of the oldest event that is not in the demand held here, ms; 0 when there is none: what ingest has not counted,
-   * and what it has counted and was not read yet.
+   * and what it has counted and was not read yet. Undefined, i.e. unknown, while no partition is assigned.
+   *
+   * A clock that was set back gives such an event no age: then it is as old as it has been seen to have none.
    */
-  async behindMs(): Promise<number> {
+  async behindMs(): Promise<number | undefined> {
+    if (this.positions.size === 0) return undefined;
     const ingest = this.options.log.lag({ group: 'ingest', topic: 'executions.v1' });
     const [uncounted, unreadMs] = await Promise.all([ingest, this.unreadMs()]);
-    return Math.max(uncounted.ageMs, unreadMs);
+    const isBehind = uncounted.records > 0 || unreadMs !== undefined;
+    const ageMs = Math.max(uncounted.ageMs, unreadMs ?? 0);
+    if (!isBehind || ageMs > 0) {
+      this.agelessSinceMs = undefined;
+      return ageMs;
+    }
+    const { uptimeMs = () => performance.now() } = this.options;
+    this.agelessSinceMs ??= uptimeMs();
+    return Math.max(1, uptimeMs() - this.agelessSinceMs);
   }
 
-  private async unreadMs(): Promise<number> {
+  private apply(partition: number, value: string, { key, offset }: { key: string; offset: number }): void {
+    const { observe, nowMs } = this.options;
+    const partial = parsePartial(value);
+    if (partial === undefined)
+      return observe('unreadable', { pool: key, range: { partition, from: offset, to: offset + 1 } });
+    const series = this.series.get(partial.pool) ?? this.newSeries(partial.pool);
+    observe(applyPartial(partial, series, nowMs()).outcome, partial);
+  }
+
+  /** Age of the oldest record that was not read, ms; undefined: every one was. */
+  private async unreadMs(): Promise<number | undefined> {
     const { log, nowMs } = this.options;
     let oldestMs = Infinity;
     for (const [partition, offset] of this.positions) {
       const [unread] = await log.read({ topic: this.topic, partition, offset, maxRecords: 1 });
       if (unread !== undefined) oldestMs = Math.min(oldestMs, unread.timestampMs);
     }
-    return oldestMs === Infinity ? 0 : Math.max(0, nowMs() - oldestMs);
+    return oldestMs === Infinity ? undefined : Math.max(0, nowMs() - oldestMs);
   }
 
   private newSeries(pool: string): DemandSeries {
     const { bucketS, seasonsS } = this.options.settingsOf(pool);
     const series = newDemandSeries({ bucketS, seasonS: seasonsS[0] as number });
+    const trailing = this.series.get(pool)?.trailing ?? this.trailings.get(pool);
+    if (trailing !== undefined) series.trailing = trailing;
+    this.trailings.delete(pool);
     this.series.set(pool, series);
     return series;
   }

@@ -1,17 +1,30 @@
 import { MoreThanOrEqual, type DataSource, type EntityManager } from 'typeorm';
-import type { Bucket } from '#domain/demand';
-import { Projection, type ProjectionOffset } from './projection.js';
+import { emptyBucket, type Bucket } from '#domain/demand';
+import { Projection, type ProjectionOffset, type ProjectionStep } from './projection.js';
 import { demand, demandChains, type DemandChainRow } from './tables.js';
 
 export type { DemandChainRow } from './tables.js';
 
 /** Rows of one statement: the engine takes 65,535 parameters. */
 const ROWS_PER_STATEMENT = 1_000;
+/** Pools of one statement of a snapshot: 2 MB of rows, after which the event loop gets its turn. */
+const POOLS_PER_STATEMENT = 50;
+/** Newest buckets of a pool whose sketches a snapshot holds, in characters of JSON: ten buckets of a busy pool, forty of a quiet one. */
+const SKETCHES_CHARS = 12_288;
+
+/** The counts of a bucket stand before its sketches: where the text of a bucket is cut to leave those out. */
+const FIRST_SKETCH = ',"waitMs"';
 
 export interface DemandWrite {
   buckets: { pool: string; bucket: Bucket }[];
   chains: DemandChainRow[];
-  offset: ProjectionOffset;
+  step: ProjectionStep;
+}
+
+/** Where the table stands: what it includes, and the topic's offsets, of one moment. */
+export interface DemandStanding {
+  chains: DemandChainRow[];
+  offsets: ProjectionOffset[];
 }
 
 export interface DemandSnapshot {
@@ -27,18 +40,23 @@ export class DemandStore {
     this.projection = new Projection(dataSource, 'demand');
   }
 
-  offsets(): Promise<ProjectionOffset[]> {
-    return this.projection.offsets();
+  /** What whoever writes the table starts from. */
+  standing(): Promise<DemandStanding> {
+    return this.dataSource.transaction('REPEATABLE READ', async (transaction) => ({
+      chains: await transaction.find(demandChains),
+      offsets: await this.projection.offsets(transaction),
+    }));
   }
 
-  startAt: Projection['startAt'] = (partitions) => this.projection.startAt(partitions);
-
-  /** Replaces the buckets with their new sums, together with what they now include and the topic's offset. */
-  async write({ buckets, chains, offset }: DemandWrite): Promise<void> {
+  /**
+   * Replaces the buckets with their new sums, together with what they now include and the topic's offset. Throws
+   * ProjectionMoved.
+   */
+  async write({ buckets, chains, step }: DemandWrite): Promise<void> {
     const rows = buckets.map(({ pool, bucket }) => {
       return { pool, startMs: bucket.startMs, arrivals: bucket.arrivals, bucket: JSON.stringify(bucket) };
     });
-    await this.projection.commit(offset, async (transaction) => {
+    await this.projection.commit(step, async (transaction) => {
       await upsertAll(transaction, demand, rows, ['pool', 'startMs']);
       await upsertAll(transaction, demandChains, chains, ['pool', 'partition']);
     });
@@ -85,35 +103,27 @@ export class DemandStore {
   }
 
   /**
-   * What a reader of demand.v1 starts from: buckets since a time of each pool, what they include, and the topic's
-   * offsets they stand at, all of one moment.
+   * What a reader of demand.v1 starts from: buckets within [fromMs, toMs) of each pool, oldest first, what they include,
+   * and the topic's offsets they stand at, all of one moment. Sketches are those of the newest buckets; in the others
+   * they are empty, because nobody reads so many and they are most of what there is to read.
    */
   snapshot(of: {
     pools: (pool: string) => boolean;
-    fromMs: (pool: string) => number;
+    span: (pool: string) => { fromMs: number; toMs: number };
   }): Promise<DemandSnapshot> {
     return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
       const offsets = await this.projection.offsets(transaction);
       const chains = (await transaction.find(demandChains)).filter(({ pool }) => of.pools(pool));
+      const owned = [...Map.groupBy(chains, (chain) => chain.pool)];
       const pools: DemandSnapshot['pools'] = [];
-      for (const [pool, own] of Map.groupBy(chains, (chain) => chain.pool)) {
-        const where = { pool, startMs: MoreThanOrEqual(of.fromMs(pool)) };
-        const rows = await transaction.find(demand, { where, order: { startMs: 'ASC' } });
-        pools.push({ pool, chains: own, buckets: rows.map(({ bucket }) => JSON.parse(bucket) as Bucket) });
+      for (let i = 0; i < owned.length; i += POOLS_PER_STATEMENT) {
+        const page = owned.slice(i, i + POOLS_PER_STATEMENT);
+        const spans = page.map(([pool]) => ({ pool, ...of.span(pool) }));
+        const buckets = await bucketsWithin(transaction, spans);
+        for (const [pool, own] of page) pools.push({ pool, chains: own, buckets: buckets.get(pool) ?? [] });
       }
       return { offsets, pools };
     });
-  }
-
-  chains(): Promise<DemandChainRow[]> {
-    return this.dataSource.getRepository(demandChains).find();
-  }
-
-  async pools(): Promise<string[]> {
-    const rows = await this.dataSource.query<{ pool: string }[]>(
-      'select distinct pool from demand_chains order by pool',
-    );
-    return rows.map(({ pool }) => pool);
   }
 
   /** Everything ever counted for a pool. */
@@ -131,6 +141,32 @@ export class DemandStore {
       query.beforeMs,
     ]);
   }
+}
+
+/** One row for each pool: rows of their own would cost more than what is in them. */
+async function bucketsWithin(
+  transaction: EntityManager,
+  spans: { pool: string; fromMs: number; toMs: number }[],
+): Promise<Map<string, Bucket[]>> {
+  const rows = await transaction.query<{ pool: string; buckets: string }[]>(
+    `select span.pool, own.buckets
+     from json_to_recordset($1::json) as span(pool text, "fromMs" bigint, "toMs" bigint),
+     lateral (
+       select '[' || string_agg(
+         case when chars <= ${SKETCHES_CHARS} then bucket
+         else split_part(bucket, '${FIRST_SKETCH}', 1) || '}' end, ',' order by start_ms) || ']' as buckets
+       from (
+         select start_ms, bucket, sum(length(bucket)) over (order by start_ms desc) as chars
+         from demand where pool = span.pool and start_ms >= "fromMs" and start_ms < "toMs"
+       ) as newest
+     ) as own where own.buckets is not null`,
+    [JSON.stringify(spans)],
+  );
+  return new Map(rows.map(({ pool, buckets }) => [pool, (JSON.parse(buckets) as Bucket[]).map(completed)]));
+}
+
+function completed(bucket: Bucket): Bucket {
+  return { ...emptyBucket(bucket.startMs), ...bucket };
 }
 
 async function upsertAll<Row extends object>(

@@ -80,6 +80,11 @@ export function overdue(attempts: Attempts, beforeMs: number): [string, Attempt]
   return found;
 }
 
+/** More attempts than the bounds allow: aging takes the surplus away. */
+export function isOverfull({ young, old, ended }: Attempts): boolean {
+  return young.size + old.size > MAX_OPEN_ATTEMPTS || ended.size > MAX_ENDED_ATTEMPTS;
+}
+
 /** Forgets what was last told of before a time, and the oldest beyond the bound: those are forgotten `early`. */
 export function forgetEnded(attempts: Attempts, beforeMs: number): { forgotten: string[]; early: number } {
   const { ended } = attempts;

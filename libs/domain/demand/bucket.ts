@@ -1,4 +1,4 @@
-import { emptySketch, mergeInto, type Sketch } from './sketch.js';
+import { emptySketch, isSketch, mergeInto, type Sketch } from './sketch.js';
 
 /**
  * What one pool received in one bucket [startMs, startMs + bucketS): the sum over source partitions.
@@ -70,6 +70,23 @@ const COUNTS = [
 ] as const satisfies (keyof BucketCounts)[];
 
 const SKETCHES = ['waitMs', 'serviceMs', 'responseMs'] as const;
+
+/** A message of `demand.v1`, checked down to the numbers: one that is no partial must not end its readers. */
+export function parsePartial(value: string): DemandPartial | undefined {
+  try {
+    const partial = JSON.parse(value) as DemandPartial;
+    const { v, pool, range, buckets } = partial;
+    const isChained = [range.partition, range.from, range.to].every(Number.isInteger);
+    return v === 1 && typeof pool === 'string' && isChained && buckets.every(isBucket) ? partial : undefined;
+  } catch {
+    return undefined; // no JSON, or without a part that is looked into
+  }
+}
+
+function isBucket(bucket: Bucket): boolean {
+  const hasCounts = COUNTS.every((count) => Number.isFinite(bucket[count]));
+  return Number.isFinite(bucket.startMs) && hasCounts && SKETCHES.every((name) => isSketch(bucket[name]));
+}
 
 export function emptyBucket(startMs: number): Bucket {
   const counts = Object.fromEntries(COUNTS.map((count) => [count, 0])) as unknown as BucketCounts;

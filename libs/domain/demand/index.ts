@@ -2,6 +2,7 @@ export {
   addToBucket,
   bucketStartMs,
   emptyBucket,
+  parsePartial,
   type Bucket,
   type BucketCounts,
   type DemandPartial,
@@ -29,6 +30,7 @@ export {
   closedArrivals,
   demandView,
   extendChain,
+  MAX_AHEAD_MS,
   newDemandSeries,
   putBucket,
   trail,
@@ -37,6 +39,7 @@ export {
   type Chain,
   type DemandSeries,
   type DemandView,
+  type TrailingMean,
 } from './series.js';
 export {
   addToSketch,

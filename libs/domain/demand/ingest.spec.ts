@@ -171,6 +171,7 @@ const chaos = fc.array(
       10_001,
       31_000,
       -4000,
+      -7_200_000,
     ),
     id: fc.constantFrom<'a' | 'b' | 'c' | 'd'>('a', 'b', 'c', 'd'),
     attempt: fc.constantFrom(1, 1, 1, 2),
@@ -432,6 +433,17 @@ describe('stories', () => {
     expect(partition.totals()).toMatchObject({ arrivals: 2, completions: 1 });
   });
 
+  test('a clock that was two hours ahead and is corrected: events are judged by the log time of their own record', () => {
+    const partition = new Partition();
+    partition.take(at(7200), queued('ahead', 7200));
+    const output = partition.take(at(0), queued('a', 0), queued('old', -36), queued('future', 6));
+    expect(output.deadLetters.map(({ reason }) => reason)).toEqual(['too_old', 'future']);
+    expect(output.counts.late).toBe(0);
+    partition.restart();
+    partition.take(at(1), completed('a', 0, 0, 1), queued('a', 0));
+    expect(partition.totals()).toMatchObject({ arrivals: 2, completions: 1 });
+  });
+
   test('another dedupe window after a restart loses no open attempt', () => {
     for (const dedupeWindowS of [2, 100]) {
       const partition = new Partition();
@@ -487,6 +499,17 @@ describe('bounds', () => {
       duplicates: 1,
     });
     expect(partition.memory.attempts.ended.size).toBe(MAX_ENDED_ATTEMPTS);
+  });
+
+  test('the bounds hold while a clock that was set back stops time', () => {
+    const partition = new Partition();
+    const failed = { phase: 'failed' as const, queuedAtMs: T0, endedAtMs: T0 };
+    partition.take(T0 + 3600 * S, parsedOf({ id: 'ahead', phase: 'queued', queuedAtMs: T0 + 3600 * S }));
+    const many = Array.from({ length: MAX_ENDED_ATTEMPTS + 3 }, (_, i) =>
+      parsedOf({ id: `e${i}`, ...failed }),
+    );
+    expect(partition.takeAll(T0, many).counts.forgottenEarly).toBe(2);
+    expect(partition.memory.attempts.ended.size).toBe(MAX_ENDED_ATTEMPTS + 1);
   });
 });
 

@@ -2,6 +2,7 @@ import { phaseOf, type ExecutionEvent, type ParsedEvent, type Refusal } from '#d
 import {
   endAttempt,
   forgetEnded,
+  isOverfull,
   noAttempts,
   openAttempt,
   overdue,
@@ -21,10 +22,10 @@ export interface IngestSettings {
   dedupeWindowS: number;
   /** An attempt whose end was not seen for this long leaves backlog and in-flight. */
   maxExecutionS: number;
-  /** An event dated further ahead of the log's clock is refused. */
+  /** An event dated further ahead of the log time of its record is refused. */
   maxFutureS: number;
   /**
-   * An event that was queued longer ago is refused. At least maxExecutionS; up to maxExecutionS + dedupeWindowS −
+   * An event that was queued longer before the log time of its record is refused. At least maxExecutionS; up to maxExecutionS + dedupeWindowS −
    * maxFutureS the end of an attempt that had expired cannot count as a new arrival.
    */
   maxAgeS: number;
@@ -53,7 +54,10 @@ export interface IngestInput {
 export interface IngestMemory {
   attempts: Attempts;
   chains: Map<string, PoolChain>;
-  /** Largest event time seen, epoch ms; not ahead of `nowMs`, or one wrong clock would make the others late. */
+  /**
+   * Largest event time seen, epoch ms; not ahead of the latest record's log time, or one wrong clock, or one that has
+   * been set back since, would make the others late.
+   */
   watermarkMs: number;
   /** Largest log time seen, epoch ms: never goes back. */
   nowMs: number;
@@ -127,12 +131,17 @@ class Step {
   ) {}
 
   take({ offset, timestampMs, parsed }: IngestRecord): void {
-    if (timestampMs > this.memory.nowMs) this.age(timestampMs);
-    const refused = parsed.ok ? this.refusal(parsed.event) : parsed;
+    const { nowMs, attempts } = this.memory;
+    // While a clock that was set back catches up no time passes here, but the bounds of memory must hold.
+    if (timestampMs > nowMs || (timestampMs < nowMs && isOverfull(attempts)))
+      this.age(Math.max(nowMs, timestampMs));
+    this.memory.watermarkMs = Math.min(this.memory.watermarkMs, timestampMs);
+    const refused = parsed.ok ? this.refusal(parsed.event, timestampMs) : parsed;
     if (refused !== undefined) {
       this.deadLetters.push({ offset, reason: refused.reason, detail: refused.detail });
     } else if (parsed.ok) {
       this.count(parsed.event, offset);
+      this.watch(parsed.event, timestampMs);
     }
   }
 
@@ -161,8 +170,8 @@ class Step {
     return { partials, state: this.state, deadLetters: this.deadLetters, counts: this.counts };
   }
 
-  private refusal({ data }: ExecutionEvent): Refused | undefined {
-    const untimely = refuseUntimely(data, this.memory.nowMs, this.input.settings);
+  private refusal({ data }: ExecutionEvent, timestampMs: number): Refused | undefined {
+    const untimely = refuseUntimely(data, timestampMs, this.input.settings);
     if (untimely !== undefined || this.input.poolSettings(data.pool) !== undefined) return untimely;
     return { reason: 'too_many_pools', detail: `no room for pool ${data.pool} (ingest.maxPools)` };
   }
@@ -184,8 +193,11 @@ class Step {
     if (newStart) this.start(attempt, event, key);
     if (ends) this.end(attempt, event, key);
     if (this.late) this.counts.late++;
-    const { queuedAtMs, startedAtMs = queuedAtMs, endedAtMs = startedAtMs } = event.data;
-    this.memory.watermarkMs = Math.max(this.memory.watermarkMs, Math.min(endedAtMs, this.memory.nowMs));
+  }
+
+  private watch({ data }: ExecutionEvent, timestampMs: number): void {
+    const { queuedAtMs, startedAtMs = queuedAtMs, endedAtMs = startedAtMs } = data;
+    this.memory.watermarkMs = Math.max(this.memory.watermarkMs, Math.min(endedAtMs, timestampMs));
   }
 
   private arrive(key: string, { data }: ExecutionEvent, offset: number): Attempt {
@@ -279,6 +291,10 @@ interface Refused {
   detail: string;
 }
 
+/**
+ * Judged by the record's own log time, not by the largest one seen: after a clock that was hours ahead has been
+ * corrected, everything would be too old until it catches up.
+ */
 function refuseUntimely(
   { queuedAtMs, startedAtMs, endedAtMs }: ExecutionEvent['data'],
   nowMs: number,
@@ -362,11 +378,12 @@ export function replayIngest(
 ): void {
   const { attempts, chains } = restored.memory;
   for (const { offset, timestampMs, parsed } of records) {
-    if (timestampMs > restored.replayedMs) replayTime(timestampMs, restored);
+    const isBack = timestampMs < restored.replayedMs;
+    if (!isBack || isOverfull(attempts)) replayTime(Math.max(timestampMs, restored.replayedMs), restored);
     if (!parsed.ok || offset < (chains.get(parsed.event.data.pool)?.since ?? Infinity)) continue;
     const { subject, data } = parsed.event;
     const key = `${subject}/${data.attempt}`;
-    const refused = refuseUntimely(data, restored.replayedMs, settings) !== undefined;
+    const refused = refuseUntimely(data, timestampMs, settings) !== undefined;
     if (!refused && !attempts.old.has(key)) replayEvent(key, parsed.event, restored);
   }
 }

@@ -5,6 +5,7 @@ import {
   applyPartial,
   closedArrivals,
   demandView,
+  MAX_AHEAD_MS,
   newDemandSeries,
   putBucket,
   trail,
@@ -54,23 +55,6 @@ function chainOf(all: { partition: number; buckets: ({ s: number } & Partial<Buc
 }
 const apply = (partials: DemandPartial[], series: DemandSeries) =>
   partials.map((one) => applyPartial(one, series).outcome);
-
-test('sketches are kept of the newest buckets until they hold enough; counts of the whole window', () => {
-  const series = newSeries();
-  const samples = (s: number) => Array.from({ length: 100 }, () => 10 + s);
-  for (let s = 0; s < 60; s++)
-    applyPartial(partial([0, s === 0 ? -1 : s, s + 1], bucket(s, { arrivals: 7 }, samples(s))), series);
-  const sketched = [...series.buckets.values()].filter(({ serviceMs }) => serviceMs.count > 0);
-  // 16 s of buckets of one second: more than the five that hold 500 samples.
-  expect(sketched.map(({ startMs }) => (startMs - T0) / S)).toEqual(
-    Array.from({ length: 16 }, (_, i) => 44 + i),
-  );
-  expect(series.buckets.size).toBe(60);
-  expect(Object.values(arrivalsOf(series))).toEqual(Array.from({ length: 60 }, () => 7));
-  const view = demandView({ countedToMs: at(60) }, series);
-  expect(view.serviceMs.count).toBe(500);
-  expect(view.responseMs.count).toBe(500);
-});
 
 test('a pool with few executions keeps the sketches it needs', () => {
   const series = newSeries();
@@ -246,6 +230,42 @@ describe('view', () => {
     const { serviceMs } = demandView({ countedToMs: at(201) }, series);
     expect(serviceMs.count).toBe(501);
     expect(sketchQuantile(serviceMs, 0.9)).toBeCloseTo(20, 0);
+  });
+});
+
+describe('a clock that goes back', () => {
+  const feed = (series: DemandSeries, s: number, arrivals: number) => {
+    const from = series.chains.get(0)?.to ?? -1;
+    return applyPartial(partial([0, from, from + 1], bucket(s, { arrivals })), series, at(s + 1));
+  };
+
+  test('what it left ahead neither hides the present nor pushes it out', () => {
+    const series = newSeries();
+    for (let s = 0; s < 400; s++) feed(series, s, 100);
+    for (let s = -3600; s < -3540; s++) expect(feed(series, s, 70).changed).toHaveLength(1);
+    expect(demandView({ countedToMs: at(-3540) }, series).arrivalRatePerS).toBe(70);
+    const closed = closedArrivals({ fromMs: at(-3660), toMs: at(-3540) }, series);
+    // What was dropped is not "empty", and the bucket in which the clock went back may be half of one.
+    expect(closed.map(({ arrivals }) => arrivals)).toEqual(Array(59).fill(70));
+  });
+
+  test('the trailing mean goes on from the present', () => {
+    const series = newSeries();
+    for (let s = 0; s < 400; s++) feed(series, s, 100);
+    trail(closedArrivals({ fromMs: 0, toMs: at(400) }, series), series);
+    for (let s = -3600; s < -3500; s++) feed(series, s, 0);
+    trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs: at(-3500) }, series), series);
+    expect(series.trailing.untilMs).toBe(at(-3500));
+    expect(demandView({ countedToMs: at(-3500) }, series).trailingRatePerS).toBeLessThan(70);
+  });
+
+  test('a bucket too far ahead counts in the backlog only; one as far as senders may be wrong counts', () => {
+    const series = newSeries();
+    const aheadS = MAX_AHEAD_MS / S;
+    const both = [bucket(aheadS, { arrivals: 2 }), bucket(aheadS + 1, { arrivals: 3 })];
+    expect(applyPartial(partial([0, -1, 1], ...both), series, at(0)).outcome).toBe('applied');
+    expect(arrivalsOf(series)).toEqual({ [aheadS]: 2 });
+    expect(demandView({ countedToMs: at(0) }, series).backlog).toBe(5);
   });
 });
 

@@ -27,6 +27,8 @@ export interface DemandSeries {
    */
   buckets: Map<number, Bucket>;
   chains: Map<number, Chain>;
+  /** Before it buckets may have been dropped although there was room, epoch ms. */
+  keptFromMs: number;
   trailing: TrailingMean;
   /** Service time of the latest attempts seen, however long ago, the newer weighing more: an idle pool keeps its capacity. */
   lastServiceMs: Sketch;
@@ -34,6 +36,11 @@ export interface DemandSeries {
 
 /** Buckets kept in memory; older ones are corrected in the store only. */
 export const WINDOW_BUCKETS = 120;
+/**
+ * Buckets further ahead of the reader's clock are left out: ingest lets senders' clocks be this wrong, so they come from
+ * a clock that has been set back since, and as the "newest" ones they would push the present out of the window.
+ */
+export const MAX_AHEAD_MS = 60_000;
 /** The rate is taken over at least this long: within one second chance alone moves it by 1/√arrivals. */
 const RATE_S = 2;
 /** Service times are taken from the newest buckets until there are this many. */
@@ -43,7 +50,7 @@ const MIN_SERVICE_SAMPLES = 500;
 const MIN_SKETCHED_BUCKETS = 4;
 
 /** Mean arrival rate with the weight of the past halved each {@link halfLifeS}. */
-interface TrailingMean {
+export interface TrailingMean {
   halfLifeS: number;
   untilMs: number;
   ratePerS: number;
@@ -56,7 +63,8 @@ const TRAILING_SEASONS = 3.5;
 
 export function newDemandSeries({ bucketS, seasonS }: { bucketS: number; seasonS: number }): DemandSeries {
   const trailing = { halfLifeS: TRAILING_SEASONS * seasonS, untilMs: 0, ratePerS: 0, weight: 0 };
-  return { bucketS, buckets: new Map(), chains: new Map(), trailing, lastServiceMs: emptySketch() };
+  const kept = { buckets: new Map(), chains: new Map(), keptFromMs: -Infinity };
+  return { bucketS, ...kept, trailing, lastServiceMs: emptySketch() };
 }
 
 export interface Applied {
@@ -87,12 +95,15 @@ export function extendChain(
 
 /**
  * Adds a partial. `changed` holds the counts of the buckets it touched (absolute, not copies), those within the window:
- * what an older bucket adds up to, and the sketches of all but the newest, are known to the store only.
+ * what an older bucket adds up to, and the sketches of all but the newest, are known to the store only. Buckets further
+ * ahead of `nowMs` than {@link MAX_AHEAD_MS} change the chain alone; without a clock none is.
  */
-export function applyPartial(partial: DemandPartial, series: DemandSeries): Applied {
+export function applyPartial(partial: DemandPartial, series: DemandSeries, nowMs = Infinity): Applied {
   const outcome = extendChain(partial, series.chains);
   if (outcome === 'seen') return { outcome, changed: [] };
-  const changed = partial.buckets.flatMap((change) => changeBucket(change, series) ?? []);
+  dropAhead(series, nowMs);
+  const timely = partial.buckets.filter(({ startMs }) => startMs <= nowMs + MAX_AHEAD_MS);
+  const changed = timely.flatMap((change) => changeBucket(change, series) ?? []);
   trim(series);
   return { outcome, changed };
 }
@@ -103,6 +114,15 @@ export function putBucket(bucket: Bucket, series: DemandSeries): void {
   noteService(bucket, series);
   releaseSketches(series);
   trim(series);
+}
+
+/** What a clock that has been set back left: the present would be too old for the window. */
+function dropAhead(series: DemandSeries, nowMs: number): void {
+  const ahead = [...series.buckets.keys()].filter((startMs) => startMs > nowMs + MAX_AHEAD_MS);
+  if (ahead.length === 0) return;
+  for (const startMs of ahead) series.buckets.delete(startMs);
+  series.keptFromMs = bucketStartMs(nowMs, series.bucketS);
+  series.trailing.untilMs = Math.min(series.trailing.untilMs, series.keptFromMs);
 }
 
 function changeBucket(change: Bucket, series: DemandSeries): Bucket | undefined {
@@ -208,7 +228,7 @@ export function closedArrivals(
   series: DemandSeries,
 ): { startMs: number; arrivals: number }[] {
   const bucketMs = series.bucketS * 1000;
-  const earliestMs = Math.max(toMs - WINDOW_BUCKETS * bucketMs, windowStartMs(series));
+  const earliestMs = Math.max(toMs - WINDOW_BUCKETS * bucketMs, windowStartMs(series), series.keptFromMs);
   const closed: { startMs: number; arrivals: number }[] = [];
   for (let startMs = Math.max(fromMs, earliestMs); startMs < toMs; startMs += bucketMs) {
     closed.push({ startMs, arrivals: series.buckets.get(startMs)?.arrivals ?? 0 });

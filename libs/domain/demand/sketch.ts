@@ -27,6 +27,12 @@ export function emptySketch(): Sketch {
   return { count: 0, sum: 0, zeros: 0, offset: 0, bins: [] };
 }
 
+/** What another process wrote: a sketch, with bins where there can be any. */
+export function isSketch({ count, sum, zeros, offset, bins }: Sketch): boolean {
+  const isPlaced = Number.isInteger(offset) && Math.abs(offset) <= MAX_BINS && bins.length <= MAX_BINS;
+  return isPlaced && [count, sum, zeros, ...bins].every(Number.isFinite);
+}
+
 /** Adds to an own sketch, in place. False, and nothing added: the value is no number or negative. */
 export function addToSketch(sketch: Sketch, value: number): boolean {
   if (!(value >= 0) || value === Infinity) return false;
