@@ -73,7 +73,9 @@ function excessRatio(results: CellResult[], { of, to }: { of: System; to: System
       return sum + (own?.violating ?? 0) - (full?.violatingShare ?? 0) * (own?.requests ?? 0);
     }, 0);
   const [ours, theirs] = [excess(of), excess(to)];
-  return `${(ours / theirs).toFixed(2)} (${ours.toFixed(0)} ÷ ${theirs.toFixed(0)})`;
+  // Below the full fleet's is chance: a ratio would say nothing.
+  const ratio = ours > 0 && theirs > 0 ? (ours / theirs).toFixed(2) : '–';
+  return `${ratio} (${ours.toFixed(0)} ÷ ${theirs.toFixed(0)})`;
 }
 
 /** Every cell, seed by seed. */
