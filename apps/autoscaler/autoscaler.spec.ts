@@ -200,6 +200,13 @@ test('a pool without workers of ours is blind, one that was never used is idle',
   // Blind at first: no partition of demand is assigned.
   await until(() => decided.some(({ pool, reason }) => pool === 'etl' && reason === 'idle'));
   await until(() => decided.some(({ pool, reason }) => pool === 'elsewhere' && reason === 'fleet-missing'));
+  const kinds = new Map(decided.map(({ pool, kind }) => [pool, kind]));
+  expect(kinds).toEqual(
+    new Map([
+      ['etl', 'hold'],
+      ['elsewhere', 'blind'],
+    ]),
+  );
 });
 
 test('demand that is still on its way is not taken for silence', async () => {
