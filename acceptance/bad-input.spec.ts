@@ -10,6 +10,8 @@ import { completed, type SentEvent } from './sent-events.js';
 // with its reason and counted, and what is good among it counts.
 
 const POOL = 'web';
+/** JSON.parse takes it; whatever walks it by recursion runs out of stack. */
+const DEEP = `${'['.repeat(15_000)}${']'.repeat(15_000)}`;
 const work = new Workplace();
 let program: HeadroomProcess;
 let api: ApiClient;
@@ -63,10 +65,12 @@ describe('refused by the API, with the reason', () => {
       ['invalid', withData(fresh('e'), { queuedAtMs: null })], // what JSON makes of NaN
       ['invalid', withData(fresh('f'), { endedAtMs: 1 })],
       ['invalid', withData(fresh('g'), { pool: 'Not A Pool' })],
+      ['invalid', withData(fresh('i'), { note: 'DEEP' })],
       ['oversized', changed(fresh('h'), { padding: 'x'.repeat(16_384) })],
     ];
     const batch = wrong.flatMap(([, event], i) => [fresh(`neighbour-${i}`), event]);
-    const { status, body } = await post(batch);
+    const text = JSON.stringify(batch).replace('"DEEP"', DEEP);
+    const { status, body } = await api.send<Taken>('POST', '/v1/events', { text });
     expect(status).toBe(202);
     expect(body.accepted).toBe(wrong.length);
     expect(body.refused.map(({ index, reason }) => [index, reason])).toEqual(
@@ -88,6 +92,7 @@ describe('refused by the API, with the reason', () => {
   });
 
   test.each([
+    ['a batch of more events than allowed, one too deep', `[${'0,'.repeat(1000)}${DEEP}]`, 422],
     ['half an object', '{"specversion":', 400],
     ['NaN, which JSON does not have', `[${JSON.stringify(fresh('nan'))}, NaN]`, 400],
     ['nothing', '', 400],
@@ -98,6 +103,13 @@ describe('refused by the API, with the reason', () => {
     const { status, headers } = await api.send('POST', '/v1/events', { text });
     expect(status).toBe(expected);
     expect(headers.get('content-type')).toMatch(/^application\/problem\+json/);
+  });
+
+  test('a policy that is too deep', async () => {
+    const text = `{"mode":"predictive","bounds":${DEEP}}`;
+    const headers = { 'if-none-match': '*' };
+    const { status, body } = await api.send('PUT', '/v1/policies/deep', { text, headers });
+    expect({ status, body }).toMatchObject({ status: 400, body: { type: 'urn:headroom:malformed-request' } });
   });
 
   test('a number beyond all numbers, which JSON can have', async () => {
@@ -210,7 +222,7 @@ test(
       letters
         .filter(({ headers }) => from.test(headers['source'] as string))
         .map(({ headers }) => headers['reason']);
-    expect(reasons(/^POST \/v1\/events$/)).toHaveLength(11);
+    expect(reasons(/^POST \/v1\/events$/)).toHaveLength(12);
     expect(reasons(/^executions\.v1\[\d\]@\d+$/).toSorted()).toEqual([
       'future',
       'future',

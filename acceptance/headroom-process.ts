@@ -161,7 +161,7 @@ export class Workplace {
 
   /** `headroom token` with the key of this folder's data. */
   async token(...scopes: string[]): Promise<string> {
-    const command = this.headroom('token', '--data-dir', this.dataDir, '--scope', ...scopes);
+    const command = this.headroom('token', '--data-dir', this.dataDir, '--for', '30m', '--scope', ...scopes);
     const { code } = await command.ended;
     if (code !== 0) throw new Error(`headroom token: must exit with 0, got ${code}: ${command.stderr}`);
     return command.stdout.trim();

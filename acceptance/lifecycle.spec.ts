@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ApiClient } from './api-client.js';
 import {
+  bin,
   DEADLINE_MS,
   DEMO_HANDLERS,
   eventually,
@@ -34,6 +35,8 @@ beforeAll(async () => {
     api: { port: ports[0] },
     router: { port: ports[1] },
     log: { statusEveryS: 0 },
+    // Less than workers ask for when they may.
+    identity: { tokenMaxS: 1800 },
     pools: {
       web: {
         bucketS: 1,
@@ -119,6 +122,14 @@ describe('a running program', () => {
         });
       }
       expect(await new ApiClient(anybody.url, 'not.a.token').get('/v1/pools')).toMatchObject({ status: 401 });
+      const metrics = await api.metrics();
+      const refused = (reason: string) =>
+        metrics.get(`headroom_api_unauthorized_requests_total{reason="${reason}"}`);
+      expect([refused('none'), refused('scope'), refused('malformed')]).toEqual([
+        guarded.length,
+        guarded.length,
+        1,
+      ]);
     },
     DEADLINE_MS,
   );
@@ -244,22 +255,40 @@ describe('the next start', () => {
     DEADLINE_MS,
   );
 
-  test(
-    'a second Ctrl-C ends what the first one waits for',
-    async () => {
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)(
+    'a second %s ends what the first one waits for',
+    async (signal, code) => {
       const program = work.start(configFile);
       await program.line(/^headroom: ready/m);
       const aborted = fetch(`http://127.0.0.1:${ports[1]}/slow/`).catch(() => undefined);
       const busy = 'headroom_router_in_flight_requests{pool="slow"}';
       await eventually('a request at work', async () => (await api.metrics()).get(busy) === 1 || undefined);
-      program.killGroup('SIGINT');
-      await program.line(/SIGINT, stopping/);
+      program.kill(signal);
+      await program.line(new RegExp(`${signal}, stopping`));
       // Somebody who does not want to wait presses it until it helps.
-      const pressing = setInterval(() => program.killGroup('SIGINT'), 100);
+      const pressing = setInterval(() => program.kill(signal), 100);
       const ended = await program.ended;
       clearInterval(pressing);
       await aborted;
-      expect(ended).toEqual({ code: 130, signal: null });
+      expect(ended).toEqual({ code, signal: null });
+      await expectNothingLeft(program);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'Ctrl-C during the start ends it without a word about being ready',
+    async () => {
+      const debug = { ...config, log: { level: 'debug', statusEveryS: 0 } };
+      const program = work.start(work.write('debug.yaml', debug));
+      await program.line(/parts opened/);
+      program.kill('SIGINT');
+      expect(await program.ended).toEqual({ code: 0, signal: null });
+      expect(program.stderr).toContain('headroom: SIGINT, stopping as soon as the start is through\n');
+      expect(program.stdout).toBe('');
       await expectNothingLeft(program);
     },
     DEADLINE_MS,
@@ -288,6 +317,34 @@ function startArguments(): string[] {
   return ['--config', configFile, '--data-dir', work.dataDir];
 }
 
+describe('a program whose store ends', () => {
+  test(
+    'says so and exits with 5, and leaves nothing behind',
+    async () => {
+      // The engine's thread ends when the test says so, as it does when the engine gives up.
+      const killer = work.write(
+        'end-of-engine.mjs',
+        `import { Worker } from 'node:worker_threads';
+         const post = Worker.prototype.postMessage;
+         Worker.prototype.postMessage = function (message, ...rest) {
+           if (message?.kind === 'query') this.engine ??= process.once('SIGUSR2', () => this.terminate());
+           return post.call(this, message, ...rest);
+         };`,
+      );
+      const pools = { web: (config['pools'] as Record<string, unknown>)['web'] };
+      const file = work.write('one-pool.yaml', { ...config, pools });
+      const args = ['start', '--config', file, '--data-dir', work.dataDir];
+      const program = work.run(process.execPath, ['--import', killer, bin, ...args]);
+      await program.line(/^headroom: ready after/m);
+      program.kill('SIGUSR2');
+      expect(await program.ended).toEqual({ code: 5, signal: null });
+      expect(program.stderr).toMatch(/^headroom: the store has ended unasked: .+$/m);
+      await expectNothingLeft(program);
+    },
+    2 * DEADLINE_MS,
+  );
+});
+
 describe('what cannot start says why and exits with 2', () => {
   test.each([
     ['API', 0],
@@ -309,6 +366,34 @@ describe('what cannot start says why and exits with 2', () => {
       );
       other.close();
       await expectNothingLeft(program);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'the router cannot listen on an address that is nobody’s (RFC 5737)',
+    async () => {
+      const elsewhere = { ...config, router: { host: '192.0.2.1', port: ports[1] } };
+      const program = work.start(work.write('elsewhere.yaml', elsewhere));
+      expect(await program.ended).toEqual({ code: 2, signal: null });
+      expect(program.stderr).toMatch(
+        /^headroom: address 192\.0\.2\.1, port \d+: must be an address of this machine, got EADDRNOTAVAIL$/m,
+      );
+      expect(program.stderr).not.toContain('    at ');
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'another number of partitions than the data directory has',
+    async () => {
+      const program = work.start(work.write('partitions.yaml', { ...config, ingest: { partitions: 8 } }));
+      expect(await program.ended).toEqual({ code: 2, signal: null });
+      expect(program.stderr).toContain(
+        'headroom: event log topic executions.v1: must keep its 4 partitions, got 8 (keys would move between ' +
+          'partitions)\n  hint: ingest.partitions',
+      );
+      expect(program.stderr).not.toContain('    at ');
     },
     DEADLINE_MS,
   );

@@ -163,24 +163,28 @@ describe('while the load rises', () => {
     DEADLINE_MS,
   );
 
-  test('a policy changes only from the version that was seen', async () => {
+  test('a policy of a pool that the configuration does not declare changes only from the version that was seen', async () => {
     const put = (headers: Record<string, string>) =>
-      api.send('PUT', '/v1/policies/posted', { body: { mode: 'reactive' }, headers });
+      api.send('PUT', '/v1/policies/born', { body: { mode: 'reactive' }, headers });
     expect((await put({})).status).toBe(428);
     expect((await put({ 'if-match': '"7"' })).status).toBe(412);
     expect((await put({ 'if-match': 'W/"1"' })).status).toBe(412);
     expect((await put({ 'if-none-match': '*' })).status).toBe(412);
-    const { headers } = await api.get('/v1/policies/posted');
-    expect(headers.get('etag')).toBe('"1"');
-    const changed = await put({ 'if-match': '"1"' });
+    const first = (await api.get('/v1/policies/born')).headers.get('etag') as string;
+    const changed = await put({ 'if-match': first });
     expect(changed).toMatchObject({ status: 200, body: { version: 2, policy: { mode: 'reactive' } } });
-    expect(changed.headers.get('etag')).toBe('"2"');
+    const second = changed.headers.get('etag') as string;
     const remove = (tag?: string) =>
-      api.send('DELETE', '/v1/policies/posted', tag === undefined ? {} : { headers: { 'if-match': tag } });
+      api.send('DELETE', '/v1/policies/born', tag === undefined ? {} : { headers: { 'if-match': tag } });
     expect((await remove()).status).toBe(428);
-    expect((await remove('"1"')).status).toBe(412);
-    expect((await remove('"2"')).status).toBe(204);
-    expect((await api.get('/v1/pools/posted')).status).toBe(404);
+    expect((await remove(first)).status).toBe(412);
+    expect((await remove(second)).status).toBe(204);
+    // Made again it has the same version, and is another one all the same.
+    expect((await put({ 'if-none-match': '*' })).status).toBe(200);
+    expect((await put({ 'if-match': first })).status).toBe(412);
+    const again = (await api.get('/v1/policies/born')).headers.get('etag') as string;
+    expect((await remove(again)).status).toBe(204);
+    expect((await api.get('/v1/pools/born')).status).toBe(404);
   });
 
   test(

@@ -23,6 +23,7 @@ const DOMAIN = [
 /** Adapters that build on another adapter. */
 const ADAPTER_NEEDS: Record<string, string[]> = {
   'event-sink': ['event-log'],
+  'event-log': ['loop'],
   'http-api': ['input-problems'],
   'demand-reader': ['event-log', 'store'],
 };

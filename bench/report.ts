@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 
 // What every bench does with its figures: a table on standard output, all of them as JSON in the git-ignored
@@ -71,7 +71,7 @@ function writeTable({ name, table }: Report): void {
     throw new Error(`${file}: the mark "${MARK(name)}" twice, got it not`);
   const [head = [], ...rows] = table.map((row) => row.map(String));
   const lines = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`);
-  const written = `Measured ${new Date().toISOString().slice(0, 10)} on ${machine()}.`;
+  const written = `Measured ${new Date().toISOString().slice(0, 10)} on ${machine()}; load average at the end ${loadavg()[1]?.toFixed(1)}.`;
   const text = `${before}${MARK(name)}\n\n${written}\n\n${lines.join('\n')}\n\n${MARK(name)}${after}`;
   writeFileSync(file, text);
 }

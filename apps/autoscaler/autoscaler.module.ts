@@ -1,10 +1,10 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { DemandReader, type DemandReaderOptions } from '#adapters/demand-reader';
-import type { EventLog } from '#adapters/event-log';
+import { RecordObserver, type EventLog } from '#adapters/event-log';
 import type { Fleet } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { DecisionStore, DemandStore, ForecastStore, PolicyStore } from '#adapters/store';
-import { Autoscaler, type AutoscalerObserver, type ScaledPool } from './autoscaler.js';
+import { Autoscaler, type AutoscalerObserver } from './autoscaler.js';
 import { AutoscalerLoop } from './autoscaler.loop.js';
 import { DecisionTableConsumer } from './decision-table.consumer.js';
 import { DemandConsumer } from './demand.consumer.js';
@@ -14,6 +14,7 @@ import { LatestForecasts } from './latest-forecasts.js';
 import { PoliciesController, PolicyLimits } from './policies.controller.js';
 import { PolicyCache } from './policy-cache.js';
 import { PoolsController } from './pools.controller.js';
+import type { ScaledPool } from './scaled-pool.js';
 
 export interface AutoscalerModuleOptions {
   log: EventLog;
@@ -21,7 +22,11 @@ export interface AutoscalerModuleOptions {
   fleet: Fleet;
   settingsOf(pool: string): ScaledPool;
   maxPools: number;
-  observer: AutoscalerObserver & LoopObserver & { demandRead: DemandReaderOptions['observe'] };
+  /** Pools of the configuration. */
+  configured: ReadonlySet<string>;
+  observer: AutoscalerObserver &
+    LoopObserver &
+    RecordObserver & { demandRead: DemandReaderOptions['observe'] };
   nowMs(): number;
 }
 
@@ -29,7 +34,7 @@ export interface AutoscalerModuleOptions {
 @Module({})
 export class AutoscalerModule {
   static register(options: AutoscalerModuleOptions): DynamicModule {
-    const { log, stores, fleet, settingsOf, maxPools, observer, nowMs } = options;
+    const { log, stores, fleet, settingsOf, maxPools, configured, observer, nowMs } = options;
     return {
       module: AutoscalerModule,
       controllers: [
@@ -40,13 +45,14 @@ export class AutoscalerModule {
         DecisionTableConsumer,
       ],
       providers: [
+        { provide: RecordObserver, useValue: observer },
         { provide: PolicyStore, useValue: stores.policies },
         { provide: DemandStore, useValue: stores.demand },
         { provide: ForecastStore, useValue: stores.forecasts },
         { provide: DecisionStore, useValue: stores.decisions },
-        { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, nowMs) },
+        { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, configured, nowMs) },
         { provide: PolicyCache, useFactory: () => new PolicyCache(stores.policies) },
-        { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts) },
+        { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts, observer) },
         { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf) },
         {
           provide: DemandReader,

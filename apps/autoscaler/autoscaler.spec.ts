@@ -20,6 +20,7 @@ import { LEVELS, type Forecast } from '#domain/forecasting';
 import { policySchema, type Decision, type Policy } from '#domain/scaling';
 import { Autoscaler } from './autoscaler.js';
 import { AutoscalerModule } from './autoscaler.module.js';
+import { PolicyCache } from './policy-cache.js';
 
 const START_MS = 1_800_000_000_000;
 
@@ -31,6 +32,8 @@ let app: INestMicroservice;
 let nowMs: number;
 let decided: Decision[];
 let failures: string[];
+let unreadable: string[];
+let forgotten: string[];
 let orderErrors: (string | undefined)[];
 let changed: () => void;
 let toOfLast: number;
@@ -45,6 +48,7 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
+  unreadable = [];
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
   await store.engine.query(
     'truncate policies, demand, demand_chains, forecasts, decisions, projection_offsets restart identity',
@@ -54,6 +58,7 @@ beforeEach(async () => {
   fleet = newFleet();
   [nowMs, decided, failures, orderErrors, changed] = [START_MS, [], [], [], () => undefined];
   toOfLast = -1;
+  forgotten = [];
 });
 afterEach(async () => {
   await app.close();
@@ -79,12 +84,22 @@ async function start(): Promise<void> {
       decisions: new DecisionStore(dataSource),
     },
     fleet,
-    settingsOf: (pool) => ({ bucketS: 1, seasonsS: [60], settleMs: 0, hasFleet: pool === 'etl' }),
+    settingsOf: (pool) => ({
+      bucketS: 1,
+      seasonsS: [60],
+      settleMs: 0,
+      hasFleet: pool === 'etl',
+      worker: { slots: 2 },
+      leadTimeMaxS: 2,
+    }),
     maxPools: 10,
+    configured: new Set(),
     observer: {
       decided: ({ decision }) => (decided.push(decision), changed()),
       ordered: ({ error }) => orderErrors.push(error?.message),
+      forgotten: (pool) => forgotten.push(pool),
       demandRead: () => undefined,
+      recordUnreadable: ({ topic, offset }) => void unreadable.push(`${topic}@${offset}`),
       ran: () => changed(),
       failed: ({ error }) => failures.push(error.message),
     },
@@ -114,7 +129,7 @@ const given = (policy: Partial<Policy>, pool = 'etl') =>
   new PolicyStore(store.dataSource).create({ pool, policy: policySchema.parse(policy), nowMs });
 
 /** One bucket a second, each with so many arrivals that were served in 20 ms. */
-async function demandFrom(second: number, arrivals: number[]): Promise<void> {
+async function demandFrom(second: number, arrivals: number[], pool = 'etl'): Promise<void> {
   const buckets = arrivals.map((count, i): Bucket => {
     const bucket = { ...emptyBucket(START_MS + (second + i) * 1000), arrivals: count, starts: count };
     bucket.completions = count;
@@ -122,9 +137,9 @@ async function demandFrom(second: number, arrivals: number[]): Promise<void> {
     return bucket;
   });
   const range = { partition: 0, from: toOfLast, to: toOfLast + 10 };
-  const partial: DemandPartial = { v: 1, pool: 'etl', bucketS: 1, range, watermarkMs: nowMs, buckets };
+  const partial: DemandPartial = { v: 1, pool, bucketS: 1, range, watermarkMs: nowMs, buckets };
   toOfLast = range.to;
-  await log.append('demand.v1', [{ key: 'etl', value: JSON.stringify(partial) }]);
+  await log.append('demand.v1', [{ key: pool, value: JSON.stringify(partial) }]);
 }
 
 /** A forecast that is sure of its number. */
@@ -140,6 +155,25 @@ async function forecastOf(arrivals: number, originMs: number): Promise<void> {
 }
 
 const latest = () => decided.at(-1);
+
+test('a record that is no decision, or no forecast, is left out and stops nothing', async () => {
+  await given({ mode: 'reactive' });
+  for (const topic of ['decisions.v1', 'forecasts.v1'])
+    await log.append(topic, [
+      { key: 'etl', value: 'no json' },
+      { key: 'etl', value: '{"v":1}' },
+    ]);
+  await start();
+  await until(async () => (await new DecisionStore(store.dataSource).latest('etl')) !== undefined);
+  await until(() => unreadable.length === 4);
+  expect(unreadable.toSorted()).toEqual([
+    'decisions.v1@0',
+    'decisions.v1@1',
+    'forecasts.v1@0',
+    'forecasts.v1@1',
+  ]);
+  expect(failures).toEqual([]);
+});
 
 test('workers are ordered before the forecast load arrives, and the record says why', async () => {
   await given({ mode: 'predictive', bounds: { minWorkers: 1, maxWorkers: 9 } });
@@ -193,20 +227,32 @@ test('a start goes on from the record: workers, memory, demand, forecast', async
   expect(latest()?.desired).toBe(before);
 });
 
-test('a pool without workers of ours is blind, one that was never used is idle', async () => {
-  await given({ mode: 'predictive' });
-  await given({ mode: 'observe' }, 'elsewhere');
+test('a pool that was never used is idle; one whose workers run elsewhere is decided for and never ordered', async () => {
+  await given({ mode: 'predictive', bounds: { minWorkers: 1, maxWorkers: 9 } });
+  await given({ mode: 'predictive', bounds: { minWorkers: 1, maxWorkers: 9 } }, 'elsewhere');
   await start();
-  // Blind at first: no partition of demand is assigned.
-  await until(() => decided.some(({ pool, reason }) => pool === 'etl' && reason === 'idle'));
-  await until(() => decided.some(({ pool, reason }) => pool === 'elsewhere' && reason === 'fleet-missing'));
-  const kinds = new Map(decided.map(({ pool, kind }) => [pool, kind]));
-  expect(kinds).toEqual(
-    new Map([
-      ['etl', 'hold'],
-      ['elsewhere', 'blind'],
-    ]),
-  );
+  await demandFrom(0, [300, 300, 300], 'elsewhere');
+  nowMs = START_MS + 3_000;
+  await until(() => decided.some(({ pool, desired }) => pool === 'elsewhere' && desired > 3));
+  // Blind at first: no partition of demand was assigned.
+  await until(() => decided.findLast(({ pool }) => pool === 'etl')?.reason === 'idle');
+  const elsewhere = decided.findLast(({ pool }) => pool === 'elsewhere');
+  expect(elsewhere?.explanation).toMatch(/its workers run elsewhere/);
+  expect(orderErrors).toEqual([]);
+});
+
+test('a pool that loses its policy is forgotten', async () => {
+  await given({ mode: 'reactive' });
+  await start();
+  await until(() => decided.length > 0);
+  await new PolicyStore(store.dataSource).delete({
+    pool: 'etl',
+    seen: { version: 1, updatedAtMs: START_MS },
+  });
+  await app.get(PolicyCache).refresh();
+  await until(() => forgotten.length > 0);
+  expect(forgotten).toEqual(['etl']);
+  expect(app.get(Autoscaler).lastDecision('etl')).toBeUndefined();
 });
 
 test('demand that is still on its way is not taken for silence', async () => {

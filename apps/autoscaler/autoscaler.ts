@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DemandReader } from '#adapters/demand-reader';
 import type { EventLog } from '#adapters/event-log';
 import type { Fleet } from '#adapters/fleet';
@@ -10,25 +11,26 @@ import {
   trail,
   type DemandView,
 } from '#domain/demand';
-import { decide, type Decision, type DecisionInput, type DecisionMemory } from '#domain/scaling';
+import {
+  decide,
+  type Decision,
+  type DecisionInput,
+  type DecisionMemory,
+  type FleetView,
+  type Policy,
+} from '#domain/scaling';
 import type { FleetViews } from './fleet-views.js';
-import { inTime } from './in-time.js';
+import { inTime, within } from './in-time.js';
 import type { LatestForecasts } from './latest-forecasts.js';
 import type { PolicyCache } from './policy-cache.js';
-
-/** What the autoscaler must know of a pool. */
-export interface ScaledPool {
-  bucketS: number;
-  seasonsS: readonly number[];
-  settleMs: number;
-  /** Somebody of ours runs its workers. */
-  hasFleet: boolean;
-}
+import type { ScaledPool } from './scaled-pool.js';
 
 export interface AutoscalerObserver {
   decided(made: { decision: Decision; input: DecisionInput }): void;
   /** An order to the fleet that it took, or that failed. */
   ordered(order: { decision: Decision; error: Error | undefined }): void;
+  /** The pool has lost its policy. */
+  forgotten(pool: string): void;
 }
 
 export interface AutoscalerOptions {
@@ -47,6 +49,10 @@ export interface AutoscalerOptions {
 
 /** History for the mean load, in first seasons. */
 const MEAN_LOAD_SEASONS = 7;
+/** Decisions made between two turns of the event loop, some milliseconds' worth. */
+const POOLS_PER_TURN = 100;
+/** Decisions that wait for the event log. */
+const MAX_UNRECORDED = 20_000;
 /** Pools whose past is read back in one run. */
 const MAX_OPENED_PER_RUN = 200;
 
@@ -54,6 +60,7 @@ const MAX_OPENED_PER_RUN = 200;
 export class Autoscaler {
   private readonly memories = new Map<string, DecisionMemory | undefined>();
   private readonly lastDecisions = new Map<string, Decision>();
+  private readonly unrecorded: DecisionRecord[] = [];
 
   constructor(private readonly options: AutoscalerOptions) {}
 
@@ -63,35 +70,68 @@ export class Autoscaler {
     for (const { pool, policy } of policies.all()) {
       if (!this.options.settingsOf(pool).hasFleet) continue;
       const { minWorkers, maxWorkers } = policy.bounds;
-      const last = await this.options.decisionStore.latest(pool);
+      // In mode observe the record says what would have been ordered, not what was.
+      const last = policy.mode === 'observe' ? undefined : await this.options.decisionStore.latest(pool);
       const desired = Math.min(Math.max(last?.decision.desired ?? 0, minWorkers), maxWorkers);
       await fleet.scale({ pool, desired });
     }
   }
 
   async run(): Promise<void> {
+    const { policies, fleetViews, nowMs } = this.options;
+    // The clock first: what happens while the answer is on its way is not counted.
+    const askedAtMs = nowMs();
     const behindMs = await inTime(this.options.reader.behindMs());
-    const records: DecisionRecord[] = [];
-    let opened = 0;
-    for (const row of this.options.policies.all()) {
-      const known = this.memories.has(row.pool);
-      if (!known && opened++ >= MAX_OPENED_PER_RUN) continue;
-      if (!known) await this.open(row.pool);
-      records.push(await this.decideFor(row, behindMs));
+    const countedToMs = behindMs === undefined ? undefined : askedAtMs - behindMs;
+    const rows = await this.openedRows(policies.all());
+    const fleets = await Promise.all(
+      rows.map((row) => (this.hasFleet(row) ? fleetViews.of(row.pool) : this.assumedFleet(row))),
+    );
+    for (const [i, row] of rows.entries()) {
+      if (i % POOLS_PER_TURN === POOLS_PER_TURN - 1) await nextTurn();
+      const record = this.decideFor(row, { fleet: fleets[i], countedToMs });
+      this.unrecorded.push(record);
+      await this.apply(record.decision, row.policy, fleets[i]);
     }
-    const messages = records.map((record) => ({ key: record.decision.pool, value: JSON.stringify(record) }));
-    if (messages.length > 0) await this.options.log.append('decisions.v1', messages);
+    await this.record();
   }
 
   lastDecision(pool: string): Decision | undefined {
     return this.lastDecisions.get(pool);
   }
 
-  private async decideFor(row: PolicyRow, behindMs: number | undefined): Promise<DecisionRecord> {
-    const { pool, policy, version } = row;
+  /** Pools that were opened, some more each run. Those that lost their policy are forgotten. */
+  private async openedRows(rows: PolicyRow[]): Promise<PolicyRow[]> {
+    const pools = new Set(rows.map(({ pool }) => pool));
+    for (const pool of this.memories.keys()) {
+      if (pools.has(pool)) continue;
+      this.memories.delete(pool);
+      this.lastDecisions.delete(pool);
+      this.options.observer.forgotten(pool);
+    }
+    const closed = rows.filter(({ pool }) => !this.memories.has(pool)).slice(0, MAX_OPENED_PER_RUN);
+    for (const { pool } of closed) await this.open(pool);
+    return rows.filter(({ pool }) => this.memories.has(pool));
+  }
+
+  private hasFleet({ pool }: PolicyRow): boolean {
+    return this.options.settingsOf(pool).hasFleet;
+  }
+
+  /** So that a pool whose platform runs its own workers is decided for all the same. */
+  private assumedFleet({ pool, policy }: PolicyRow): FleetView {
+    const { worker, leadTimeMaxS } = this.options.settingsOf(pool);
+    const desired = this.memories.get(pool)?.lastDesired ?? policy.bounds.minWorkers;
+    const now = { ready: desired, starting: 0, draining: 0, desired };
+    return { ...now, slotsPerWorker: worker.slots, leadTimeS: leadTimeMaxS, assumed: true };
+  }
+
+  private decideFor(
+    { pool, policy, version }: PolicyRow,
+    seen: { fleet: FleetView | undefined; countedToMs: number | undefined },
+  ): DecisionRecord {
     const { settingsOf, forecasts, observer, nowMs } = this.options;
     const { bucketS, seasonsS } = settingsOf(pool);
-    const fleet = await this.options.fleetViews.of(pool);
     const input: DecisionInput = {
       nowMs: nowMs(),
       pool,
@@ -99,34 +139,49 @@ export class Autoscaler {
       seasonS: seasonsS[0] as number,
       policy,
       policyVersion: version,
-      demand: behindMs === undefined ? undefined : this.demandOf(pool, behindMs),
+      demand: seen.countedToMs === undefined ? undefined : this.demandOf(pool, seen.countedToMs),
       forecast: forecasts.get(pool),
-      fleet,
+      fleet: seen.fleet,
     };
     const { decision, memory } = decide(input, this.memories.get(pool));
     this.memories.set(pool, memory);
     this.lastDecisions.set(pool, decision);
     observer.decided({ decision, input });
-    if (fleet !== undefined && policy.mode !== 'observe' && decision.desired !== fleet.desired)
-      await this.order(decision);
     return { v: 1, decision, memory, policyVersion: version };
   }
 
-  private async order(decision: Decision): Promise<void> {
+  private async apply(decision: Decision, policy: Policy, seen: FleetView | undefined): Promise<void> {
     const { fleet, observer } = this.options;
+    if (seen === undefined || seen.assumed || policy.mode === 'observe' || decision.desired === seen.desired)
+      return;
     try {
-      await fleet.scale(decision);
+      await within(fleet.scale(decision), `fleet: an order for pool ${decision.pool}`);
       observer.ordered({ decision, error: undefined });
     } catch (error) {
       observer.ordered({ decision, error: error as Error });
     }
   }
 
-  private demandOf(pool: string, behindMs: number): DemandView {
-    const { reader, settingsOf, nowMs } = this.options;
+  /** What could not be recorded is recorded with the next run; the oldest are lost when there are too many. */
+  private async record(): Promise<void> {
+    const records = this.unrecorded.splice(0);
+    if (records.length === 0) return;
+    const messages = records.map((record) => ({ key: record.decision.pool, value: JSON.stringify(record) }));
+    try {
+      await this.options.log.append('decisions.v1', messages);
+    } catch (error) {
+      this.unrecorded.unshift(...records.slice(-MAX_UNRECORDED));
+      throw error;
+    }
+  }
+
+  /** Undefined: nobody reads this pool's demand here (yet), which is not the same as none. */
+  private demandOf(pool: string, allCountedToMs: number): DemandView | undefined {
+    const { reader, settingsOf } = this.options;
+    if (!reader.owns(pool)) return undefined;
     const { bucketS, seasonsS, settleMs } = settingsOf(pool);
     const series = reader.of(pool) ?? newDemandSeries({ bucketS, seasonS: seasonsS[0] as number });
-    const countedToMs = nowMs() - behindMs - settleMs;
+    const countedToMs = allCountedToMs - settleMs;
     const toMs = bucketStartMs(countedToMs, bucketS);
     trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs }, series), series);
     return demandView({ countedToMs }, series);

@@ -1,7 +1,7 @@
 import type { Fleet } from '#adapters/fleet';
 import type { FleetView } from '#domain/scaling';
 import { inTime } from './in-time.js';
-import type { ScaledPool } from './autoscaler.js';
+import type { ScaledPool } from './scaled-pool.js';
 
 /** The workers of a pool as decisions and operators see them. */
 export class FleetViews {

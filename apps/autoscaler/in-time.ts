@@ -1,15 +1,19 @@
 /** What is not there within this time is passed on as missing. */
 const TIMEOUT_MS = 2_000;
 
-/** The answer, or undefined when it fails or takes too long: the domain knows what a missing input means. */
-export async function inTime<T>(answer: Promise<T>): Promise<T | undefined> {
-  const late = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => late.resolve(undefined), TIMEOUT_MS);
+/** The answer; rejects when it takes longer than {@link TIMEOUT_MS}. `what`: for the error. */
+export async function within<T>(answer: Promise<T>, what: string): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const fail = () => late.reject(new Error(`${what}: an answer within ${TIMEOUT_MS} ms, got none`));
+  const timer = setTimeout(fail, TIMEOUT_MS);
   try {
     return await Promise.race([answer, late.promise]);
-  } catch {
-    return undefined;
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The answer, or undefined when it fails or takes too long: the domain knows what a missing input means. */
+export function inTime<T>(answer: Promise<T>): Promise<T | undefined> {
+  return within(answer, 'input').catch(() => undefined);
 }

@@ -1,4 +1,10 @@
-import type { RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
+import {
+  readable,
+  type RecordBatch,
+  type RecordObserver,
+  type StartOffset,
+  type TopicPartition,
+} from '#adapters/event-log';
 import type { ForecastStore } from '#adapters/store';
 import { forecastSchema, type Forecast } from '#domain/forecasting';
 
@@ -6,7 +12,10 @@ import { forecastSchema, type Forecast } from '#domain/forecasting';
 export class LatestForecasts {
   private readonly latest = new Map<string, Forecast>();
 
-  constructor(private readonly store: Pick<ForecastStore, 'latest' | 'startAt'>) {}
+  constructor(
+    private readonly store: Pick<ForecastStore, 'latest' | 'startAt'>,
+    private readonly observer: RecordObserver,
+  ) {}
 
   async assigned(partitions: TopicPartition[]): Promise<StartOffset[]> {
     const starts = await this.store.startAt(partitions);
@@ -14,12 +23,9 @@ export class LatestForecasts {
     return starts;
   }
 
-  take({ records }: RecordBatch): void {
-    for (const { value } of records) {
-      if (value === null) continue;
-      const forecast = forecastSchema.safeParse(JSON.parse(value));
-      if (forecast.success) this.keep(forecast.data);
-    }
+  take(batch: RecordBatch): void {
+    const forecasts = readable(batch, (value) => forecastSchema.safeParse(value).data, this.observer);
+    for (const forecast of forecasts) this.keep(forecast);
   }
 
   get(pool: string): Forecast | undefined {

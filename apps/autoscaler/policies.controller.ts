@@ -2,7 +2,7 @@ import { Controller, Headers, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import { Endpoint, FromBody, FromParams, FromQuery, problem } from '#adapters/http-api';
-import { PolicyStore, type PolicyRow } from '#adapters/store';
+import { PolicyStore, type PolicyRow, type SeenPolicy } from '#adapters/store';
 import { policySchema, type Policy } from '#domain/scaling';
 import { PolicyCache } from './policy-cache.js';
 import { AUTOSCALER_ROUTES as ROUTES, pageQuery, poolParams, type policyAnswer } from './routes.js';
@@ -14,6 +14,8 @@ type PoolParams = z.output<typeof poolParams>;
 export class PolicyLimits {
   constructor(
     readonly maxPools: number,
+    /** Pools that the configuration declares: each start gives them a policy. */
+    readonly configured: ReadonlySet<string>,
     readonly nowMs: () => number,
   ) {}
 }
@@ -52,12 +54,13 @@ export class PoliciesController {
   ) {
     const nowMs = this.limits.nowMs();
     const creates = ifNoneMatch === '*';
+    if (ifMatch !== undefined && ifNoneMatch !== undefined) throw contradictory();
     if (!creates && ifMatch === undefined) throw unconditional('If-Match (or If-None-Match: * to create)');
     if (creates && this.cache.get(pool) === undefined && this.cache.all().length >= this.limits.maxPools)
       throw noRoom(this.limits.maxPools);
     const row = creates
       ? await this.store.create({ pool, policy, nowMs })
-      : await this.store.update({ pool, policy, version: versionOf(ifMatch as string), nowMs });
+      : await this.replace({ pool, policy, ifMatch: ifMatch as string, nowMs });
     if (row === 'conflict') throw await this.outdated(pool);
     await this.cache.refresh();
     return tagged(row, reply);
@@ -69,9 +72,24 @@ export class PoliciesController {
     @Headers('if-match') ifMatch: string | undefined,
   ): Promise<void> {
     if (ifMatch === undefined) throw unconditional('If-Match');
-    const outcome = await this.store.delete({ pool, version: versionOf(ifMatch) });
+    if (this.limits.configured.has(pool)) throw declared(pool);
+    const seen = await this.seen(pool, ifMatch);
+    const outcome = seen === undefined ? 'conflict' : await this.store.delete({ pool, seen });
     if (outcome === 'conflict') throw await this.outdated(pool);
     await this.cache.refresh();
+  }
+
+  private async replace(given: { pool: string; policy: Policy; ifMatch: string; nowMs: number }) {
+    const { ifMatch, ...row } = given;
+    const seen = await this.seen(row.pool, ifMatch);
+    return seen === undefined ? ('conflict' as const) : this.store.update({ ...row, seen });
+  }
+
+  /** What the policy is at, when If-Match names it; whoever changes it until the write wins. */
+  private async seen(pool: string, ifMatch: string): Promise<SeenPolicy | undefined> {
+    const row = await this.store.get(pool);
+    if (row === null || !names(ifMatch, tagOf(row))) return undefined;
+    return { version: row.version, updatedAtMs: row.updatedAtMs };
   }
 
   private async outdated(pool: string) {
@@ -94,14 +112,30 @@ function tagged(row: PolicyRow, reply: FastifyReply): PolicyAnswer {
   return answerOf(row);
 }
 
-function tagOf({ version }: PolicyRow): string {
-  return `"${version}"`;
+function tagOf({ version, updatedAtMs }: SeenPolicy): string {
+  return `"${version}-${updatedAtMs}"`;
 }
 
-/** −1, which no policy has, for a tag that is none of ours. */
-function versionOf(tag: string): number {
-  const version = /^"(\d{1,9})"$/.exec(tag.trim())?.[1];
-  return version === undefined ? -1 : Number(version);
+/** RFC 9110, section 13.1.1: `*`, or a list of tags of which one must be the same. No tag of ours has a comma in it. */
+function names(ifMatch: string, tag: string): boolean {
+  if (ifMatch.trim() === '*') return true;
+  return ifMatch.split(',').some((named) => named.trim() === tag);
+}
+
+function contradictory() {
+  return problem(400, {
+    name: 'contradictory-conditions',
+    detail: 'If-Match, If-None-Match: must be one of both, got both',
+    hint: 'If-None-Match: * creates, If-Match replaces',
+  });
+}
+
+function declared(pool: string) {
+  return problem(409, {
+    name: 'pool-configured',
+    detail: `policy ${pool}: must be of a pool that the configuration does not declare, got a declared one`,
+    hint: 'remove the pool from the configuration and restart, then delete its policy; or PUT mode observe',
+  });
 }
 
 function unconditional(header: string) {

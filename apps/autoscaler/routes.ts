@@ -9,7 +9,7 @@ const MAX_PAGE = 500;
 export const poolParams = z.strictObject({ pool: poolName });
 export const pageQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(MAX_PAGE).default(50),
-  cursor: z.string().max(200).optional().describe('`nextCursor` of the page before.'),
+  cursor: poolName.optional().describe('`nextCursor` of the page before.'),
 });
 /** Newest first; the cursor is a number. */
 export const seriesQuery = pageQuery.extend({
@@ -115,14 +115,15 @@ export const AUTOSCALER_ROUTES = {
   putPolicy: {
     method: 'PUT',
     path: '/v1/policies/:pool',
-    summary: 'Create a policy (If-None-Match: *) or replace the version that was seen (If-Match)',
+    summary:
+      'Create a policy (If-None-Match: *) or replace the version that was seen (If-Match); one of both',
     scope: 'policies:write',
     params: poolParams,
     body: policySchema,
     response: policyAnswer,
     requestHeaders: {
-      'If-Match': 'ETag of the version that is replaced.',
-      'If-None-Match': '* to create.',
+      'If-Match': 'ETag of the version that is replaced, several, or * for any.',
+      'If-None-Match': '* to create. Not together with If-Match.',
     },
     responseHeaders: { ETag: 'New version of the policy.' },
     refusals: {
@@ -134,12 +135,17 @@ export const AUTOSCALER_ROUTES = {
   deletePolicy: {
     method: 'DELETE',
     path: '/v1/policies/:pool',
-    summary: 'Delete the version that was seen; the pool is no longer decided for, its workers stay',
+    summary:
+      'Delete the version that was seen; the pool is no longer decided for, its workers stay. Not for a pool of the configuration',
     scope: 'policies:write',
     params: poolParams,
     status: 204,
-    requestHeaders: { 'If-Match': 'ETag of the version that is deleted.' },
-    refusals: { 412: 'The policy is at another version by now, or is gone.', 428: 'If-Match was not given.' },
+    requestHeaders: { 'If-Match': 'ETag of the version that is deleted, several, or * for any.' },
+    refusals: {
+      409: 'The configuration declares the pool: the next start would make its policy again.',
+      412: 'The policy is at another version by now, or is gone.',
+      428: 'If-Match was not given.',
+    },
   },
   listPools: {
     method: 'GET',

@@ -1,6 +1,13 @@
 import { Controller } from '@nestjs/common';
 import { EventPattern, Payload } from '@nestjs/microservices';
-import type { RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
+import {
+  readable,
+  RecordObserver,
+  type RecordBatch,
+  type StartOffset,
+  type StoredRecord,
+  type TopicPartition,
+} from '#adapters/event-log';
 import { ForecastStore } from '#adapters/store';
 import { forecastSchema } from '#domain/forecasting';
 
@@ -9,7 +16,10 @@ const table = { topic: 'forecasts.v1', group: 'forecast-table' };
 /** The table of forecasts: rows and offset in one transaction of the store. */
 @Controller()
 export class ForecastTableConsumer {
-  constructor(private readonly store: ForecastStore) {}
+  constructor(
+    private readonly store: ForecastStore,
+    private readonly observer: RecordObserver,
+  ) {}
 
   @EventPattern({ ...table, on: 'assigned' })
   assigned(@Payload() partitions: TopicPartition[]): Promise<StartOffset[]> {
@@ -17,11 +27,10 @@ export class ForecastTableConsumer {
   }
 
   @EventPattern(table)
-  async write(@Payload() { topic, partition, records }: RecordBatch): Promise<void> {
-    const made = records.flatMap(({ value }) =>
-      value === null ? [] : [forecastSchema.parse(JSON.parse(value))],
-    );
-    const nextOffset = (records.at(-1)?.offset ?? 0) + 1;
-    await this.store.write({ made, offset: { topic, partition, nextOffset } });
+  async write(@Payload() batch: RecordBatch): Promise<void> {
+    const { topic, partition, from, records } = batch;
+    const made = readable(batch, (value) => forecastSchema.safeParse(value).data, this.observer);
+    const nextOffset = (records.at(-1) as StoredRecord).offset + 1;
+    await this.store.write({ made, step: { topic, partition, from, nextOffset } });
   }
 }

@@ -1,6 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { DemandReader, type DemandReaderOptions } from '#adapters/demand-reader';
-import type { EventLog } from '#adapters/event-log';
+import { RecordObserver, type EventLog } from '#adapters/event-log';
 import type { LoopObserver } from '#adapters/loop';
 import { DemandStore, ForecastStore } from '#adapters/store';
 import { DemandConsumer } from './demand.consumer.js';
@@ -14,7 +14,9 @@ export interface ForecasterModuleOptions {
   demandStore: DemandStore;
   forecastStore: ForecastStore;
   settingsOf(pool: string): ForecastedPool;
-  observer: ForecasterObserver & LoopObserver & { demandRead: DemandReaderOptions['observe'] };
+  observer: ForecasterObserver &
+    LoopObserver &
+    RecordObserver & { demandRead: DemandReaderOptions['observe'] };
   nowMs(): number;
 }
 
@@ -27,6 +29,7 @@ export class ForecasterModule {
       module: ForecasterModule,
       controllers: [DemandConsumer, ForecastTableConsumer],
       providers: [
+        { provide: RecordObserver, useValue: observer },
         { provide: ForecastStore, useValue: forecastStore },
         { provide: ForecastThread, useFactory: () => new ForecastThread() },
         {

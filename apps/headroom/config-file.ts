@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { LineCounter, parseDocument, type YAMLError } from 'yaml';
+import { isScalar, LineCounter, parseDocument, visit, type Document, type YAMLError } from 'yaml';
 import { checkInput, type InputProblem } from '#adapters/input-problems';
 import { configSchema, type Config } from './config.js';
 
@@ -28,6 +28,8 @@ export function parseConfig(text: string): LoadedConfig {
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   if (document.errors.length > 0)
     return { ok: false, problems: document.errors.map((e) => yamlProblem(e, lines)) };
+  const hidden = prototypeKeys(document, lines);
+  if (hidden.length > 0) return { ok: false, problems: hidden };
   let tree: unknown;
   try {
     tree = document.toJS({ maxAliasCount: MAX_ALIASES });
@@ -40,6 +42,20 @@ export function parseConfig(text: string): LoadedConfig {
   }
   const checked = checkInput(configSchema, tree ?? {});
   return checked.ok ? { ok: true, config: checked.value } : checked;
+}
+
+/** A map with the key `__proto__` is one that a check does not see and JavaScript does. */
+function prototypeKeys(document: Document, lines: LineCounter): InputProblem[] {
+  const problems: InputProblem[] = [];
+  visit(document, {
+    Pair: (_, { key }) => {
+      if (!isScalar(key) || key.value !== '__proto__') return;
+      const { line, col } = lines.linePos(key.range?.[0] ?? 0);
+      const where = `line ${line}, column ${col}`;
+      problems.push({ where, rule: 'must be another key', actual: '"__proto__"' });
+    },
+  });
+  return problems;
 }
 
 function yamlProblem(error: YAMLError, lines: LineCounter): InputProblem {

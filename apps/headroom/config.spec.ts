@@ -77,6 +77,16 @@ describe('parseConfig', () => {
     expect(problems(text)).toEqual([problem]);
   });
 
+  test.each([
+    'pools: { __proto__: {} }',
+    '{ "__proto__": { api: { port: 1 } } }',
+    'api: { port: 1, __proto__: 2 }',
+  ])('a key that no check would see: %s', (text) => {
+    expect(problems(text)).toEqual([
+      expect.stringMatching(/^line 1, column \d+: must be another key, got "__proto__"$/),
+    ]);
+  });
+
   test('pool names and YAML errors are said with their place', () => {
     expect(problems('pools: { Web: {} }')[0]).toMatch(/^pools\.Web: key must be valid: lower-case/);
     expect(problems('api: {\n')[0]).toMatch(/^line \d+, column \d+: must be YAML/);

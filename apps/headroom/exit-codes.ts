@@ -12,4 +12,9 @@ export const EXIT = {
   interrupted: 130,
   terminated: 143,
 } as const;
+/** For a command that a signal has ended before it was done. */
+export function exitCodeOfSignal(signal: 'SIGINT' | 'SIGTERM'): ExitCode {
+  return signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
+}
+
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

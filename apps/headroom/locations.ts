@@ -8,7 +8,7 @@ import type { Environment } from './commands/command-context.js';
  */
 export function dataDirOf(given: {
   option?: string | undefined;
-  environment: Environment;
+  environment: Pick<Environment, 'dataDir'>;
   configured?: string | undefined;
   projectDir: string;
 }): string {
@@ -19,7 +19,7 @@ export function dataDirOf(given: {
 /** The configuration file: the option, HEADROOM_CONFIG, config/demo.yaml of the project. */
 export function configFileOf(given: {
   option?: string | undefined;
-  environment: Environment;
+  environment: Pick<Environment, 'configFile'>;
   projectDir: string;
 }): string {
   const chosen = given.option ?? given.environment.configFile;

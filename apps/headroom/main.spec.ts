@@ -14,6 +14,7 @@ let folder: string;
 let server: Server;
 let url: string;
 let onRequest = () => {};
+let status = 200;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'headroom-cli-'));
@@ -24,7 +25,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'bad.csv'), 'timestamp,value\n2026-01-01,1\n2026-01-02,-1\n');
   writeFileSync(join(folder, 'bad.yaml'), 'apy: {}\n');
   server = createServer((_, reply) => {
-    reply.end();
+    reply.writeHead(status).end();
     onRequest();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -36,10 +37,10 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-function start(args: string[]) {
+function start(args: string[], environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [bin, ...args], {
     cwd: folder,
-    env: { ...process.env, HEADROOM_DATA_DIR: join(folder, 'data') },
+    env: { ...process.env, HEADROOM_DATA_DIR: join(folder, 'data'), ...environment },
   });
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()));
@@ -86,6 +87,25 @@ describe('headroom', () => {
     expect(await run('token', '--scope', 'pool:read')).toMatchObject({ code: 2 });
     expect(await run('token', '--scope', 'all', '--for', '9d')).toMatchObject({ code: 2 });
   });
+
+  test('token reads the data directory and the limit of the configuration', async () => {
+    const opened = await openLocalIdentity(join(folder, 'own'), { create: true, tokenMaxS: 600 });
+    writeFileSync(join(folder, 'own.yaml'), '{ dataDir: own, identity: { tokenMaxS: 600 } }\n');
+    const own = (...args: string[]) =>
+      start(['token', '--scope', 'all', '--config', 'own.yaml', ...args], { HEADROOM_DATA_DIR: '' }).ended;
+    const { stdout } = await own();
+    expect(opened.ok && (await opened.identity.verifyToken(stdout.trim()))).toMatchObject({ ok: true });
+    expect(await own('--for', '601s')).toMatchObject({
+      code: 2,
+      stderr:
+        'headroom: --for: must be a duration from 1s to 600s (identity.tokenMaxS), got 601s\n' +
+        '  hint: write 90s, 30m or 8h\n',
+    });
+    expect(await run('token', '--scope', 'all', '--config', 'bad.yaml')).toMatchObject({
+      code: 2,
+      stderr: 'apy: must be a known key (did you mean api?), got "apy"\n',
+    });
+  });
 });
 
 describe('headroom replay', () => {
@@ -98,6 +118,18 @@ describe('headroom replay', () => {
     expect(summary).toMatchObject({ outcome: 'finished', missingBuckets: 1, ok: summary.sent });
     // 0.3 s at 50/s and 0.3 s at 100/s: 45 on average, ± 5 standard deviations.
     expect(Math.abs(summary.sent - 45)).toBeLessThan(5 * Math.sqrt(45));
+  });
+
+  test('a replay without one good answer is a failure', async () => {
+    status = 503;
+    const { code, stderr } = await run(...replay('--speed', '1000', '--peak-rps', '100'));
+    status = 200;
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^headroom: replay: at least one request must be answered with success, got none of \d+$/m,
+      ),
+    });
   });
 
   test('Ctrl-C prints the summary so far and exits with 130', async () => {

@@ -1,5 +1,5 @@
 import type { DemandReaderOptions } from '#adapters/demand-reader';
-import type { LogServerObserver } from '#adapters/event-log';
+import type { LogServerObserver, RecordObserver } from '#adapters/event-log';
 import type { EventSinkObserver } from '#adapters/event-sink';
 import type { FleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
@@ -15,12 +15,13 @@ type DemandRead = { demandRead: DemandReaderOptions['observe'] };
 
 /** What the services report, as metrics and log lines: the only place that knows both. */
 export interface Observers {
+  log: LoopObserver;
   logServer: LogServerObserver;
   sink: EventSinkObserver;
   fleet: FleetObserver;
   ingest: IngestObserver;
-  forecaster: ForecasterObserver & LoopObserver & DemandRead;
-  autoscaler: AutoscalerObserver & LoopObserver & DemandRead;
+  forecaster: ForecasterObserver & LoopObserver & RecordObserver & DemandRead;
+  autoscaler: AutoscalerObserver & LoopObserver & RecordObserver & DemandRead;
   router: RouterObserver;
   sources: SourcesModuleOptions['observer'];
   tokenRenewalFailed(error: Error): void;
@@ -36,12 +37,13 @@ export function observersOf(given: Given): Observers {
   const loop = loopObserver(given);
   const { logger } = given;
   return {
+    log: loop,
     logServer: logServerObserver(given),
     sink: sinkObserver(given),
     fleet: fleetObserver(given),
     ingest: { ...ingestObserver(given), loop },
-    forecaster: { ...forecasterObserver(given), ...loop, ...demandReader('forecaster', given) },
-    autoscaler: { ...autoscalerObserver(given), ...loop, ...demandReader('autoscaler', given) },
+    forecaster: { ...forecasterObserver(given), ...loop, ...readerObserver('forecaster', given) },
+    autoscaler: { ...autoscalerObserver(given), ...loop, ...readerObserver('autoscaler', given) },
     router: routerObserver(given),
     sources: sourcesObserver(given),
     tokenRenewalFailed: (err) => logger.error({ err }, 'workers keep their old token'),
@@ -74,13 +76,20 @@ function logServerObserver({ metrics, logger }: Given): LogServerObserver {
   };
 }
 
-function demandReader(reader: string, { metrics, logger }: Given): DemandRead {
+function readerObserver(
+  reader: string,
+  { metrics, logger }: Given,
+): Pick<RecordObserver, 'recordUnreadable'> & DemandRead {
   return {
     demandRead: (outcome, { pool, range }) => {
       metrics.demandPartials.inc({ reader, outcome });
       if (outcome === 'gap') logger.error({ reader, pool, range }, 'demand messages are missing');
       if (outcome === 'unreadable')
         logger.error({ reader, pool, range }, 'a record of demand.v1 is no demand');
+    },
+    recordUnreadable: (record) => {
+      metrics.unreadableRecords.inc({ reader, topic: record.topic });
+      logger.error({ reader, ...record }, 'a record is not what its topic carries');
     },
   };
 }
@@ -183,6 +192,12 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
           explanation,
         );
       }
+    },
+    forgotten: (pool) => {
+      status.forgotten(pool);
+      metrics.objectiveReachable.remove({ pool });
+      for (const state of ['desired', 'ready', 'starting', 'draining'])
+        metrics.workers.remove({ pool, state });
     },
     ordered: ({ decision: { pool, atMs }, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'taken' : 'failed' });

@@ -18,6 +18,7 @@ import type { IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
 import { observersOf, type Observers } from './observers.js';
+import { originOf } from './origin.js';
 import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
 import type { SourcesModuleOptions } from './sources.module.js';
 import { StatusLines } from './status-lines.js';
@@ -29,8 +30,8 @@ export interface PartsOptions {
   logger: Logger;
 }
 
-/** Workers sign on with a token of this life, and get a new one after half of it. */
-const WORKER_TOKEN_S = 3_600;
+/** Workers sign on with a token of this life at most, and get a new one after half of it. */
+const WORKER_TOKEN_MAX_S = 3_600;
 /** Events that are not acknowledged this long after the stop are lost, and counted. */
 const SINK_DEADLINE_MS = 3_000;
 
@@ -99,6 +100,7 @@ export class Parts {
     fleet: this.fleet,
     settingsOf: this.settingsOf,
     maxPools: this.options.config.ingest.maxPools,
+    configured: new Set(this.pools),
     observer: this.observers.autoscaler,
     nowMs: Date.now,
   });
@@ -125,11 +127,12 @@ export class Parts {
               {
                 pool,
                 source,
-                url: `http://${router.host}:${router.port}/${pool}/`,
+                url: `${originOf(router)}/${pool}/`,
                 objectiveMs: policy.objective.responseMs,
               },
             ],
       ),
+      ready: async () => (await this.fleetProblems()).length === 0,
       observer: this.observers.sources,
     };
   };
@@ -137,6 +140,11 @@ export class Parts {
   /** Why the store takes nothing at the moment. */
   storeProblem(): string | undefined {
     return this.store.problem();
+  }
+
+  /** Resolves with the reason when the store ends unasked. */
+  get storeDied(): Promise<Error> {
+    return this.store.died;
   }
 
   /** Pools that have no ready worker although they should. */
@@ -163,20 +171,24 @@ export class Parts {
   }
 }
 
+/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch. */
 export async function openParts(options: PartsOptions): Promise<Parts> {
   const { config, dataDir, identity, logger } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
   const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
+  let log: EmbeddedEventLog | undefined;
   try {
-    const log = await EmbeddedEventLog.open(store.engine);
+    log = await EmbeddedEventLog.open(store.engine);
     await log.ensureTopics(topicSpecs(config.ingest));
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
     const fleet = localFleet({ config, identity, observers });
     return new Parts(options, store, log, fleet, sink, metrics, observers, status);
   } catch (error) {
+    // Its housekeeping would keep the process alive.
+    await log?.close();
     await store.close();
     throw error;
   } finally {
@@ -196,10 +208,11 @@ function localFleet(given: { config: Config; identity: Identity; observers: Obse
     const { handlers: handlersDir, ...settings } = worker;
     return handlersDir === undefined ? [] : [[pool, { ...settings, handlersDir }] as const];
   });
+  const lifetimeS = Math.min(WORKER_TOKEN_MAX_S, config.identity.tokenMaxS);
   const token = async () => {
     const signed = await identity.signToken({
       scopes: ['events:write'],
-      lifetimeS: WORKER_TOKEN_S,
+      lifetimeS,
       subject: 'worker',
     });
     return signed.token;
@@ -208,9 +221,9 @@ function localFleet(given: { config: Config; identity: Identity; observers: Obse
     workerEntry: join(import.meta.dirname, '..', 'worker', 'main.js'),
     pools: Object.fromEntries(pools),
     events: {
-      url: `http://${config.api.host}:${config.api.port}`,
+      url: originOf(config.api),
       token,
-      renewMs: (WORKER_TOKEN_S * 1000) / 2,
+      renewMs: (lifetimeS * 1000) / 2,
       onRenewalFailed: observers.tokenRenewalFailed,
     },
     observer: observers.fleet,

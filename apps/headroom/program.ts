@@ -5,6 +5,7 @@ import { EventLogServer, HandlerErrors } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf, type Route } from '#adapters/http-api';
 import { NestLogger } from '#adapters/telemetry';
 import { Router } from '../router/router.js';
+import { originOf } from './origin.js';
 import { openParts, type Parts, type PartsOptions } from './parts.js';
 import { ProgramModule } from './program.module.js';
 import { SYSTEM_ROUTES, SystemState, type Readiness } from './system.controller.js';
@@ -20,6 +21,8 @@ export interface Program {
   urls: { api: string; router: string | undefined };
   readiness(): Promise<Readiness>;
   statusLines(): string[];
+  /** Resolves with the reason when the store ends unasked: the program can do nothing more. */
+  died: Promise<Error>;
   /** Stops everything in the reverse of its start. */
   stop(): Promise<void>;
 }
@@ -27,7 +30,10 @@ export interface Program {
 /** Lag beyond which a consumer group counts as stuck, ms. */
 const STUCK_AFTER_MS = 30_000;
 
-/** Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, PortInUse. */
+/**
+ * Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull,
+ * TopicMismatch, CannotListen.
+ */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const parts = await openParts(options);
   try {
@@ -39,7 +45,11 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   }
 }
 
-async function startOn(parts: Parts, { targets, version, config, logger }: ProgramOptions): Promise<Program> {
+/** Starts the targets on parts that are open already; closing them after a failed start is the caller's. */
+export async function startOn(
+  parts: Parts,
+  { targets, version, config, logger }: ProgramOptions,
+): Promise<Program> {
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
     ...targets.flatMap((target) => TARGETS[target].routes),
@@ -54,16 +64,19 @@ async function startOn(parts: Parts, { targets, version, config, logger }: Progr
     },
     () => openApiOf(routes, { title: 'Headroom', version }),
   );
+  const onProblem = (status: number) => parts.metrics.apiProblems.inc({ status: String(status) });
   const program = ProgramModule.register({ parts, targets: modulesOf(targets, parts), state });
   const app: NestFastifyApplication = await NestFactory.create<NestFastifyApplication>(
     program,
-    apiAdapter({ bodyLimitBytes: config.api.bodyLimitBytes }),
+    apiAdapter({ bodyLimitBytes: config.api.bodyLimitBytes, onProblem }),
     { bodyParser: false, logger: new NestLogger(logger), abortOnError: false },
   );
   try {
     configureApi(app, {
       routes,
       verify: (token) => parts.identity.verifyToken(token),
+      onTokenRefused: (reason) => parts.metrics.apiUnauthorized.inc({ reason }),
+      onProblem,
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
     });
     connectLog(app, server);
@@ -71,13 +84,15 @@ async function startOn(parts: Parts, { targets, version, config, logger }: Progr
     await app.listen({ host: config.api.host, port: config.api.port });
   } catch (error) {
     await app.close();
-    throw portInUse(error) ?? error;
+    throw cannotListen(error) ?? error;
   }
-  const origin = ({ host, port }: { host: string; port: number }) =>
-    `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
   return {
-    urls: { api: origin(config.api), router: targets.includes('router') ? origin(config.router) : undefined },
+    urls: {
+      api: originOf(config.api),
+      router: targets.includes('router') ? originOf(config.router) : undefined,
+    },
     readiness,
+    died: parts.storeDied,
     statusLines: () => parts.status.lines(),
     stop: async () => {
       await app.close();
@@ -110,8 +125,10 @@ async function refreshGauges({ log, metrics, pools }: Parts, router: Router | un
     metrics.routerQueue.set({ pool }, waiting);
     metrics.routerInFlight.set({ pool }, inFlight);
   }
-  const { ageMs } = await log.lag({ group: 'ingest', topic: 'executions.v1' });
-  metrics.consumerLag.set({ group: 'ingest' }, ageMs / 1000);
+  // Everything else about a program is most wanted while its log does not answer.
+  const lag = await log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
+  if (lag === undefined) metrics.consumerLag.remove({ group: 'ingest' });
+  else metrics.consumerLag.set({ group: 'ingest' }, lag.ageMs / 1000);
 }
 
 async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readiness> {
@@ -133,14 +150,28 @@ async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readin
   return { ready: problems.length === 0, problems };
 }
 
-/** Another program listens where the API or the router should. */
-export class PortInUse extends Error {
-  override name = 'PortInUse';
+/** The API or the router cannot have the address that the configuration gives it. */
+export class CannotListen extends Error {
+  override name = 'CannotListen';
 }
 
-function portInUse(error: unknown): PortInUse | undefined {
-  const { code, port, cause } = error as NodeJS.ErrnoException & { port?: number };
-  if (code === undefined && cause !== undefined) return portInUse(cause);
-  if (code !== 'EADDRINUSE') return undefined;
-  return new PortInUse(`port ${port ?? 'of the configuration'}: must be free, another program listens there`);
+const LISTEN_RULES: Record<string, string> = {
+  EADDRNOTAVAIL: 'must be an address of this machine',
+  EACCES: 'must be a port that this user may listen on',
+  ENOTFOUND: 'must be a name that can be resolved',
+  EAI_AGAIN: 'must be a name that can be resolved',
+};
+
+type ListenError = NodeJS.ErrnoException & { address?: string; hostname?: string; port?: number };
+
+function cannotListen(error: unknown): CannotListen | undefined {
+  const { code = '', address, hostname, port, cause } = error as ListenError;
+  if (code === '' && cause !== undefined) return cannotListen(cause);
+  if (code === 'EADDRINUSE')
+    return new CannotListen(`port ${port}: must be free, another program listens there`);
+  const rule = LISTEN_RULES[code];
+  if (rule === undefined) return undefined;
+  const host = address ?? hostname;
+  const where = port === undefined ? `host ${host}` : `address ${host}, port ${port}`;
+  return new CannotListen(`${where}: ${rule}, got ${code}`);
 }

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { TopicMismatch } from '#adapters/event-log';
 import { formatProblem } from '#adapters/input-problems';
 import { openLocalIdentity, type Identity } from '#adapters/identity';
 import { DataDirectoryFull, DataDirectoryInUse } from '#adapters/store';
@@ -6,15 +7,18 @@ import { createLogger } from '#adapters/telemetry';
 import type { CommandContext } from './commands/command-context.js';
 import { loadConfig } from './config-file.js';
 import type { Config } from './config.js';
-import { EXIT, type ExitCode } from './exit-codes.js';
+import { EXIT, exitCodeOfSignal, type ExitCode } from './exit-codes.js';
 import { configFileOf, dataDirOf } from './locations.js';
-import { PortInUse, startProgram, type Program } from './program.js';
+import { CannotListen, startProgram, type Program } from './program.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
 import { parseTargets, type TargetName } from './targets.js';
+import { tokenCommand } from './token-command.js';
 
 /** How long a start may wait for its first workers before it says that it is not ready. */
 const READY_WITHIN_MS = 10_000;
 const READY_POLL_MS = 50;
+/** How long a program whose store has ended may take to end its workers and itself. */
+const STOP_DEAD_WITHIN_MS = 15_000;
 
 /** Runs the chosen targets until a signal; see `headroom start --help`. */
 export async function runProgram(
@@ -50,34 +54,63 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
   const startedMs = performance.now();
   // From here on a signal is remembered, so that a Ctrl-C during the start stops what has started.
   const asked = Promise.withResolvers<StopSignal>();
-  listenForStop({ onFirst: asked.resolve, onAgain: () => process.exit(EXIT.interrupted) });
-  let program: Program;
+  const stopping = new AbortController();
+  let program: Program | undefined;
+  const stopListening = listenForStop({
+    onFirst: (signal) => {
+      if (program === undefined)
+        context.note(`headroom: ${signal}, stopping as soon as the start is through`);
+      stopping.abort();
+      asked.resolve(signal);
+    },
+    onAgain: (signal) => process.exit(exitCodeOfSignal(signal)),
+  });
   try {
     program = await startProgram({ config, dataDir, identity, logger, targets, version: context.version });
   } catch (error) {
+    stopListening();
     return cannotStart(error, context);
   }
-  await Promise.race([untilReady(program), asked.promise]);
-  await announce(program, { startedMs, dataDir, file: given.file }, context);
+  const end = Promise.race([asked.promise, program.died]);
+  await Promise.race([untilReady(program, stopping.signal), end]);
+  if (!stopping.signal.aborted) await announce(program, { startedMs, ...given }, context);
   const status = statusTimer(program, config.log.statusEveryS, context);
-  const signal = await asked.promise;
+  const reason = await end;
   clearInterval(status);
-  context.note(`headroom: ${signal}, stopping …`);
+  if (reason instanceof Error) return stopDead(program, reason, context);
+  context.note(`headroom: ${reason}, stopping …`);
   await program.stop();
   context.note('headroom: stopped');
   return EXIT.ok;
 }
 
+/** Without its store a program must not stay and pretend: it ends what it can, in bounded time. */
+async function stopDead(program: Program, reason: Error, context: CommandContext): Promise<ExitCode> {
+  const code = context.fail({
+    code: EXIT.invalid,
+    message: `the store has ended unasked: ${reason.message}`,
+    hint: 'start again; what was acknowledged is on the disk',
+  });
+  setTimeout(() => process.exit(code), STOP_DEAD_WITHIN_MS).unref();
+  await program.stop().catch((error: Error) => context.note(`headroom: ${error.message}`));
+  return code;
+}
+
 function cannotStart(error: unknown, context: CommandContext): ExitCode {
-  const expected = [DataDirectoryInUse, DataDirectoryFull, PortInUse];
+  if (error instanceof TopicMismatch) {
+    const hint =
+      'ingest.partitions stays as the data directory was made; another one needs another directory';
+    return context.fail({ code: EXIT.usage, message: error.message, hint });
+  }
+  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen];
   if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });
   throw error;
 }
 
-async function untilReady(program: Program): Promise<void> {
+async function untilReady(program: Program, stopping: AbortSignal): Promise<void> {
   const deadlineMs = performance.now() + READY_WITHIN_MS;
-  while (performance.now() < deadlineMs) {
+  while (!stopping.aborted && performance.now() < deadlineMs) {
     if ((await program.readiness()).ready) return;
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   }
@@ -85,14 +118,14 @@ async function untilReady(program: Program): Promise<void> {
 
 async function announce(
   program: Program,
-  about: { startedMs: number; dataDir: string; file: string },
+  about: Run & { startedMs: number },
   context: CommandContext,
 ): Promise<void> {
   const { ready, problems } = await program.readiness();
   const seconds = ((performance.now() - about.startedMs) / 1000).toFixed(1);
   context.print(`headroom: ${ready ? 'ready' : 'NOT ready'} after ${seconds} s`);
   for (const problem of problems) context.print(`  ${problem}`);
-  context.print(`  api       ${program.urls.api}  (npx headroom token --scope all --for 8h)`);
+  context.print(`  api       ${program.urls.api}  (${tokenCommand({ ...about, ...context })})`);
   if (program.urls.router !== undefined) context.print(`  router    ${program.urls.router}/<pool>/…`);
   context.print(`  config    ${about.file}`);
   context.print(`  data      ${about.dataDir}`);

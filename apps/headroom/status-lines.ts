@@ -11,6 +11,10 @@ export class StatusLines {
     this.latest.set(made.decision.pool, made);
   }
 
+  forgotten(pool: string): void {
+    this.latest.delete(pool);
+  }
+
   /** One line per pool, in order of their names. */
   lines(): string[] {
     return [...this.latest.entries()]
@@ -22,7 +26,8 @@ export class StatusLines {
 function lineOf(pool: string, decision: Decision, input: DecisionInput): string {
   const { demand, fleet } = input;
   const arrivals = demand === undefined ? '?' : demand.arrivalRatePerS.toFixed(0);
-  const workers = fleet === undefined ? 'no fleet' : `workers ${fleet.ready}→${decision.desired}`;
+  const ready = fleet?.assumed ? 'elsewhere ' : (fleet?.ready ?? '?');
+  const workers = `workers ${ready}→${decision.desired}`;
   const p95Ms = demand && sketchQuantile(demand.responseMs, 0.95);
   const p95 = p95Ms === undefined ? 'p95 –' : `p95 ${p95Ms.toFixed(0)} ms`;
   const columns = [

@@ -24,7 +24,7 @@ export const SYSTEM_ROUTES = {
     summary: 'Everything the process needs works; 503 with what is missing otherwise',
     scope: 'public',
     response: readiness,
-    refusals: { 503: 'Something is missing; the body says what.' },
+    refusals: { 503: { description: 'Something is missing; the body says what.', response: readiness } },
   },
   metrics: {
     method: 'GET',

@@ -18,6 +18,8 @@ interface TablePartition {
   chains: Map<string, Map<number, Chain>>;
   /** Sums by place, least recently changed first. */
   sums: Map<string, { pool: string; bucket: Bucket }>;
+  /** Where the store says that the table stands. */
+  nextOffset: number;
   /** The memory is ahead of the store: a write changed it and is not committed. */
   ahead: boolean;
 }
@@ -37,12 +39,13 @@ export class DemandTable {
 
   /** Where the store says that each partition stands. */
   async restore(partitions: TopicPartition[]): Promise<StartOffset[]> {
-    const [rows, offsets] = await Promise.all([this.store.chains(), this.store.offsets()]);
+    const { chains: rows, offsets } = await this.store.standing();
     return partitions.map(({ topic, partition }) => {
       const own = rows.filter(({ pool }) => this.log.partitionOf({ topic, key: pool }) === partition);
-      this.owned.set(partition, { chains: chainsOf(own), sums: new Map(), ahead: false });
       const held = offsets.find((offset) => offset.topic === topic && offset.partition === partition);
-      return { topic, partition, offset: held?.nextOffset ?? 0 };
+      const nextOffset = held?.nextOffset ?? 0;
+      this.owned.set(partition, { chains: chainsOf(own), sums: new Map(), nextOffset, ahead: false });
+      return { topic, partition, offset: nextOffset };
     });
   }
 
@@ -51,16 +54,17 @@ export class DemandTable {
   }
 
   /** Throws when the store does: the memory is then of no use, and the next assignment reads the store again. */
-  async apply({ topic, partition, records }: RecordBatch): Promise<void> {
+  async apply({ topic, partition, from, records }: RecordBatch): Promise<void> {
     const own = this.owned.get(partition);
-    if (own === undefined || own.ahead)
+    if (own === undefined || own.ahead || own.nextOffset !== from)
       throw new Error(`demand table: a partition must be restored first, got ${topic}[${partition}]`);
     own.ahead = true;
     const partials = records.flatMap((record) => this.decode(partition, record) ?? []);
     await this.hold(partials, own);
     const changes = this.add(partials, own);
     const nextOffset = (records.at(-1) as StoredRecord).offset + 1;
-    await this.store.write({ ...changes, offset: { topic, partition, nextOffset } });
+    await this.store.write({ ...changes, step: { topic, partition, from, nextOffset } });
+    own.nextOffset = nextOffset;
     own.ahead = false;
     for (const place of own.sums.keys()) {
       if (own.sums.size <= MAX_HELD_BUCKETS) break;
@@ -88,7 +92,7 @@ export class DemandTable {
     }
   }
 
-  private add(partials: DemandPartial[], { chains, sums }: TablePartition): Omit<DemandWrite, 'offset'> {
+  private add(partials: DemandPartial[], { chains, sums }: TablePartition): Omit<DemandWrite, 'step'> {
     const changed = new Map<string, { pool: string; bucket: Bucket }>();
     const links = new Map<string, DemandChainRow>();
     for (const partial of partials) {

@@ -1,10 +1,20 @@
 import { LogOverloaded, TOPICS, type EventLog, type NewRecord } from '#adapters/event-log';
-import { checkExecutionEvent, MAX_EVENT_BYTES, parseExecutionEvent, type Refusal } from '#domain/events';
+import { cutBelow, isDeeperThan } from '#adapters/input-problems';
+import {
+  checkExecutionEvent,
+  MAX_EVENT_BYTES,
+  parseExecutionEvent,
+  type ParsedEvent,
+  type Refusal,
+} from '#domain/events';
 import { deadLetterRecord } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 
 /** Events of one request; a sender with more sends several. */
 export const MAX_EVENTS_PER_REQUEST = 1_000;
+
+/** Arrays and objects inside each other; far more than any event needs, far less than exhausts a stack. */
+const MAX_EVENT_LEVELS = 64;
 
 export interface RefusedEvent {
   /** Place in the request, from 0. */
@@ -31,8 +41,7 @@ export class EventIntake {
     const refused: RefusedEvent[] = [];
     const deadLetters: NewRecord[] = [];
     for (const [index, value] of events.entries()) {
-      const text = JSON.stringify(value);
-      const parsed = isOversized(text) ? parseExecutionEvent(text) : checkExecutionEvent(value);
+      const { text, parsed } = checked(value);
       if (parsed.ok) {
         accepted.push({ key: parsed.event.subject, value: text });
       } else {
@@ -41,7 +50,10 @@ export class EventIntake {
       }
     }
     const failure = await this.append(accepted, deadLetters);
-    if (failure !== undefined) return { outcome: failure };
+    if (failure !== undefined) {
+      this.observer.eventsReceived(failure, events.length);
+      return { outcome: failure };
+    }
     this.report(accepted.length, refused);
     return { outcome: 'taken', accepted: accepted.length, refused };
   }
@@ -66,6 +78,16 @@ export class EventIntake {
       this.observer.eventsReceived(reason, events.length);
     }
   }
+}
+
+function checked(value: unknown): { text: string; parsed: ParsedEvent } {
+  if (isDeeperThan(value, MAX_EVENT_LEVELS)) {
+    const detail = `at most ${MAX_EVENT_LEVELS} levels of arrays and objects, got more`;
+    const text = JSON.stringify(cutBelow(value, MAX_EVENT_LEVELS));
+    return { text, parsed: { ok: false, reason: 'invalid', detail } };
+  }
+  const text = JSON.stringify(value);
+  return { text, parsed: isOversized(text) ? parseExecutionEvent(text) : checkExecutionEvent(value) };
 }
 
 function isOversized(text: string): boolean {

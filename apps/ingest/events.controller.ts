@@ -41,7 +41,10 @@ export class EventsController {
   constructor(private readonly intake: EventIntake) {}
 
   @Endpoint(postEvents)
-  async post(@FromBody(events) body: unknown[]): Promise<{ accepted: number; refused: RefusedEvent[] }> {
+  // The intake checks the levels of each event: a deep one must not refuse its neighbours.
+  async post(
+    @FromBody(events, { maxLevels: Infinity }) body: unknown[],
+  ): Promise<{ accepted: number; refused: RefusedEvent[] }> {
     const taken = await this.intake.take(body);
     if (taken.outcome === 'taken') return { accepted: taken.accepted, refused: taken.refused };
     const { detail, retryAfterS } = UNAVAILABLE[taken.outcome];

@@ -18,7 +18,7 @@ export abstract class IngestObserver {
   /** A record of `demand.v1` that is no partial was left out. */
   abstract partialUnreadable(record: { partition: number; offset: number }): void;
   /** Events of a POST, by what the answer says of them. */
-  abstract eventsReceived(outcome: 'accepted' | Refusal, events: number): void;
+  abstract eventsReceived(outcome: 'accepted' | 'overloaded' | 'unavailable' | Refusal, events: number): void;
   /** Events could not be appended; their sender was told to send them again. */
   abstract appendFailed(error: Error): void;
   abstract readonly loop: LoopObserver;

@@ -172,7 +172,7 @@ async function settled(): Promise<void> {
   const met = Promise.withResolvers<void>();
   const look = async (): Promise<void> => {
     const { records } = await log.lag({ group: 'ingest', topic: TOPICS.executions });
-    const included = await demand().offsets();
+    const { offsets: included } = await demand().standing();
     const ends = await Promise.all(
       Array.from({ length: PARTITIONS }, (_, partition) =>
         log.endOffset({ topic: TOPICS.demand, partition }),
@@ -223,7 +223,7 @@ test('events of every kind: each execution counts once, each refusal is answered
   const buckets = await demand().since({ pool: 'web', fromMs: 0 });
   const sum = (name: 'starts' | 'completions') => buckets.reduce((total, bucket) => total + bucket[name], 0);
   expect([sum('starts'), sum('completions')]).toEqual([2, 1]);
-  const chains = await demand().chains();
+  const { chains } = await demand().standing();
   expect(chains.reduce((total, { inFlight }) => total + inFlight, 0)).toBe(1);
   const reasons = (await recordsOf(TOPICS.deadLetters)).map(({ headers }) => headers['reason']).sort();
   expect(reasons).toEqual(['future', 'invalid', 'oversized', 'too_old', 'unknown_type', 'unknown_version']);
@@ -276,7 +276,7 @@ test('stopped and started in the middle of everything, the totals are those of t
   await settled();
   expect(witness.replayed).toBeGreaterThan(0);
   expect(await demand().totalArrivals('web')).toBe(ids.length);
-  const chains = await demand().chains();
+  const { chains } = await demand().standing();
   expect(chains.map(({ backlog, inFlight }) => [backlog, inFlight])).toEqual([
     [0, 0],
     [0, 0],
@@ -355,6 +355,7 @@ test('too many events, or none, are refused as a whole; a log that cannot write 
     log.append = append;
   }
   expect(witness.failures).toHaveLength(2);
+  expect(witness.received).toEqual({ overloaded: 1, unavailable: 1 });
   expect(await post(event('queued'))).toMatchObject({ status: 202 });
 });
 

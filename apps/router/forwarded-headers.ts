@@ -45,6 +45,11 @@ export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }
 
+/** What the request says of its body's size; 0 when it says nothing, as a chunked one. */
+export function saidBodyBytes({ headers }: IncomingMessage): number {
+  return Number(headers['content-length'] ?? 0);
+}
+
 function namedByConnection(connection: string | undefined): Set<string> | undefined {
   if (NAMES_NOTHING.has(connection)) return undefined;
   return new Set((connection as string).split(',').map((name) => name.trim().toLowerCase()));

@@ -2,6 +2,7 @@ import type { EventSink } from '#adapters/event-sink';
 import { eventIdOf, type FleetMember } from '#adapters/fleet';
 import type { ExecutionEvent, Phase } from '#domain/events';
 import { PoolQueue } from '#domain/routing';
+import { saidBodyBytes } from './forwarded-headers.js';
 import { RoutedRequest, type Arrival, type RouteOwner } from './routed-request.js';
 import type { RouteOutcome, RouterObserver, RouteSnapshot } from './router-observer.js';
 import { RouterWorker } from './router-worker.js';
@@ -49,6 +50,7 @@ export class PoolRoute implements RouteOwner {
     observer.arrived(this.pool);
     sink.emit(this.event(request, 'queued', {}));
     if (this.closing) return refuse(request, 'stopping', 'router: runs, got a request while stopping');
+    if (saidBodyBytes(arrival.request) > arrival.maxBodyBytes) return request.refuseBody();
     const admission = this.queue.admit(request);
     if (admission.kind === 'waits') {
       request.place = admission.place;
@@ -85,6 +87,7 @@ export class PoolRoute implements RouteOwner {
     if (outcome !== 'answered') this.tellFailure(request, outcome, endedAtMs);
     observer.requestEnded({
       pool: this.pool,
+      executionId: request.identity.executionId,
       outcome,
       status,
       responseMs: endedAtMs - request.queuedAtMs,
@@ -136,12 +139,12 @@ export class PoolRoute implements RouteOwner {
   }
 
   /**
-   * The worker reports the end of what it answered. Of what was cut off it may report one too, or not: ingest counts
+   * The worker reports the end of what it answered, unless it refused it: then nothing began. Of what was cut off it may report one too, or not: ingest counts
    * the first end of an attempt.
    */
   private tellFailure(request: RoutedRequest, errorClass: RouteOutcome, endedAtMs: number): void {
     const { startedAtMs, worker } = request;
-    const begun = startedAtMs !== undefined && worker !== undefined;
+    const begun = errorClass !== 'worker-refused' && startedAtMs !== undefined && worker !== undefined;
     const start = begun ? { startedAtMs, workerId: worker.workerId } : {};
     this.options.sink.emit(this.event(request, 'failed', { ...start, errorClass, endedAtMs }));
   }

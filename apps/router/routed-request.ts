@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { errors, type Dispatcher } from 'undici';
-import { EXECUTION_HEADERS } from '#adapters/fleet';
+import { EXECUTION_HEADERS, REPLY_HEADERS } from '#adapters/fleet';
 import type { Place, Waiting } from '#domain/routing';
 import type { ExecutionIdentity } from './execution-identity.js';
 import { hasBody, requestHeaders, responseHeaders } from './forwarded-headers.js';
@@ -33,6 +33,7 @@ export interface Arrival {
   queuedAtMs: number;
   /** From arrival to the end of the answer. */
   deadlineMs: number;
+  maxBodyBytes: number;
 }
 
 /**
@@ -42,7 +43,8 @@ export interface Arrival {
  *   in line ──sendTo──▶ connecting ──onRequestStart──▶ sent ──onResponseStart──▶ answering ──▶ ended(answered)
  *      │  ▲                 │                            │                          │
  *      │  └──tryAnother─────┤                            │                          │
- *      └─ rejected,         └─ upstream, malformed       └─ upstream (502)          └─ upstream (answer cut off)
+ *      └─ rejected,         └─ upstream, malformed       └─ upstream (502)          ├─ upstream (answer cut off)
+ *                                                                                   └─ worker-refused
  *         and from everywhere: deadline (504, or the answer cut off), client-gone
  */
 export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<RouterWorker> {
@@ -58,6 +60,9 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
   startedAtMs: number | undefined;
   private tries = 0;
   private hasEnded = false;
+  private bodyBytes = 0;
+  /** The worker reports the end of this execution. */
+  private isReported = false;
   private body: PassThrough | undefined;
   private controller: Dispatcher.DispatchController | undefined;
   private readonly timer: NodeJS.Timeout;
@@ -90,8 +95,9 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     worker.connections.dispatch(options, this);
   }
 
-  /** Ends with a problem instead of a worker's answer. */
+  /** Ends with a problem instead of a worker's answer, or in the middle of that. */
   refuse(outcome: RouteOutcome, refusal: Refusal): void {
+    if (this.arrival.response.headersSent) return this.abandon(outcome);
     if (!this.end(outcome, refusal.status)) return;
     if (this.owner.closing) this.arrival.response.setHeader('connection', 'close');
     answerProblem(this.arrival.response, refusal);
@@ -100,8 +106,12 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
   expire(): void {
     const { deadlineMs } = this.arrival;
     const detail = `request: answered within ${deadlineMs} ms, got no answer`;
-    if (this.arrival.response.headersSent) this.abandon('deadline');
-    else this.refuse('deadline', { status: 504, name: 'deadline', detail });
+    this.refuse('deadline', { status: 504, name: 'deadline', detail });
+  }
+
+  refuseBody(): void {
+    const detail = `body: at most ${this.arrival.maxBodyBytes} bytes, got more`;
+    this.refuse('too-large', { status: 413, name: 'body-too-large', detail });
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -115,7 +125,7 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     const { request, response } = this.arrival;
     // Whoever waits for a word before sending the body gets it now that somebody takes it.
     if (request.headers.expect !== undefined) response.writeContinue();
-    request.pipe(this.body);
+    request.on('data', this.countBody).pipe(this.body);
   }
 
   onResponseStart(
@@ -126,6 +136,7 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     // An interim answer is the worker's word to this router.
     if (status < 200 || this.hasEnded) return;
     const { response } = this.arrival;
+    this.isReported = headers[REPLY_HEADERS.end] !== undefined;
     const forwarded = responseHeaders(headers);
     if (this.owner.closing) forwarded['connection'] = 'close';
     response.writeHead(status, forwarded);
@@ -142,7 +153,7 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     const { response } = this.arrival;
     // First the answer, then the next request for the slot.
     if (!this.hasEnded) response.end();
-    this.end('answered', response.statusCode);
+    this.end(this.isReported ? 'answered' : 'worker-refused', response.statusCode);
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
@@ -153,8 +164,6 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
       this.refuse('malformed', { status: 400, name: 'malformed-request', detail: error.message });
     } else if (!sent && this.tries < MAX_TRIES && this.owner.tryAnother(this)) {
       this.body = undefined;
-    } else if (this.arrival.response.headersSent) {
-      this.abandon('upstream');
     } else {
       const detail = `worker ${workerId}: answers, got ${(error as NodeJS.ErrnoException).code ?? error.name}`;
       this.refuse('upstream', { status: 502, name: 'worker-failed', detail });
@@ -176,15 +185,20 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     clearTimeout(this.timer);
     if (this.body !== undefined) this.dropBody(this.body);
     this.owner.ended(this, outcome, status);
-    if (outcome !== 'answered') this.controller?.abort(new Error(outcome));
+    if (!isWhole(outcome)) this.controller?.abort(new Error(outcome));
     return true;
   }
 
   /** What the caller still sends is read and thrown away, so that its connection can be used again. */
   private dropBody(body: PassThrough): void {
-    this.arrival.request.unpipe(body);
+    this.arrival.request.off('data', this.countBody).unpipe(body);
     this.arrival.request.resume();
   }
+
+  private readonly countBody = (chunk: Buffer): void => {
+    this.bodyBytes += chunk.length;
+    if (this.bodyBytes > this.arrival.maxBodyBytes) this.refuseBody();
+  };
 
   private headers(): string[] {
     const headers = requestHeaders(this.arrival.request);
@@ -196,6 +210,11 @@ export class RoutedRequest implements Dispatcher.DispatchHandler, Waiting<Router
     headers.push(EXECUTION_HEADERS.deadlineAtMs, String(this.deadlineAtMs));
     return headers;
   }
+}
+
+/** The worker's answer came, to its last byte. */
+function isWhole(outcome: RouteOutcome): boolean {
+  return outcome === 'answered' || outcome === 'worker-refused';
 }
 
 function expire(request: RoutedRequest): void {

@@ -1,11 +1,23 @@
-/** How a request ended. `malformed`: HTTP that a worker cannot be asked with. The last five are failed executions. */
-export type RouteOutcome = 'answered' | 'rejected' | 'deadline' | 'upstream' | 'client-gone' | 'malformed';
+/**
+ * How a request ended. `worker-refused`: answered by a worker that does not report the execution. `malformed`: HTTP that
+ * a worker cannot be asked with. `too-large`: its body. All but `answered` are failed executions, and reported by the router.
+ */
+export type RouteOutcome =
+  | 'answered'
+  | 'worker-refused'
+  | 'rejected'
+  | 'deadline'
+  | 'upstream'
+  | 'client-gone'
+  | 'malformed'
+  | 'too-large';
 
 /** Why something that reached the port is no execution. */
-export type Unroutable = 'unknown-pool' | 'malformed-pool' | 'upgrade';
+export type Unroutable = 'unknown-pool' | 'malformed-pool' | 'reserved-path' | 'upgrade';
 
 export interface RequestEnd {
   pool: string;
+  executionId: string;
   outcome: RouteOutcome;
   /** What the caller got; 0 when it got nothing or only a part. */
   status: number;
@@ -35,16 +47,4 @@ export interface RouteSnapshot {
   readyWorkers: number;
   /** Slots of the ready workers. */
   slots: number;
-}
-
-/** Tells several observers, in order. */
-export function tellAll(observers: readonly RouterObserver[]): RouterObserver {
-  const each = (tell: (observer: RouterObserver) => void) => observers.forEach((observer) => tell(observer));
-  return {
-    arrived: (pool) => each((one) => one.arrived(pool)),
-    requestEnded: (end) => each((one) => one.requestEnded(end)),
-    retried: (pool) => each((one) => one.retried(pool)),
-    unroutable: (reason) => each((one) => one.unroutable(reason)),
-    listenerFailed: (error) => each((one) => one.listenerFailed(error)),
-  };
 }

@@ -14,7 +14,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Test } from '@nestjs/testing';
 import type { EventSink } from '#adapters/event-sink';
-import type { FleetMember, Membership } from '#adapters/fleet';
+import { REPLY_HEADERS, type FleetMember, type Membership } from '#adapters/fleet';
 import { checkExecutionEvent, phaseOf, type ExecutionEvent } from '#domain/events';
 import { Router, type RouterOptions } from './router.js';
 import { RouterModule } from './router.module.js';
@@ -25,9 +25,12 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-/** A real server as worker `workerId`; it answers as told. */
+/** A real server as worker `workerId`; it answers as told, and says that it reports the end. */
 async function startWorker(workerId: string, listener: RequestListener, slots = 1): Promise<TestWorker> {
-  const server = createServer(listener);
+  const server = createServer((request, response) => {
+    response.setHeader(REPLY_HEADERS.end, 'completed');
+    listener(request, response);
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   cleanUps.push(() => {
@@ -187,13 +190,11 @@ describe('forwarding', () => {
     const { member } = await startWorker('w1', (request, response) => {
       void text(request).then((body) => {
         seen = { method: request.method!, url: request.url!, body, headers: request.headers };
-        response.writeHead(201, 'Made', [
-          ['x-answer', 'yes'],
-          ['set-cookie', 'a=1'],
-          ['set-cookie', 'b=2'],
-          ['connection', 'x-secret'],
-          ['x-secret', 'hop'],
-        ] as never);
+        response.setHeader('x-answer', 'yes');
+        response.setHeader('set-cookie', ['a=1', 'b=2']);
+        response.setHeader('connection', 'x-secret');
+        response.setHeader('x-secret', 'hop');
+        response.statusCode = 201;
         response.end('created');
       });
     });
@@ -236,6 +237,7 @@ describe('forwarding', () => {
     expect(observer.ends).toEqual([
       {
         pool: 'web',
+        executionId: subject,
         outcome: 'answered',
         status: 201,
         responseMs: expect.any(Number),
@@ -299,7 +301,7 @@ describe('forwarding', () => {
     const chunk = Buffer.alloc(65_536, 7);
     const chunks = 256;
     const { member } = await startWorker('w1', (request, response) => void request.pipe(response));
-    const { url } = await startRouter([member]);
+    const { url } = await startRouter([member], { maxBodyBytes: Infinity });
     const request = httpRequest(`${url}/web/`, { method: 'POST', agent: false });
     Readable.from(Array.from({ length: chunks }, () => chunk)).pipe(request);
     const [response] = (await once(request, 'response')) as [IncomingMessage];
@@ -614,7 +616,7 @@ describe('requests that fail', () => {
       response.writeHead(413);
       response.end('too much');
     });
-    const { url } = await startRouter([member]);
+    const { url } = await startRouter([member], { maxBodyBytes: Infinity });
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     cleanUps.push(() => agent.destroy());
     const ports = new Set<number | undefined>();
@@ -628,6 +630,47 @@ describe('requests that fail', () => {
       expect(await text(response)).toBe('too much');
     }
     expect(ports.size).toBe(1);
+  });
+
+  test('a worker’s answer that announces no report of its own: the router reports the end', async () => {
+    const { member } = await startWorker('w1', (_, response) => {
+      response.removeHeader(REPLY_HEADERS.end);
+      response.writeHead(503).end('leaving');
+    });
+    const { url, sink, observer } = await startRouter([member]);
+    expect(await get(`${url}/web/`)).toMatchObject({ status: 503, body: 'leaving' });
+    expect(sink.phases).toEqual(['queued', 'failed:worker-refused']);
+    expect(sink.events[1]!.data).not.toHaveProperty('startedAtMs');
+    expect(checkExecutionEvent(sink.events[1])).toMatchObject({ ok: true });
+    expect(observer.ends).toMatchObject([{ outcome: 'worker-refused', status: 503 }]);
+  });
+
+  test.each<[string, Record<string, string>, string[]]>([
+    ['by its length', {}, []],
+    ['by its length, and the connection ends', { connection: 'close' }, []],
+    ['as it flows', { 'transfer-encoding': 'chunked' }, ['/']],
+    ['as it flows, and the connection ends', { 'transfer-encoding': 'chunked', connection: 'close' }, ['/']],
+  ])('a body that is too large, %s: 413', async (_, headers, atWorker) => {
+    const asked: string[] = [];
+    const { member } = await startWorker('w1', (request) => {
+      asked.push(request.url as string);
+      request.on('error', () => undefined).resume();
+    });
+    const { url, sink, observer } = await startRouter([member], { maxBodyBytes: 1_000_000 });
+    const large = 'x'.repeat(16_000_000); // more than all buffers on the way hold
+    const answer = await send(`${url}/web/`, { method: 'POST', headers, body: large }).answer;
+    expect(answer.status).toBe(413);
+    expect(answer.body).toContain('urn:headroom:body-too-large');
+    expect(asked).toEqual(atWorker);
+    expect(sink.phases).toEqual(['queued', 'failed:too-large']);
+    expect(observer.ends).toMatchObject([{ outcome: 'too-large', status: 413 }]);
+  });
+
+  test('the largest body that fits is served', async () => {
+    const { member } = await startWorker('w1', (request, response) => void request.pipe(response));
+    const { url } = await startRouter([member], { maxBodyBytes: 1_000 });
+    const answer = await send(`${url}/web/`, { method: 'POST', body: 'x'.repeat(1_000) }).answer;
+    expect(answer).toMatchObject({ status: 200, body: 'x'.repeat(1_000) });
   });
 
   test('a request that no worker can be asked with: 400, and it counts as failed', async () => {
@@ -666,6 +709,8 @@ describe('what is no execution', () => {
     ['/Web/', 404, 'malformed-pool'],
     ['/-web/', 404, 'malformed-pool'],
     ['/web%20/', 404, 'malformed-pool'],
+    ['/web/.headroom/ready', 404, 'reserved-path'],
+    ['/web/.headroom?a', 404, 'reserved-path'],
     [`/${'x'.repeat(64)}/`, 404, 'malformed-pool'],
   ])('%s: %i %s', async (path, status, name) => {
     const { url, sink, observer } = await startRouter([]);

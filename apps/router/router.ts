@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createEpochClock } from '#adapters/clock';
 import type { EventSink } from '#adapters/event-sink';
-import type { Fleet, Membership } from '#adapters/fleet';
+import { MAX_BODY_BYTES, OWN_PATH, type Fleet, type Membership } from '#adapters/fleet';
 import { executionIdentity } from './execution-identity.js';
 import { PoolRoute } from './pool-route.js';
 import { answerProblem } from './problem-answer.js';
@@ -21,6 +21,8 @@ const MAX_CONNECTIONS = 20_000;
 const FLUSH_MS = 1000;
 
 const POOL_IN_PATH = /^\/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?=[/?]|$)/;
+/** What may follow the name of a folder in a path. */
+const NAME_ENDS = new Set<string | undefined>([undefined, '/', '?']);
 
 export interface RouterOptions {
   host: string;
@@ -30,6 +32,8 @@ export interface RouterOptions {
   deadlineMs: number;
   /** Requests that may wait per pool. */
   queueLimit: number;
+  /** A larger body is refused with 413; default: what a worker takes. */
+  maxBodyBytes?: number | undefined;
   watch: Fleet['watch'];
   sink: EventSink;
   /** Names that exist; read per request. */
@@ -46,7 +50,7 @@ export interface RouterOptions {
  * from the control-plane API: neither's load nor limits touch the other. node:http and undici's dispatch without a
  * framework between them: the only route is a prefix, and a framework takes a quarter of the requests per second.
  *
- * Bodies are not bounded in size: they flow through, and the deadline bounds their time. WebSockets are refused (501).
+ * Bodies flow through; one that is too large for a worker is refused when its length says so, or cut where it is. WebSockets are refused (501).
  */
 export class Router {
   private readonly server: Server;
@@ -117,13 +121,16 @@ export class Router {
     if (pool === undefined) return this.refuse(response, 'malformed-pool');
     if (!this.options.pools().has(pool)) return this.refuse(response, 'unknown-pool');
     if (request.headers.upgrade?.toLowerCase() === 'websocket') return this.refuse(response, 'upgrade');
+    const path = pathInPool(url, pool);
+    if (isReserved(path)) return this.refuse(response, 'reserved-path');
     this.routeOf(pool).take({
       request,
       response,
       identity: executionIdentity(request.headers),
-      path: pathInPool(url, pool),
+      path,
       queuedAtMs,
       deadlineMs: this.options.deadlineMs,
+      maxBodyBytes: this.options.maxBodyBytes ?? MAX_BODY_BYTES,
     });
   }
 
@@ -152,8 +159,13 @@ export class Router {
 const UNROUTABLE: Record<Unroutable, string> = {
   'malformed-pool': 'path: /<pool>/… with a pool of lower-case letters, digits and dashes, got another',
   'unknown-pool': 'pool: one that exists, got another',
+  'reserved-path': `path: none below /<pool>${OWN_PATH}, got one`,
   upgrade: 'upgrade: plain HTTP requests, got a WebSocket',
 };
+
+function isReserved(path: string): boolean {
+  return path.startsWith(OWN_PATH) && NAME_ENDS.has(path[OWN_PATH.length]);
+}
 
 /** `/web/a?b` → `/a?b`, `/web` → `/`, `/web?b` → `/?b`. */
 function pathInPool(url: string, pool: string): string {

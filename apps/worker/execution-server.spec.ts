@@ -1,19 +1,28 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from '@jest/globals';
-import { EXECUTION_HEADERS, READY_PATH } from '#adapters/fleet';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { EXECUTION_HEADERS, READY_PATH, REPLY_HEADERS } from '#adapters/fleet';
 import { checkExecutionEvent, type ExecutionEvent } from '#domain/events';
 import type { Handler, Task } from '#sdk';
 import { ExecutionServer, type ExecutionServerOptions } from './execution-server.js';
 import { Handlers, loadHandlers } from './handler-folder.js';
 
+/** More than all buffers on the way hold. */
+const LARGE = Buffer.alloc(16_000_000);
+
 let server: ExecutionServer;
 let url: string;
 let emitted: ExecutionEvent[];
 let overruns: number;
-afterEach(() => server.drain(0));
+/** Keeps connections, as a router does: one at a time. */
+let agent: Agent;
+beforeEach(() => void (agent = new Agent({ keepAlive: true, maxSockets: 1 })));
+afterEach(() => {
+  agent.destroy();
+  return server.drain(0);
+});
 
 async function open(handlers: Record<string, unknown>, given: Partial<ExecutionServerOptions> = {}) {
   emitted = [];
@@ -33,17 +42,38 @@ async function open(handlers: Record<string, unknown>, given: Partial<ExecutionS
   url = `http://127.0.0.1:${await server.listen()}`;
 }
 
-function send(headers: Record<string, string | number> = {}, body: string | Buffer = '', path = '/') {
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; retryAfter: unknown }>();
-  const sent = request(`${url}${path}`, { method: 'POST', agent: false, headers }, (reply) => {
-    reply
-      .resume()
-      .once('end', () =>
-        resolve({ status: reply.statusCode ?? 0, retryAfter: reply.headers['retry-after'] }),
-      );
+function send(
+  headers: Record<string, string | number> = {},
+  body: string | Buffer = '',
+  path = '/',
+  by: Agent | false = false,
+) {
+  const { promise, resolve, reject } = Promise.withResolvers<{
+    status: number;
+    retryAfter: unknown;
+    end: unknown;
+  }>();
+  const sent = request(`${url}${path}`, { method: 'POST', agent: by, headers }, (reply) => {
+    reply.resume().once('end', () => {
+      const { 'retry-after': retryAfter, [REPLY_HEADERS.end]: end } = reply.headers;
+      resolve({ status: reply.statusCode ?? 0, retryAfter, end });
+    });
   }).once('error', reject);
   sent.end(body);
   return { sent, answer: promise };
+}
+/** A byte now and one every `everyMs`. */
+function trickle(everyMs: number, headers: Record<string, string | number> = {}, by: Agent | false = false) {
+  const { promise: answer, resolve } = Promise.withResolvers<number | undefined>();
+  const sent = request(url, { method: 'POST', agent: by, headers }, (reply) => {
+    clearInterval(timer);
+    reply.resume();
+    resolve(reply.statusCode);
+  });
+  sent.on('error', () => undefined);
+  sent.write('x');
+  const timer = setInterval(() => sent.write('x'), everyMs);
+  return { sent, answer };
 }
 const statusOf = async (...given: Parameters<typeof send>) => (await send(...given).answer).status;
 const ends = () => emitted.map(({ type, data }) => `${type.split('.')[3]} ${data.errorClass ?? ''}`.trim());
@@ -88,7 +118,7 @@ describe('execution server', () => {
     }
     expect(await statusOf(type('down'))).toBe(502);
     expect(await statusOf(type('unknown'))).toBe(404);
-    expect(await statusOf(type('echo'), Buffer.alloc(1_048_577))).toBe(413);
+    expect(await statusOf(type('echo'), Buffer.alloc(1_048_577), '/', agent)).toBe(413);
     expect(await statusOf({ [EXECUTION_HEADERS.attempt]: 'NaN' })).toBe(400);
     expect(await statusOf({ ...type('echo'), [EXECUTION_HEADERS.deadlineAtMs]: 1 })).toBe(504);
     expect(ends()).toEqual([
@@ -151,6 +181,68 @@ describe('execution server', () => {
     expect((await kept).status).toBe(503);
     await drained;
     expect(ends()).toEqual(['completed', 'failed drained']);
+  });
+
+  test('a body that stops or trickles: 408, the slot is free, and nothing has started', async () => {
+    const echo: Handler = async ({ body }) => ({ body });
+    await open({ default: echo }, { bodyLimits: { totalMs: 60, silenceMs: 20 }, queueLimit: 4 });
+    const stopping = trickle(1_000_000);
+    const trickling = trickle(5);
+    const patient = send({}, 'all').answer;
+    expect(await stopping.answer).toBe(408);
+    expect(await trickling.answer).toBe(408);
+    expect((await patient).status).toBe(200);
+    expect(ends()).toEqual(['failed body_too_slow', 'failed body_too_slow', 'completed']);
+    expect(emitted[0]!.data).not.toHaveProperty('startedAtMs');
+    for (const event of emitted) expect(checkExecutionEvent(event)).toMatchObject({ ok: true });
+    stopping.sent.destroy();
+    trickling.sent.destroy();
+  });
+
+  test('a body beyond its deadline is given up; what still comes is thrown away', async () => {
+    await open({ default: async () => undefined });
+    const half = trickle(1_000_000, { [EXECUTION_HEADERS.deadlineAtMs]: Date.now() + 20 }, agent);
+    expect(await half.answer).toBe(504);
+    half.sent.end(Buffer.alloc(3_000_000));
+    // On the same connection: everything before it has been read.
+    expect(await statusOf({}, '', '/', agent)).toBe(204);
+    expect(ends()).toEqual(['failed deadline', 'completed']);
+  });
+
+  test('a body of unsaid length that is far too large: 413, every time', async () => {
+    await open({ default: async () => undefined });
+    const chunked = { 'transfer-encoding': 'chunked' };
+    for (let n = 0; n < 10; n += 1) expect(await statusOf(chunked, LARGE, '/', agent)).toBe(413);
+    expect(await statusOf({}, LARGE, '/', agent)).toBe(413);
+    expect(ends()).toEqual(Array.from({ length: 11 }, () => 'failed body_too_large'));
+  });
+
+  test('every answer whose end is reported says so, no other does', async () => {
+    await open({ default: async () => undefined, bad: async () => Promise.reject(new Error('no')) });
+    const type = (name: string) => ({ [EXECUTION_HEADERS.taskType]: name });
+    expect(await send().answer).toMatchObject({ status: 204, end: 'completed' });
+    expect(await send(type('bad')).answer).toMatchObject({ status: 500, end: 'failed' });
+    const late = { [EXECUTION_HEADERS.deadlineAtMs]: 1 };
+    expect(await send(late).answer).toMatchObject({ status: 504, end: 'failed' });
+    expect(ends()).toEqual(['completed', 'failed Error', 'failed deadline']);
+    const poison = { [EXECUTION_HEADERS.attempt]: 'NaN' };
+    expect(await send(poison).answer).toMatchObject({ status: 400, end: undefined });
+    expect(await send({}, '', READY_PATH).answer).toMatchObject({ status: 200, end: undefined });
+    const huge = { 'x-huge': 'x'.repeat(40_000) };
+    expect(await send(huge).answer).toMatchObject({ status: 431, end: undefined });
+    await server.drain(0);
+    expect(ends()).toHaveLength(3);
+  });
+
+  test('a worker takes every header that a router takes, and those the router adds', async () => {
+    let seen = 0;
+    await open({ default: async () => void (seen += 1) });
+    const headers: Record<string, string> = { 'x-large': 'x'.repeat(13_000) };
+    for (let n = 0; n < 1000; n += 1) headers[`x${n}`] = '';
+    headers[EXECUTION_HEADERS.executionId] = 'x'.repeat(180);
+    headers[EXECUTION_HEADERS.taskType] = 't'.repeat(200);
+    expect(await statusOf(headers)).toBe(204);
+    expect(seen).toBe(1);
   });
 
   test('a worker whose handlers ignore their signals says so', async () => {

@@ -13,14 +13,15 @@ import type { Handler, HandlerResult } from '#sdk';
 import { endEvent, type ExecutionEnd } from './execution-events.js';
 import { readExecution, type ExecutionRequest } from './execution-request.js';
 import type { Handlers } from './handler-folder.js';
+import { BODY_LIMITS, readBody, type BodyLimits, type ReceivedBody } from './request-body.js';
 import { Slots } from './slots.js';
 
-/** A larger body is refused with 413. */
-const MAX_BODY_BYTES = 1_048_576;
 /** Handlers that run on although their execution was given up. With more of them the worker is of no use any more. */
 const MAX_RUNAWAYS = 100;
 /** Longer than a client keeps an idle connection, so that none is closed under a request that is on its way. */
 const KEEP_ALIVE_MS = 65_000;
+/** Twice what a router accepts (Node's default), which adds its own: the router must be the one that refuses. */
+const MAX_HEADER_BYTES = 32_768;
 const RETRY_AFTER_S = 1;
 
 /** Why an execution was given up before its handler answered; also the error class of its event. */
@@ -42,6 +43,7 @@ export interface ExecutionServerOptions {
   slots: number;
   queueLimit: number;
   handlers: Handlers;
+  bodyLimits?: Partial<BodyLimits>;
   sink: EventSink;
   nowMs: () => number;
   /** Too many handlers ignore their signal: the process ought to be replaced. */
@@ -54,14 +56,17 @@ export interface ExecutionServerOptions {
  * Requests in, executions through a bounded number of slots, answers and events out.
  *
  *   request ─▶ headers ok? ─▶ place? ─▶ queue ─▶ slot: body, handler ─▶ answer + event
- *                 └─ 400        └─ 503     └──────────┴─ deadline 504, caller gone, drained 503: + event
+ *                 └─ 400        └─ 503     └──────────┴─ deadline 504, caller gone, drained 503,
+ *                                                        body too slow 408 or too large 413: + event
  *
- * A request that gets 400 or 503 before it has a place was never this worker's: there is no event of it, the router says
- * what became of it. The slot is free again at the deadline, whatever the handler does; its signal is aborted.
+ * A request that gets 400 or 503 before it has a place was never this worker's: there is no event of it, and the answer
+ * lacks the header that announces one, by which the router knows that it must report the end. The slot is free again at the deadline, whatever the handler does; its signal is aborted.
+ * An execution starts when its body is complete: the service time is the handler's alone.
  */
 export class ExecutionServer {
   private readonly server: Server;
   private readonly slots: Slots;
+  private readonly bodyLimits: BodyLimits;
   private readonly running = new Set<(why: GivenUp) => void>();
   private draining = false;
   private runaways = 0;
@@ -69,7 +74,11 @@ export class ExecutionServer {
 
   constructor(private readonly options: ExecutionServerOptions) {
     this.slots = new Slots(options);
-    this.server = createServer((request, reply) => void this.serve(request, reply));
+    this.bodyLimits = { ...BODY_LIMITS, ...options.bodyLimits };
+    const settings = { maxHeaderSize: MAX_HEADER_BYTES };
+    this.server = createServer(settings, (request, reply) => void this.serve(request, reply));
+    // Node's other bound, 1000 of them, would refuse what the router has just let pass; their bytes are bounded.
+    this.server.maxHeadersCount = 0;
     this.server.keepAliveTimeout = KEEP_ALIVE_MS;
     // A body is read when its execution has a slot, which may take until the deadline: that one counts instead.
     this.server.requestTimeout = 0;
@@ -123,18 +132,20 @@ export class ExecutionServer {
   }
 
   private async run(job: Job): Promise<void> {
-    const { execution, reply } = job;
+    const { execution, request, reply } = job;
     const ticket = this.slots.enter();
     if (ticket === undefined) return answerLater(reply, 'slots and queue of the worker are full');
     const giving = givingUp(execution.deadlineAtMs - this.options.nowMs(), reply);
     this.running.add(giving.giveUp);
-    let startedAtMs: number | undefined;
     try {
       const turn = await Promise.race([ticket.turn, giving.up]);
-      if (turn !== undefined) return this.end(execution, startedAtMs, reply, givenUp(turn));
+      if (turn !== undefined) return this.end(execution, undefined, reply, givenUp(turn));
+      const received = await Promise.race([readBody(request, this.bodyLimits, giving.signal), giving.up]);
+      if (typeof received === 'string') return this.end(execution, undefined, reply, givenUp(received));
+      if (!received.ok) return this.end(execution, undefined, reply, this.bodyRefused(received.why));
       // The router's clock may be ahead of ours by a little; nothing starts before it was queued.
-      startedAtMs = Math.max(this.options.nowMs(), execution.queuedAtMs);
-      const work = this.work(job, giving.signal);
+      const startedAtMs = Math.max(this.options.nowMs(), execution.queuedAtMs);
+      const work = this.work(job, received.body, giving.signal);
       const outcome = await Promise.race([work, giving.up]);
       if (typeof outcome === 'string') this.watchRunaway(work);
       this.end(execution, startedAtMs, reply, typeof outcome === 'string' ? givenUp(outcome) : outcome);
@@ -146,14 +157,13 @@ export class ExecutionServer {
     }
   }
 
-  /** Reads the body and runs the handler. Never rejects. */
-  private async work({ execution, handler, request }: Job, signal: AbortSignal): Promise<Outcome> {
+  /** Runs the handler. Never rejects. */
+  private async work(
+    { execution, handler, request }: Job,
+    body: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
     try {
-      const body = await readBody(request);
-      if (body === undefined) {
-        const rule = `body: must have at most ${MAX_BODY_BYTES} bytes`;
-        return { ...problem(413, rule), errorClass: 'body_too_large' };
-      }
       const { executionId, taskType, attempt, deadlineAtMs } = execution;
       const { method = 'GET', url: path = '/' } = request;
       const contentType = request.headers['content-type'];
@@ -178,6 +188,16 @@ export class ExecutionServer {
     }
   }
 
+  private bodyRefused(why: BodyRefusal): Outcome {
+    const { bytes, totalMs, silenceMs } = this.bodyLimits;
+    if (why === 'given-up') return givenUp('caller_gone');
+    if (why === 'too-large') {
+      return { ...problem(413, `body: must have at most ${bytes} bytes`), errorClass: 'body_too_large' };
+    }
+    const rule = `body: must come within ${totalMs} ms, without a pause of ${silenceMs} ms`;
+    return { ...problem(408, rule), errorClass: 'body_too_slow' };
+  }
+
   private end(
     execution: ExecutionRequest,
     startedAtMs: number | undefined,
@@ -189,9 +209,10 @@ export class ExecutionServer {
     if (startedAtMs !== undefined) {
       reply.setHeader(REPLY_HEADERS.serviceMs, (endedAtMs - startedAtMs).toFixed(3));
     }
-    answer(reply, outcome);
     const { errorClass } = outcome;
     const phase: ExecutionEnd['phase'] = errorClass === undefined ? 'completed' : 'failed';
+    reply.setHeader(REPLY_HEADERS.end, phase);
+    answer(reply, outcome);
     options.sink.emit(endEvent(options, execution, { phase, startedAtMs, endedAtMs, errorClass }));
   }
 
@@ -201,6 +222,8 @@ export class ExecutionServer {
     void work.then(() => (this.runaways -= 1));
   }
 }
+
+type BodyRefusal = Extract<ReceivedBody, { ok: false }>['why'];
 
 interface Job {
   execution: ExecutionRequest;
@@ -225,17 +248,6 @@ function givingUp(deadlineInMs: number, reply: ServerResponse) {
     reply.off('close', onClose);
   };
   return { up, signal: aborting.signal, giveUp, done };
-}
-
-async function readBody(request: IncomingMessage): Promise<Uint8Array | undefined> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 function outcomeOf(result: HandlerResult | undefined): Outcome {
@@ -270,8 +282,6 @@ function answerLater(reply: ServerResponse, why: string): void {
 function answer(reply: ServerResponse, { status, contentType, body }: Outcome): void {
   if (reply.destroyed) return;
   if (contentType !== undefined) reply.setHeader('content-type', contentType);
-  // The rest of a body that is too large is not waited for.
-  if (status === 413) reply.setHeader('connection', 'close');
   reply.statusCode = status;
   reply.end(body);
 }

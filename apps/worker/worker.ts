@@ -31,13 +31,19 @@ export class Worker {
     this.drops = new DropReports((drop) => around.tell({ kind: 'events_dropped', ...drop }));
   }
 
+  /** Never rejects: a worker that cannot start says so and ends. */
   async start(order: WorkerStart): Promise<void> {
+    try {
+      await this.begin(order);
+    } catch (error) {
+      this.fail(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    }
+  }
+
+  private async begin(order: WorkerStart): Promise<void> {
     const beginMs = performance.now();
     const loaded = await loadHandlers({ dir: order.handlersDir, projectDir: this.around.projectDir });
-    if (!loaded.ok) {
-      this.around.tell({ kind: 'failed', message: loaded.problem });
-      return this.around.exit(1);
-    }
+    if (!loaded.ok) return this.fail(loaded.problem);
     await this.pause(order.startDelayMs - (performance.now() - beginMs));
     if (this.leaving.signal.aborted) return;
     this.drainMs = order.drainMs;
@@ -59,6 +65,11 @@ export class Worker {
     await this.sink.close(LAST_EVENTS_MS);
     this.drops.flush();
     this.around.exit(0);
+  }
+
+  private fail(message: string): void {
+    this.around.tell({ kind: 'failed', message });
+    this.around.exit(1);
   }
 
   private async pause(ms: number): Promise<void> {

@@ -68,13 +68,17 @@ export class Started {
 
   /** What a failed run has left. */
   kill(): void {
-    if (this.child.exitCode === null) process.kill(-(this.child.pid as number), 'SIGKILL');
+    if (!this.hasEnded()) process.kill(-(this.child.pid as number), 'SIGKILL');
+  }
+
+  private hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
   private async until(isSo: () => boolean, rule: string): Promise<number> {
     while (!isSo()) {
       const waitedMs = performance.now() - this.startedMs;
-      if (waitedMs > READY_WITHIN_MS || this.child.exitCode !== null)
+      if (waitedMs > READY_WITHIN_MS || this.hasEnded())
         throw new Error(`bench:start: ${rule} within ${READY_WITHIN_MS} ms, got\n${this.output}`);
       await delay(POLL_MS);
     }

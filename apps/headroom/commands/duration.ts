@@ -6,3 +6,8 @@ export function parseDurationS(text: string): number | undefined {
   const durationS = match === null ? 0 : Number(match[1]) * UNIT_S[match[2]!]!;
   return durationS > 0 && Number.isFinite(durationS) ? durationS : undefined;
 }
+
+/** As somebody would type it: `24h`, `90s`. */
+export function durationText(durationS: number): string {
+  return durationS % 3600 === 0 ? `${durationS / 3600}h` : `${durationS}s`;
+}

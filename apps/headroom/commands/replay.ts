@@ -1,19 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import type { CommandContext, RegisterCommand } from './command-context.js';
 import type { ExitCode } from '../exit-codes.js';
-
-export interface ReplayOptions {
-  pool: string;
-  /** As typed: date or date-time. */
-  from?: string;
-  to?: string;
-  speed: number;
-  peakRps: number;
-  seed: number;
-  url?: string;
-  objectiveMs: number;
-  json?: true;
-}
+import type { ReplayOptions } from '../replay/replay-options.js';
 
 export const registerReplay: RegisterCommand = (program, context) => {
   program

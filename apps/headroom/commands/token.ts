@@ -1,12 +1,15 @@
 import type { CommandContext, RegisterCommand } from './command-context.js';
-import { parseDurationS } from './duration.js';
+import { durationText, parseDurationS } from './duration.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { dataDirOf } from '../locations.js';
+import { configFileOf, dataDirOf } from '../locations.js';
+
+const DEFAULT_LIFETIME_S = 3600;
 
 interface TokenOptions {
   scope: string[];
-  for: string;
+  for?: string;
   subject: string;
+  config?: string;
   dataDir?: string;
   json?: true;
 }
@@ -19,24 +22,39 @@ export const registerToken: RegisterCommand = (program, context) => {
       '--scope <scope...>',
       'what the token may do, e.g. policies:read (several allowed; "all" = every scope)',
     )
-    .option('--for <duration>', 'life of the token, e.g. 30m or 8h', '1h')
+    .option(
+      '--for <duration>',
+      'life of the token, e.g. 30m or 8h (default: 1h, or less when the limit is less)',
+    )
     .option('--subject <name>', 'who will use it; appears in logs', 'cli')
+    .option('--config <file>', 'configuration (else HEADROOM_CONFIG, then config/demo.yaml of the project)')
     .option('--data-dir <folder>', 'data directory (else HEADROOM_DATA_DIR, then .headroom of the project)')
     .option('--json', 'token, scopes and end of life as JSON')
     .action((options: TokenOptions) => context.finish(() => token(options, context)));
 };
 
 async function token(options: TokenOptions, context: CommandContext): Promise<ExitCode> {
-  const { openLocalIdentity, parseScopes, MAX_TOKEN_LIFETIME_S } = await import('#adapters/identity');
+  const [{ openLocalIdentity, parseScopes }, { loadConfig }, { formatProblem }] = await Promise.all([
+    import('#adapters/identity'),
+    import('../config-file.js'),
+    import('#adapters/input-problems'),
+  ]);
   const scopes = parseScopes(options.scope.flatMap((scope) => scope.split(/[\s,]+/)));
   if (!scopes.ok) return context.fail({ code: EXIT.usage, message: scopes.problem });
-  const lifetimeS = parseDurationS(options.for);
-  if (lifetimeS === undefined || lifetimeS > MAX_TOKEN_LIFETIME_S) {
-    const message = `--for: must be a duration from 1s to ${MAX_TOKEN_LIFETIME_S / 3600}h, got ${options.for}`;
+  const loaded = await loadConfig(configFileOf({ option: options.config, ...context }));
+  if (!loaded.ok) {
+    for (const problem of loaded.problems) context.note(formatProblem(problem));
+    return EXIT.usage;
+  }
+  const { tokenMaxS } = loaded.config.identity;
+  const lifetimeS =
+    options.for === undefined ? Math.min(DEFAULT_LIFETIME_S, tokenMaxS) : parseDurationS(options.for);
+  if (lifetimeS === undefined || lifetimeS > tokenMaxS) {
+    const message = `--for: must be a duration from 1s to ${durationText(tokenMaxS)} (identity.tokenMaxS), got ${options.for}`;
     return context.fail({ code: EXIT.usage, message, hint: 'write 90s, 30m or 8h' });
   }
-  const dataDir = dataDirOf({ option: options.dataDir, ...context });
-  const identity = await openLocalIdentity(dataDir, { create: false });
+  const dataDir = dataDirOf({ option: options.dataDir, configured: loaded.config.dataDir, ...context });
+  const identity = await openLocalIdentity(dataDir, { create: false, tokenMaxS });
   if (!identity.ok) {
     const code = identity.reason === 'not-readable' ? EXIT.notAllowed : EXIT.usage;
     return context.fail({ code, message: identity.problem, hint: identity.hint });

@@ -12,9 +12,9 @@ import {
 } from '#adapters/sources';
 import { poolName } from '#domain/events';
 import type { CommandContext } from '../commands/command-context.js';
-import type { ReplayOptions } from '../commands/replay.js';
-import { EXIT, type ExitCode } from '../exit-codes.js';
+import { EXIT, exitCodeOfSignal, type ExitCode } from '../exit-codes.js';
 import { listenForStop, type StopSignal } from '../stop-signals.js';
+import type { ReplayOptions } from './replay-options.js';
 import { ReplayProgress } from './replay-progress.js';
 import { summaryLines } from './replay-summary.js';
 
@@ -128,7 +128,7 @@ async function endOrSignal(
       signal = received;
       void requests.stop();
     },
-    onAgain: () => process.exit(EXIT.interrupted),
+    onAgain: (signal) => process.exit(exitCodeOfSignal(signal)),
   });
   try {
     return { end: await requests.ended, signal };
@@ -175,6 +175,9 @@ function exitCodeOf(given: {
     const message = `--pool: must be known to the router ${url.origin}, got ${pool} (404 for every request)`;
     return context.fail({ code: EXIT.usage, message, hint: 'GET /v1/pools lists the pools' });
   }
-  if (signal !== undefined) return signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
-  return EXIT.ok;
+  if (signal !== undefined) return exitCodeOfSignal(signal);
+  const { sent, ok } = end.summary;
+  if (ok > 0 || sent === 0) return EXIT.ok;
+  const message = `replay: at least one request must be answered with success, got none of ${sent}`;
+  return context.fail({ code: EXIT.failed, message, hint: 'is a worker ready? GET /v1/pools says' });
 }

@@ -57,7 +57,7 @@ const appendDemand = (...values: unknown[]) =>
   );
 async function takeFrom(offset: number): Promise<void> {
   const records: StoredRecord[] = await log.read({ topic: TOPIC, partition: 0, offset, maxRecords: 100 });
-  reader.take({ topic: TOPIC, partition: 0, records, endOffset: offset + records.length });
+  reader.take({ topic: TOPIC, partition: 0, from: offset, records, endOffset: offset + records.length });
 }
 
 test('a record that is no demand is left out and reported; what follows counts', async () => {
@@ -114,8 +114,8 @@ test('it starts from the table: the window of each pool, nothing that a clock le
   });
   const chain = { pool: 'web', partition: 0, nextOffset: 9, backlog: 4, inFlight: 2 };
   const buckets = [at(-500, 1), at(-2, 30), at(-1, 50), at(3600, 70)];
-  const offset = { topic: TOPIC, partition: 0, nextOffset: 3 };
-  await new DemandStore(store.dataSource).write({ buckets, chains: [chain], offset });
+  const step = { topic: TOPIC, partition: 0, from: 0, nextOffset: 3 };
+  await new DemandStore(store.dataSource).write({ buckets, chains: [chain], step });
   expect(await reader.assigned(all)).toEqual([{ topic: TOPIC, partition: 0, offset: 3 }]);
   const series = reader.of('web');
   expect([...(series?.buckets.keys() ?? [])]).toEqual([T0 - 2 * S, T0 - S]);
@@ -127,7 +127,7 @@ test('a pool that is assigned again keeps its trailing mean, which a window of b
   await new DemandStore(store.dataSource).write({
     buckets: [],
     chains: [{ pool: 'web', partition: 0, nextOffset: 1, backlog: 0, inFlight: 0 }],
-    offset: { topic: TOPIC, partition: 0, nextOffset: 0 },
+    step: { topic: TOPIC, partition: 0, from: 0, nextOffset: 0 },
   });
   await reader.assigned(all);
   const series = reader.of('web');

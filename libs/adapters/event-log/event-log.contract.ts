@@ -154,6 +154,32 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       await b.received(40 /* nothing was committed: b reads everything of the partitions it got */);
     });
 
+    test('a member that leaves while it restores its partitions gets no batch, and hands them on', async () => {
+      await log.append(IN, numbered(0, 10));
+      const restored = Promise.withResolvers<void>();
+      const asked = Promise.withResolvers<Member>();
+      const leaver = collector({
+        onAssigned: async (_, member) => {
+          asked.resolve(member);
+          await restored.promise;
+          return [];
+        },
+      });
+      const joining = log.subscribe(leaver.subscription('g'));
+      const member = await asked.promise;
+      const left = member.leave();
+      const heir = collector();
+      const inherited = log.subscribe(heir.subscription('g'));
+      restored.resolve();
+      await Promise.all([joining, left, inherited]);
+      await heir.received(10);
+      await log.append(IN, numbered(10, 20));
+      await heir.received(20);
+      expect(member.assignment()).toEqual([]);
+      expect(leaver.values()).toEqual([]);
+      expect(leaver.revoked).toHaveLength(PARTITIONS);
+    });
+
     test('a member that hangs is expelled, its partitions go on, and its late commit is fenced', async () => {
       await log.append(IN, numbered(0, 20));
       const hanging = Promise.withResolvers<void>();

@@ -5,7 +5,7 @@
  * store) keeps its offsets there, in its own transaction, and says on assignment where to start.
  */
 export interface EventLog {
-  /** Creates missing topics; refuses a topic that exists with another number of partitions. */
+  /** Creates missing topics; throws {@link TopicMismatch} when one exists with another number of partitions. */
   ensureTopics(topics: TopicSpec[]): Promise<void>;
   /** Resolves when the records are durable. Order is kept per (caller, partition). */
   append(topic: string, records: NewRecord[]): Promise<void>;
@@ -23,6 +23,11 @@ export interface EventLog {
   /** Where records of a key go: the same in every process and run. */
   partitionOf(at: { topic: string; key: string }): number;
   close(): Promise<void>;
+}
+
+/** A topic is not as it was made, which cannot change. */
+export class TopicMismatch extends Error {
+  override name = 'TopicMismatch';
 }
 
 export interface TopicSpec {
@@ -70,6 +75,8 @@ export interface Lag {
 
 /** Consecutive records of one partition. */
 export interface RecordBatch extends TopicPartition {
+  /** Where the reader stood: where it started, or behind the last record of the batch before. */
+  from: number;
   /** Not empty; in offset order. */
   records: StoredRecord[];
   endOffset: number;

@@ -1,3 +1,4 @@
+export { TopicMismatch } from './event-log.js';
 export type {
   AtomicStep,
   EventLog,
@@ -16,5 +17,7 @@ export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embed
 export { LogOverloaded } from './embedded/group-commit.js';
 export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
 export { LogContext } from './transport/log-context.js';
+export { readable } from './transport/readable.js';
+export { RecordObserver } from './transport/record-observer.js';
 export { HandlerErrors } from './transport/handler-errors.filter.js';
 export { TOPICS, topicSpecs } from './topics.js';

@@ -9,7 +9,9 @@ export { SimulatedFleet, type SimulatedPoolSettings } from './simulated/simulate
 export {
   eventIdOf,
   EXECUTION_HEADERS,
+  MAX_BODY_BYTES,
   MAX_EXECUTION_ID_CHARS,
+  OWN_PATH,
   READY_PATH,
   REPLY_HEADERS,
   type FromWorker,

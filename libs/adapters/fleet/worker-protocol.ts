@@ -34,8 +34,10 @@ export type FromWorker =
   | { kind: 'failed'; message: string }
   | { kind: 'events_dropped'; events: number; reason: 'overflow' | 'refused' | 'closed' };
 
+/** Below it a worker answers about itself: no execution, and nothing for the callers of a router. */
+export const OWN_PATH = '/.headroom';
 /** Answers 200 when the worker may be chosen, 503 while it drains. */
-export const READY_PATH = '/.headroom/ready';
+export const READY_PATH = `${OWN_PATH}/ready`;
 
 /** Headers of a routed request: what the worker needs for its execution events. Lower case. */
 export const EXECUTION_HEADERS = {
@@ -47,6 +49,9 @@ export const EXECUTION_HEADERS = {
   /** Epoch ms: after it nobody waits for the answer. */
   deadlineAtMs: 'x-headroom-deadline-at-ms',
 } as const;
+
+/** A larger body is refused with 413: by the router, by its Content-Length or as it flows, and by the worker. */
+export const MAX_BODY_BYTES = 1_048_576;
 
 /** What an event id adds to an execution id must fit into the event schema's 200 characters. */
 export const MAX_EXECUTION_ID_CHARS = 180;
@@ -61,6 +66,11 @@ export function eventIdOf(attempt: { executionId: string; attempt: number; phase
 
 /** Headers of a worker's answer. */
 export const REPLY_HEADERS = {
+  /**
+   * `completed` or `failed`: the worker reports this end of the execution. Absent on what it answers without reporting:
+   * a request that never had a place, HTTP that Node refuses by itself. Then whoever asked must report the end.
+   */
+  end: 'x-headroom-end',
   workerId: 'x-headroom-worker-id',
   /** How long the handler took, ms with fraction; absent when none ran. */
   serviceMs: 'x-headroom-service-ms',

@@ -1,7 +1,7 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { problem } from './problem.js';
-import { methodsAt, type Route } from './route-table.js';
+import { keyOf, methodsAt, type Route } from './route-table.js';
 
 /** Who calls, as its token says. */
 export interface Caller {
@@ -22,10 +22,15 @@ const callers = new WeakMap<object, Caller>();
  */
 export function checkAccess(
   fastify: FastifyInstance,
-  given: { routes: readonly Route[]; verify: VerifyToken },
+  given: {
+    routes: readonly Route[];
+    verify: VerifyToken;
+    /** Every refused token, by a closed list of reasons: those of `verify`, `none`, `no-bearer`, `scope`. */
+    onTokenRefused?: (reason: string) => void;
+  },
 ): void {
-  const { routes, verify } = given;
-  const byKey = new Map(routes.map((route) => [`${route.method} ${route.path}`, route]));
+  const { routes, verify, onTokenRefused = () => undefined } = given;
+  const byKey = new Map(routes.map((route) => [keyOf(route), route]));
 
   fastify.addHook('onRequest', async (request) => {
     if (request.is404) throw notFound(routes, request);
@@ -35,8 +40,16 @@ export function checkAccess(
     if (route === undefined)
       throw problem(403, { detail: 'route: must be in the route table, got another one' });
     if (route.scope === 'public') return;
-    const caller = await identify(request, verify);
-    if (!caller.scopes.includes(route.scope)) throw forbidden(route.scope);
+    const identified = await identify(request, verify);
+    if (!identified.ok) {
+      onTokenRefused(identified.reason);
+      throw unauthorized(identified.reason);
+    }
+    const { caller } = identified;
+    if (!caller.scopes.includes(route.scope)) {
+      onTokenRefused('scope');
+      throw forbidden(route.scope);
+    }
     callers.set(request, caller);
   });
 }
@@ -46,21 +59,25 @@ export const CallerOf = createParamDecorator((_: unknown, context: ExecutionCont
   callers.get(context.switchToHttp().getRequest<FastifyRequest>()),
 );
 
-async function identify(request: FastifyRequest, verify: VerifyToken): Promise<Caller> {
+async function identify(
+  request: FastifyRequest,
+  verify: VerifyToken,
+): Promise<{ ok: true; caller: Caller } | { ok: false; reason: string }> {
   const { authorization } = request.headers;
   const token = BEARER.exec(authorization ?? '')?.[1];
-  if (token === undefined) throw unauthorized(authorization === undefined ? 'none' : 'something else');
+  if (token === undefined) return { ok: false, reason: authorization === undefined ? 'none' : 'no-bearer' };
   const verified = await verify(token);
-  if (!verified.ok) throw unauthorized(verified.reason, 'invalid_token');
-  return { subject: verified.subject, scopes: verified.scopes };
+  if (!verified.ok) return verified;
+  return { ok: true, caller: { subject: verified.subject, scopes: verified.scopes } };
 }
 
 // RFC 6750, section 3: no error code when the request carried no token at all.
-function unauthorized(actual: string, error?: string) {
-  const challenge = `Bearer realm="headroom"${error === undefined ? '' : `, error="${error}"`}`;
+function unauthorized(reason: string) {
+  const isAbsent = reason === 'none' || reason === 'no-bearer';
+  const challenge = `Bearer realm="headroom"${isAbsent ? '' : ', error="invalid_token"'}`;
   return problem(401, {
     name: 'no-valid-token',
-    detail: `token: must be a valid bearer token, got ${actual}`,
+    detail: `token: must be a valid bearer token, got ${reason === 'no-bearer' ? 'something else' : reason}`,
     hint: 'headroom token --scope <scope> --for 8h',
     headers: { 'www-authenticate': challenge },
   });

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { request as httpRequest } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { connect, type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -64,6 +64,14 @@ const routes = {
     response: z.string(),
     produces: 'text/plain',
   },
+  remove: { method: 'DELETE', path: '/v1/broken', summary: 'Delete', scope: 'public', status: 204 },
+  busy: {
+    method: 'GET',
+    path: '/v1/busy',
+    summary: 'Busy',
+    scope: 'public',
+    refusals: { 503: { description: 'Says why.', response: z.object({ why: z.string() }) } },
+  },
   full: { method: 'GET', path: '/v1/full', summary: 'Has no room', scope: 'public' },
 } satisfies Record<string, Route>;
 
@@ -99,6 +107,9 @@ class PoolController {
     throw new Error('password=secret');
   }
 
+  @Endpoint(routes.remove)
+  remove() {}
+
   @Endpoint(routes.full)
   full() {
     throw Object.assign(new Error('could not extend file "base/5/1"'), { code: '53100' });
@@ -118,8 +129,12 @@ let app: NestFastifyApplication;
 let base: string;
 const unexpected: UnexpectedFailure[] = [];
 
+const problems: number[] = [];
+const refusedTokens: string[] = [];
 beforeAll(async () => {
-  app = await NestFactory.create<NestFastifyApplication>(ApiModule, apiAdapter({ bodyLimitBytes: 1000 }), {
+  const onProblem = (status: number) => problems.push(status);
+  const adapter = apiAdapter({ bodyLimitBytes: 1000, onProblem });
+  app = await NestFactory.create<NestFastifyApplication>(ApiModule, adapter, {
     bodyParser: false,
     logger: false,
   });
@@ -131,11 +146,31 @@ beforeAll(async () => {
         ? { ok: true, scopes: [token.slice('good.'.length).replace('-', ':')], subject: 'ada' }
         : { ok: false, reason: 'expired' },
     onUnexpected: (failure) => unexpected.push(failure),
+    onTokenRefused: (reason) => refusedTokens.push(reason),
+    onProblem,
   });
   await app.listen(0, '127.0.0.1');
   base = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
 });
 afterAll(() => app.close());
+
+test('every answer that is a problem is counted by its status', async () => {
+  problems.length = 0;
+  await fetch(`${base}/healthz`);
+  await fetch(`${base}/nowhere`);
+  await fetch(`${base}/v1/pools/a`);
+  expect(problems).toEqual([404, 401]);
+});
+
+test('every refused token is counted by its reason', async () => {
+  refusedTokens.length = 0;
+  await call('GET', '/v1/pools/web');
+  await call('GET', '/v1/pools/web', { token: 'Basic YTpi' });
+  await call('GET', '/v1/pools/web', { token: 'Bearer old' });
+  await call('GET', '/v1/pools/web', { scope: 'pools:write' });
+  await call('GET', '/v1/pools/web', { scope: 'pools:read' });
+  expect(refusedTokens).toEqual(['none', 'no-bearer', 'expired', 'scope']);
+});
 
 async function call(
   method: string,
@@ -160,6 +195,19 @@ async function call(
     headers: reply.headers,
     body: json,
   };
+}
+
+/** Sends bytes, and resolves with what comes back until the other side closes or the body is there. */
+function raw(bytes: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let answer = '';
+  const socket = connect({ host: '127.0.0.1', port: Number(new URL(base).port) }, () => socket.write(bytes));
+  socket.on('data', (chunk) => {
+    answer += chunk.toString();
+    if (answer.endsWith('}')) socket.destroy();
+  });
+  socket.on('error', reject).on('close', () => resolve(answer));
+  return promise;
 }
 
 describe('access', () => {
@@ -255,6 +303,7 @@ describe('input', () => {
   test.each([
     ['wrong JSON', '{"workers":', undefined, 400],
     ['an empty body', '', undefined, 400],
+    ['a body of too many levels', '['.repeat(65) + ']'.repeat(65), undefined, 400],
     ['a prototype key', '{"__proto__":{"workers":1}}', undefined, 400],
     ['another media type', 'workers=1', 'application/x-www-form-urlencoded', 415],
     ['plain text', '{"workers":1}', 'text/plain', 415],
@@ -265,6 +314,11 @@ describe('input', () => {
       type: 'application/problem+json; charset=utf-8',
       body: { status, detail: expect.any(String) },
     });
+  });
+
+  test('a route without a body takes a media type without a body', async () => {
+    expect(await call('DELETE', '/v1/broken', { body: '' })).toMatchObject({ status: 204 });
+    expect(await call('DELETE', '/v1/broken', { body: '{' })).toMatchObject({ status: 400 });
   });
 
   test('a wrong query or path: 400', async () => {
@@ -285,6 +339,32 @@ describe('problems', () => {
     const reply = await call('DELETE', '/v1/pools/web?x=1');
     expect(reply).toMatchObject({ status: 405, body: { detail: 'method: must be GET, PUT, got DELETE' } });
     expect(reply.headers.get('allow')).toBe('GET, PUT');
+  });
+
+  test.each([
+    [
+      'GET /v1/pools/%zz HTTP/1.1\r\nhost: a',
+      400,
+      'address: must be percent-encoded UTF-8, got something else',
+    ],
+    [
+      `GET /v1/pools/${'a'.repeat(201)} HTTP/1.1\r\nhost: a`,
+      414,
+      'address: must have parameters of at most 200 characters, got a longer one',
+    ],
+    ['nonsense', 400, 'request: must be HTTP/1.1, got something else'],
+    [
+      `GET / HTTP/1.1\r\nhost: a\r\nx: ${'x'.repeat(20_000)}`,
+      431,
+      'headers: must be at most 16 KiB together, got more',
+    ],
+  ])('what no route could take is a problem too: %.25s', async (head, status, detail) => {
+    problems.length = 0;
+    const answer = await raw(`${head}\r\n\r\n`);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(answer).toContain('content-type: application/problem+json; charset=utf-8\r\n');
+    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({ status, detail });
+    expect(problems).toEqual([status]);
   });
 
   test('a controller’s problem arrives as it is', async () => {
@@ -347,6 +427,14 @@ describe('openApiOf', () => {
       parameters: [{ name: 'pool' }, { name: 'If-Match', in: 'header' }],
       requestBody: { content: { [CLOUD_EVENTS]: { schema: { additionalProperties: false } } } },
       responses: { 202: { description: 'Success.' }, 413: {}, 415: {}, 422: {} },
+    });
+    expect(document.paths['/v1/busy']!['get']).toMatchObject({
+      responses: {
+        503: {
+          description: 'Says why.',
+          content: { 'application/json': { schema: { properties: { why: { type: 'string' } } } } },
+        },
+      },
     });
     expect(document.paths['/v1/broken']!['get']).toMatchObject({
       security: [],

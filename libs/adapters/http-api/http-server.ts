@@ -1,17 +1,33 @@
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { checkAccess, type VerifyToken } from './access-check.js';
-import { ProblemFilter, type UnexpectedFailure } from './problem-filter.js';
-import type { Route } from './route-table.js';
+import { ProblemFilter, sendProblem, type UnexpectedFailure } from './problem-filter.js';
+import { addressProblem, answerClientError, MAX_PARAMETER_CHARS } from './protocol-errors.js';
+import { keyOf, type Route } from './route-table.js';
 
 /** A caller that sends its request slower than this is cut off, ms. */
 const REQUEST_DEADLINE_MS = 30_000;
-const MAX_PARAMETER_CHARS = 200;
 
-/** Fastify for a control-plane API; for `NestFactory.create(module, adapter, { bodyParser: false })`. */
-export function apiAdapter(given: { bodyLimitBytes: number }): FastifyAdapter {
+/**
+ * Fastify for a control-plane API; for `NestFactory.create(module, adapter, { bodyParser: false })`. `onProblem` hears of
+ * the requests that are refused before there is a route, by the status of the problem they get.
+ */
+export function apiAdapter(given: {
+  bodyLimitBytes: number;
+  onProblem?: (status: number) => void;
+}): FastifyAdapter {
+  const { bodyLimitBytes, onProblem = () => undefined } = given;
   return new FastifyAdapter({
-    bodyLimit: given.bodyLimitBytes,
+    bodyLimit: bodyLimitBytes,
+    frameworkErrors: (error: FastifyError, _request: FastifyRequest, reply: FastifyReply) => {
+      const answer = addressProblem(error.code);
+      onProblem(answer.getStatus());
+      sendProblem(reply, answer);
+    },
+    clientErrorHandler: (error, socket) => {
+      const status = answerClientError(error, socket);
+      if (status !== undefined) onProblem(status);
+    },
     requestTimeout: REQUEST_DEADLINE_MS,
     routerOptions: { maxParamLength: MAX_PARAMETER_CHARS },
     // A stop must not wait for idle keep-alive connections of a scraper.
@@ -29,12 +45,16 @@ export function configureApi(
     routes: readonly Route[];
     verify: VerifyToken;
     onUnexpected: (failure: UnexpectedFailure) => void;
+    /** Every token that is refused: see {@link checkAccess}. */
+    onTokenRefused?: (reason: string) => void;
+    /** Every answer that is a problem, by its status. */
+    onProblem?: (status: number) => void;
   },
 ): void {
   const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
   acceptOnlyJson(fastify, given.routes);
   checkAccess(fastify, given);
-  app.useGlobalFilters(new ProblemFilter(given.onUnexpected));
+  app.useGlobalFilters(new ProblemFilter(given.onUnexpected, given.onProblem ?? (() => undefined)));
 }
 
 /** Fastify would also take text/plain; a body that no schema can check is refused with 415 instead. */
@@ -43,5 +63,11 @@ function acceptOnlyJson(fastify: FastifyInstance, routes: readonly Route[]): voi
   fastify.removeAllContentTypeParsers();
   // Keys named __proto__ or constructor are refused: copied into an object, they would change its prototype.
   const parseJson = fastify.getDefaultJsonParser('error', 'error');
-  fastify.addContentTypeParser([...types], { parseAs: 'string' }, parseJson);
+  const takesBody = new Set(routes.filter(({ body }) => body !== undefined).map(keyOf));
+  fastify.addContentTypeParser([...types], { parseAs: 'string' }, (request, body, done) => {
+    // Some clients name a media type whether there is a body or not.
+    const isMissing = body === '' && !takesBody.has(`${request.method} ${request.routeOptions.url}`);
+    if (isMissing) return done(null, undefined);
+    void parseJson(request, body as string, done);
+  });
 }

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { PROBLEM_MEDIA_TYPE, problemSchema } from './problem.js';
-import type { Route } from './route-table.js';
+import type { Refusal, Route } from './route-table.js';
 
 type Json = Record<string, unknown>;
+
+const PROBLEM_CONTENT = { [PROBLEM_MEDIA_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } };
 
 /** The OpenAPI 3.1 document of a route table, from the schemas that check the requests. Pure; JSON. */
 export function openApiOf(
@@ -80,14 +82,19 @@ function responsesOf(route: Route): Json {
       content: { [route.produces ?? 'application/json']: { schema: jsonSchema(route.response, 'output') } },
     }),
   };
-  const refusals = Object.entries(refusalsOf(route)).map(([status, description]) => [
+  const refusals = Object.entries(refusalsOf(route)).map(([status, refusal]) => [
     status,
-    { description, content: { [PROBLEM_MEDIA_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } } },
+    typeof refusal === 'string'
+      ? { description: refusal, content: PROBLEM_CONTENT }
+      : {
+          description: refusal.description,
+          content: { 'application/json': { schema: jsonSchema(refusal.response, 'output') } },
+        },
   ]);
   return { [route.status ?? 200]: success, ...Object.fromEntries(refusals) };
 }
 
-function refusalsOf(route: Route): Record<string, string> {
+function refusalsOf(route: Route): Record<string, Refusal> {
   const guarded = route.scope !== 'public';
   const hasBody = route.body !== undefined;
   const hasInput = hasBody || route.params !== undefined || route.query !== undefined;
@@ -99,7 +106,7 @@ function refusalsOf(route: Route): Record<string, string> {
       415: 'The media type is not accepted.',
       422: 'The body is wrong.',
     }),
-    ...route.refusals,
+    ...(route.refusals as Record<string, Refusal> | undefined),
     default: 'Anything else that went wrong.',
   };
 }

@@ -15,24 +15,32 @@ export interface UnexpectedFailure {
  * sees 500 without its text, the log sees all of it.
  */
 export class ProblemFilter implements ExceptionFilter {
-  constructor(private readonly onUnexpected: (failure: UnexpectedFailure) => void) {}
+  constructor(
+    private readonly onUnexpected: (failure: UnexpectedFailure) => void,
+    private readonly onProblem: (status: number) => void,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
     const answer = problemOf(error);
+    this.onProblem(answer.getStatus());
     if (answer.getStatus() >= 500 && !(error instanceof ProblemException)) {
       this.onUnexpected({ error, method: request.method, route: request.routeOptions?.url ?? 'unknown' });
     }
     // Headers are out: the answer cannot become a problem any more.
     if (reply.sent || reply.raw.headersSent) return;
-    void reply
-      .status(answer.getStatus())
-      .headers(answer.headers)
-      .header('content-type', `${PROBLEM_MEDIA_TYPE}; charset=utf-8`)
-      .send(JSON.stringify(answer.problem));
+    sendProblem(reply, answer);
   }
+}
+
+export function sendProblem(reply: FastifyReply, answer: ProblemException): void {
+  void reply
+    .status(answer.getStatus())
+    .headers(answer.headers)
+    .header('content-type', `${PROBLEM_MEDIA_TYPE}; charset=utf-8`)
+    .send(JSON.stringify(answer.problem));
 }
 
 /** SQLSTATE class 53, insufficient resources: the disk is full, for instance. It passes, so it is no 500. */

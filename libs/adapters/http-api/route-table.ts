@@ -29,8 +29,16 @@ export interface Route {
   responseHeaders?: Record<string, string>;
   /** Request headers the operation reads, with what they are for, e.g. If-Match. */
   requestHeaders?: Record<string, string>;
-  /** Refusals beside 400, 401, 403 and 500, with when they occur. */
-  refusals?: Record<number, string>;
+  /** Refusals beside 400, 401, 403 and 500. */
+  refusals?: Record<number, Refusal>;
+}
+
+/** When a refusal occurs; `response` when its body is no problem but this. */
+export type Refusal = string | { description: string; response: z.ZodType };
+
+/** `GET /v1/pools/:pool`: what a route is found by. */
+export function keyOf({ method, path }: Pick<Route, 'method' | 'path'>): string {
+  return `${method} ${path}`;
 }
 
 /** Method decorator of a controller: serves this route. */

@@ -92,9 +92,29 @@ describe('the key file', () => {
     });
   });
 
-  test('a data directory that cannot be made is an error of the caller', async () => {
+  test('numbers that are no point of the curve, or halves of two keys, are no key', async () => {
+    await opened();
+    const file = join(dataDir, KEY_FILE);
+    const jwk = JSON.parse(await readFile(file, 'utf8')) as JWK;
+    const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+    const { x, y } = await exportJWK(privateKey);
+    for (const wrong of [{ x: jwk.y, y: jwk.x }, { x: 'AA' }, { d: '' }, { x, y }]) {
+      await writeFile(file, JSON.stringify({ ...jwk, ...wrong }));
+      expect(await openLocalIdentity(dataDir, { create: true })).toMatchObject({
+        ok: false,
+        reason: 'not-a-key',
+      });
+    }
+  });
+
+  test.each(['file', 'file/below'])('a data directory at %s is refused', async (path) => {
     await writeFile(join(dataDir, 'file'), '');
-    await expect(openLocalIdentity(join(dataDir, 'file', 'x'), { create: true })).rejects.toThrow(/ENOTDIR/);
+    const folder = join(dataDir, path);
+    expect(await openLocalIdentity(folder, { create: true })).toMatchObject({
+      ok: false,
+      reason: 'not-writable',
+      problem: `data directory ${folder}: must be a folder to write in, got ENOTDIR`,
+    });
   });
 });
 

@@ -12,9 +12,9 @@ const OWNER_ONLY = 0o600;
 const privateKeySchema = z.object({
   kty: z.literal('EC'),
   crv: z.literal('P-256'),
-  x: z.string(),
-  y: z.string(),
-  d: z.string(),
+  x: z.string().min(1),
+  y: z.string().min(1),
+  d: z.string().min(1),
   kid: z.string(),
 });
 
@@ -22,7 +22,7 @@ export type OpenedIdentity =
   | { ok: true; identity: Identity; created: boolean }
   | {
       ok: false;
-      reason: 'missing' | 'not-readable' | 'open-to-others' | 'not-a-key';
+      reason: 'missing' | 'not-readable' | 'not-writable' | 'open-to-others' | 'not-a-key';
       /** `what: rule, actual` */
       problem: string;
       hint: string;
@@ -38,12 +38,37 @@ export async function openLocalIdentity(
   options: { create: boolean; tokenMaxS?: number | undefined; now?: () => number },
 ): Promise<OpenedIdentity> {
   const file = join(dataDir, KEY_FILE);
-  const created = options.create && (await createKeyFile(dataDir, file));
+  let created = false;
+  try {
+    created = options.create && (await createKeyFile(dataDir, file));
+  } catch (error) {
+    return notWritable(dataDir, error as NodeJS.ErrnoException);
+  }
   const read = await readKeyFile(file);
   if (!read.ok) return read;
   const { tokenMaxS, now } = options;
-  const identity = await createLocalIdentity({ privateJwk: read.jwk, tokenMaxS, ...(now && { now }) });
-  return { ok: true, identity, created };
+  const identity = await identityOf({ privateJwk: read.jwk, tokenMaxS, ...(now && { now }) });
+  return identity === undefined ? notAKey(file) : { ok: true, identity, created };
+}
+
+/** Undefined when the numbers are no point of the curve, or its halves do not belong together: nothing it signs holds. */
+async function identityOf(given: Parameters<typeof createLocalIdentity>[0]): Promise<Identity | undefined> {
+  try {
+    const identity = await createLocalIdentity(given);
+    const { token } = await identity.signToken({ scopes: [], lifetimeS: 1, subject: 'probe' });
+    return (await identity.verifyToken(token)).ok ? identity : undefined;
+  } catch (error) {
+    // What Web Crypto says of a key it does not take.
+    if (error instanceof DOMException && error.name === 'DataError') return undefined;
+    throw error;
+  }
+}
+
+function notWritable(dataDir: string, error: NodeJS.ErrnoException): Extract<OpenedIdentity, { ok: false }> {
+  if (error.code === undefined) throw error;
+  const problem = `data directory ${dataDir}: must be a folder to write in, got ${error.code}`;
+  const hint = 'name another one with --data-dir or HEADROOM_DATA_DIR';
+  return { ok: false, reason: 'not-writable', problem, hint };
 }
 
 /** Returns false when there is a key already. Written aside and linked: nobody ever sees half a key. */
@@ -94,6 +119,10 @@ async function readKeyFile(
   }
   const parsed = privateKeySchema.safeParse(parseJson(text));
   if (parsed.success) return { ok: true, jwk: parsed.data };
+  return notAKey(file);
+}
+
+function notAKey(file: string): Extract<OpenedIdentity, { ok: false }> {
   const problem = `identity key ${file}: must be a private ES256 key as JWK, got something else`;
   return { ok: false, reason: 'not-a-key', problem, hint: 'delete the file; the next start makes a new key' };
 }

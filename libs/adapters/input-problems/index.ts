@@ -1,2 +1,3 @@
+export { cutBelow, isDeeperThan } from './depth.js';
 export { checkInput, formatProblem, type Checked, type InputProblem } from './input-problem.js';
 export { nearestKey } from './nearest-key.js';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { anything, assert, property } from 'fast-check';
 import { z } from 'zod';
-import { checkInput, formatProblem, nearestKey } from './index.js';
+import { checkInput, cutBelow, formatProblem, isDeeperThan, nearestKey } from './index.js';
 
 const pool = z.strictObject({
   bucketS: z.number().int().min(1),
@@ -84,8 +84,30 @@ describe('checkInput', () => {
     expect(checked.problems[0]!.actual).toHaveLength(80);
   });
 
+  test('a value deeper than the stack is shown in part', () => {
+    const deep: unknown = JSON.parse(`${'['.repeat(15_000)}${']'.repeat(15_000)}`);
+    expect(texts(deep)).toEqual([`(root): must be an object, got ${'['.repeat(79)}…`]);
+    expect(texts({ port: deep })[0]).toMatch(/^port: must be a number, got \[\[/);
+  });
+
   test('never throws, whatever comes in', () => {
     assert(property(anything(), (value) => expect(typeof checkInput(tree, value).ok).toBe('boolean')));
+  });
+});
+
+describe('depth', () => {
+  test.each([
+    [1, 0, false],
+    [[], 0, true],
+    [{ a: [] }, 2, false],
+    [{ a: [1, { b: 1 }] }, 2, true],
+  ])('%j is deeper than %i: %s', (value, levels, deeper) => {
+    expect(isDeeperThan(value, levels)).toBe(deeper);
+    expect(isDeeperThan(cutBelow(value, levels), levels)).toBe(false);
+  });
+
+  test('what is above the cut stays', () => {
+    expect(cutBelow({ a: [1, { b: 1 }], c: null }, 2)).toEqual({ a: [1, '…'], c: null });
   });
 });
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { cutBelow, isDeeperThan } from './depth.js';
 import { nearestKey } from './nearest-key.js';
 
 /** One thing wrong with an input. As text: `where: rule, got actual`. */
@@ -16,6 +17,8 @@ export type Checked<T> = { ok: true; value: T } | { ok: false; problems: InputPr
 /** An input can be wrong in a million places; a reader uses the first few. */
 const MAX_PROBLEMS = 50;
 const MAX_ACTUAL_CHARS = 80;
+/** JSON.stringify calls itself for every level and runs out of stack after some thousands. */
+const MAX_ACTUAL_LEVELS = 100;
 
 /** Checks a value against a schema; every problem names the place, the rule and what was found. Never throws. */
 export function checkInput<S extends z.ZodType>(schema: S, value: unknown): Checked<z.output<S>> {
@@ -92,7 +95,8 @@ function pathText(path: readonly PropertyKey[]): string {
 function actualText(value: unknown): string {
   if (value === undefined) return 'nothing';
   // JSON has no NaN and no Infinity; the writer of `.nan` wants to see it.
-  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
+  const shown = isDeeperThan(value, MAX_ACTUAL_LEVELS) ? cutBelow(value, MAX_ACTUAL_LEVELS) : value;
+  const text = typeof shown === 'number' ? String(shown) : (JSON.stringify(shown) ?? String(shown));
   return text.length <= MAX_ACTUAL_CHARS ? text : `${text.slice(0, MAX_ACTUAL_CHARS - 1)}…`;
 }
 

@@ -53,3 +53,31 @@ test('a run that throws or hangs is reported, and the loop goes on', async () =>
   expect(failed).toEqual(['l: bad luck', 'l: loop l: a run must end within 30 ms']);
   expect(aborted[0]).toBe(true);
 });
+
+test('a run that ignores its signal keeps the next one waiting, never beside it', async () => {
+  const { failed, ran, observer } = recorded();
+  const release = Promise.withResolvers<void>();
+  let running = 0;
+  let most = 0;
+  const run = async () => {
+    most = Math.max(most, ++running);
+    if (failed.length === 0) await release.promise;
+    running--;
+  };
+  const told = Promise.withResolvers<void>();
+  const went = Promise.withResolvers<void>();
+  const telling: LoopObserver = {
+    ran: (news) => (observer.ran(news), went.resolve()),
+    failed: (news) => (observer.failed(news), failed.length === 3 && told.resolve()),
+  };
+  const loop = new Loop({ name: 'l', periodMs: 1, timeoutMs: 20, run, observer: telling });
+  loop.start();
+  await told.promise;
+  expect(failed[0]).toMatch(/must end within 20 ms/);
+  expect(failed[2]).toMatch(/must end first/);
+  expect(ran).toEqual([]);
+  release.resolve();
+  await went.promise;
+  await loop.stop();
+  expect(most).toBe(1);
+});

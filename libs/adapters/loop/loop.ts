@@ -4,7 +4,7 @@ export interface LoopOptions {
   name: string;
   /** From the start of one run to the start of the next. A run that takes longer delays the next one: runs never overlap. */
   periodMs: number;
-  /** A run that takes longer is reported as failed; its signal is aborted. */
+  /** A run that takes longer is reported as failed and its signal aborted; the next one waits for its end. */
   timeoutMs: number;
   run: (signal: AbortSignal) => Promise<void>;
   observer: LoopObserver;
@@ -20,6 +20,8 @@ export interface LoopObserver {
 export class Loop {
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
+  /** The run that has not ended yet; one that took too long may be left over. */
+  private pending: Promise<void> | undefined;
 
   constructor(private readonly options: LoopOptions) {}
 
@@ -54,7 +56,14 @@ export class Loop {
     }, timeoutMs);
     const startedMs = performance.now();
     try {
-      await Promise.race([run(timeout.signal), late.promise]);
+      if (this.pending !== undefined)
+        throw new Error(`loop ${name}: the run that took too long must end first`);
+      const work = run(timeout.signal);
+      this.pending = work.then(
+        () => (this.pending = undefined),
+        () => (this.pending = undefined),
+      );
+      await Promise.race([work, late.promise]);
       const durationMs = performance.now() - startedMs;
       observer.ran({ name, durationMs, overrun: durationMs > periodMs });
     } catch (error) {

@@ -1,4 +1,5 @@
 export { arrivalsOf, ratesOfTrace, type RateStep } from './arrivals.js';
+export { OpenLoopSender, type OpenLoopTarget } from './open-loop-sender.js';
 export type { PacedLoad } from './paced-load.js';
 export {
   startPacedRequests,
@@ -8,7 +9,13 @@ export {
   type PacedRequests,
   type PacedRequestsOptions,
 } from './paced-requests.js';
-export { LATE_AFTER_MS, type PacedSummary } from './request-tally.js';
+export {
+  LATE_AFTER_MS,
+  RequestTally,
+  type PacedSummary,
+  type RequestListener,
+  type RequestTimes,
+} from './request-tally.js';
 export { syntheticRates, syntheticSourceSchema, type SyntheticSource } from './synthetic.js';
 export { startSyntheticSource } from './synthetic-source.js';
 export {

@@ -89,7 +89,7 @@ export class OpenLoopSender {
   private sendOrSkip(plannedMs: number): void {
     const latenessMs = this.elapsedMs() - plannedMs;
     if (this.tally.open >= this.target.maxInFlight || latenessMs > this.target.deadlineMs) {
-      this.tally.skip();
+      this.tally.skip({ plannedMs });
       return;
     }
     this.tally.started({ latenessMs });
@@ -116,13 +116,13 @@ export class OpenLoopSender {
       onResponseData: () => {},
       onResponseEnd: () => {
         if (this.end(request)) {
-          this.tally.answered({ status, latencyMs: this.elapsedMs() - request.plannedMs });
+          this.tally.answered({ status, ...this.timesOf(request) });
         }
         this.failingSinceMs = undefined;
       },
       onResponseError: (_, error) => {
         if (!this.end(request)) return;
-        this.tally.failed(codeOf(error));
+        this.tally.failed({ code: codeOf(error), ...this.timesOf(request) });
         if (isUnreachable(error)) this.failingSinceMs ??= this.elapsedMs();
       },
     };
@@ -146,8 +146,12 @@ export class OpenLoopSender {
 
   private abandon(request: OpenRequest, code: string): void {
     this.end(request);
-    this.tally.failed(code);
+    this.tally.failed({ code, ...this.timesOf(request) });
     request.controller?.abort(new Error(code));
+  }
+
+  private timesOf({ plannedMs }: OpenRequest): { plannedMs: number; latencyMs: number } {
+    return { plannedMs, latencyMs: this.elapsedMs() - plannedMs };
   }
 
   private unreachable(): boolean {

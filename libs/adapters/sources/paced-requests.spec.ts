@@ -214,7 +214,7 @@ describe('RequestTally', () => {
     const tally = new RequestTally(50);
     for (let i = 0; i < 30; i++) {
       tally.started({ latenessMs: 0 });
-      tally.failed(`E${i}`);
+      tally.failed({ code: `E${i}`, plannedMs: 0, latencyMs: 1 });
     }
     const { byError } = tally.summary({ durationS: 1 });
     expect(Object.keys(byError)).toHaveLength(21);

@@ -31,7 +31,22 @@ export const LATE_AFTER_MS = 20;
 /** Error codes kept apart; more are counted as `other`. */
 const MAX_ERROR_CODES = 20;
 
-/** Counts what happens to requests. `now` values are milliseconds of one monotone clock. */
+/** When a request was to be sent, ms since the start, and how long after that it ended. */
+export interface RequestTimes {
+  plannedMs: number;
+  latencyMs: number;
+}
+
+/** Told of every request, by whoever wants more than sums. */
+export interface RequestListener {
+  /** `latenessMs`: sent so much later than planned. */
+  sent(request: { latenessMs: number }): void;
+  /** `status`: 0 without an answer. */
+  ended(request: RequestTimes & { status: number }): void;
+}
+const NOBODY: RequestListener = { sent: () => undefined, ended: () => undefined };
+
+/** Counts what happens to requests. */
 export class RequestTally {
   private readonly latency = new DDSketch({ relativeAccuracy: RELATIVE_ACCURACY });
   private readonly byStatus: Record<string, number> = {};
@@ -44,19 +59,26 @@ export class RequestTally {
   private inFlight = 0;
   private maxMs = 0;
 
-  constructor(private readonly objectiveMs: number) {}
+  constructor(
+    private readonly objectiveMs: number,
+    private readonly listener: RequestListener = NOBODY,
+  ) {}
 
   started({ latenessMs }: { latenessMs: number }): void {
     this.sent++;
     this.inFlight++;
     if (latenessMs > LATE_AFTER_MS) this.late++;
+    this.listener.sent({ latenessMs });
   }
 
-  skip(): void {
+  skip({ plannedMs }: Pick<RequestTimes, 'plannedMs'>): void {
     this.skipped++;
+    this.listener.ended({ plannedMs, latencyMs: 0, status: 0 });
   }
 
-  answered({ status, latencyMs }: { status: number; latencyMs: number }): void {
+  answered(answer: RequestTimes & { status: number }): void {
+    const { status, latencyMs } = answer;
+    this.listener.ended(answer);
     this.inFlight--;
     this.byStatus[status] = (this.byStatus[status] ?? 0) + 1;
     this.latency.accept(latencyMs);
@@ -66,7 +88,8 @@ export class RequestTally {
     if (latencyMs <= this.objectiveMs) this.withinObjective++;
   }
 
-  failed(code: string): void {
+  failed({ code, plannedMs, latencyMs }: RequestTimes & { code: string }): void {
+    this.listener.ended({ plannedMs, latencyMs, status: 0 });
     this.inFlight--;
     const known = code in this.byError || Object.keys(this.byError).length < MAX_ERROR_CODES;
     const key = known ? code : 'other';

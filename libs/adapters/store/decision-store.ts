@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Decision, DecisionMemory } from '#domain/scaling';
 import { sameHold } from '#domain/scaling';
-import { Projection, type ProjectionOffset } from './projection.js';
+import { Projection, type ProjectionStep } from './projection.js';
 import { decisions, type DecisionRow } from './tables.js';
 
 /** The message of `decisions.v1`: what was decided, and everything it remembered. */
@@ -28,14 +28,11 @@ export class DecisionStore {
     this.projection = new Projection(dataSource, 'decisions');
   }
 
-  offsets(): Promise<ProjectionOffset[]> {
-    return this.projection.offsets();
-  }
-
   startAt: Projection['startAt'] = (partitions) => this.projection.startAt(partitions);
 
-  async write({ made, offset }: { made: DecisionRecord[]; offset: ProjectionOffset }): Promise<void> {
-    await this.projection.commit(offset, async (transaction) => {
+  /** Throws ProjectionMoved. */
+  async write({ made, step }: { made: DecisionRecord[]; step: ProjectionStep }): Promise<void> {
+    await this.projection.commit(step, async (transaction) => {
       const latest = await latestOf(transaction, [...new Set(made.map(({ decision }) => decision.pool))]);
       // In the order made; a folded row takes the place of the one it grew from.
       const rows: Row[] = [];

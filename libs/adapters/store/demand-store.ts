@@ -1,6 +1,6 @@
 import { MoreThanOrEqual, type DataSource, type EntityManager } from 'typeorm';
 import { emptyBucket, type Bucket } from '#domain/demand';
-import { Projection, type ProjectionOffset } from './projection.js';
+import { Projection, type ProjectionOffset, type ProjectionStep } from './projection.js';
 import { demand, demandChains, type DemandChainRow } from './tables.js';
 
 export type { DemandChainRow } from './tables.js';
@@ -18,7 +18,13 @@ const FIRST_SKETCH = ',"waitMs"';
 export interface DemandWrite {
   buckets: { pool: string; bucket: Bucket }[];
   chains: DemandChainRow[];
-  offset: ProjectionOffset;
+  step: ProjectionStep;
+}
+
+/** Where the table stands: what it includes, and the topic's offsets, of one moment. */
+export interface DemandStanding {
+  chains: DemandChainRow[];
+  offsets: ProjectionOffset[];
 }
 
 export interface DemandSnapshot {
@@ -34,18 +40,23 @@ export class DemandStore {
     this.projection = new Projection(dataSource, 'demand');
   }
 
-  offsets(): Promise<ProjectionOffset[]> {
-    return this.projection.offsets();
+  /** What whoever writes the table starts from. */
+  standing(): Promise<DemandStanding> {
+    return this.dataSource.transaction('REPEATABLE READ', async (transaction) => ({
+      chains: await transaction.find(demandChains),
+      offsets: await this.projection.offsets(transaction),
+    }));
   }
 
-  startAt: Projection['startAt'] = (partitions) => this.projection.startAt(partitions);
-
-  /** Replaces the buckets with their new sums, together with what they now include and the topic's offset. */
-  async write({ buckets, chains, offset }: DemandWrite): Promise<void> {
+  /**
+   * Replaces the buckets with their new sums, together with what they now include and the topic's offset. Throws
+   * ProjectionMoved.
+   */
+  async write({ buckets, chains, step }: DemandWrite): Promise<void> {
     const rows = buckets.map(({ pool, bucket }) => {
       return { pool, startMs: bucket.startMs, arrivals: bucket.arrivals, bucket: JSON.stringify(bucket) };
     });
-    await this.projection.commit(offset, async (transaction) => {
+    await this.projection.commit(step, async (transaction) => {
       await upsertAll(transaction, demand, rows, ['pool', 'startMs']);
       await upsertAll(transaction, demandChains, chains, ['pool', 'partition']);
     });
@@ -113,17 +124,6 @@ export class DemandStore {
       }
       return { offsets, pools };
     });
-  }
-
-  chains(): Promise<DemandChainRow[]> {
-    return this.dataSource.getRepository(demandChains).find();
-  }
-
-  async pools(): Promise<string[]> {
-    const rows = await this.dataSource.query<{ pool: string }[]>(
-      'select distinct pool from demand_chains order by pool',
-    );
-    return rows.map(({ pool }) => pool);
   }
 
   /** Everything ever counted for a pool. */

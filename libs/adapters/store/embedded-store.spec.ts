@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { openEmbeddedStore } from './open-store.js';
-import { DataDirectoryInUse } from './pglite/embedded-postgres.js';
+import { DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
 import { storeContract } from './store.contract.js';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'headroom-store-'));
@@ -16,6 +16,22 @@ test('a second opener of the same data directory is refused', async () => {
   const store = await openEmbeddedStore({ dataDir: directory });
   await expect(openEmbeddedStore({ dataDir: directory })).rejects.toThrow(DataDirectoryInUse);
   await store.close();
+  rmSync(directory, { recursive: true });
+}, 30_000);
+
+test('an engine that does not answer is dead, says so, and lets go of its directory', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));
+  const engine = await EmbeddedPostgres.open({ dataDir: directory, requestDeadlineMs: 300 });
+  const slow = engine.query('select pg_sleep(60)');
+  await expect(slow).rejects.toThrow('must answer within 300 ms');
+  expect((await engine.died).message).toContain('must answer within 300 ms');
+  await expect(engine.query('select 1')).rejects.toThrow('must answer within 300 ms');
+  await engine.close();
+  const store = await openEmbeddedStore({ dataDir: directory });
+  let died = false;
+  void store.died.then(() => (died = true));
+  await store.close();
+  expect(died).toBe(false);
   rmSync(directory, { recursive: true });
 }, 30_000);
 

@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { Forecast } from '#domain/forecasting';
-import { Projection, type ProjectionOffset } from './projection.js';
+import { Projection, type ProjectionStep } from './projection.js';
 import { forecasts } from './tables.js';
 
 /** Forecasts as they were made: the projection of `forecasts.v1`. */
@@ -11,16 +11,13 @@ export class ForecastStore {
     this.projection = new Projection(dataSource, 'forecasts');
   }
 
-  offsets(): Promise<ProjectionOffset[]> {
-    return this.projection.offsets();
-  }
-
   startAt: Projection['startAt'] = (partitions) => this.projection.startAt(partitions);
 
-  async write({ made, offset }: { made: Forecast[]; offset: ProjectionOffset }): Promise<void> {
+  /** Throws ProjectionMoved. */
+  async write({ made, step }: { made: Forecast[]; step: ProjectionStep }): Promise<void> {
     // A forecast that was made again after a restart replaces the first one: one statement must name it once.
     const rows = new Map(made.map((forecast) => [`${forecast.pool} ${forecast.originMs}`, forecast]));
-    await this.projection.commit(offset, async (transaction) => {
+    await this.projection.commit(step, async (transaction) => {
       if (rows.size === 0) return;
       const values = [...rows.values()].map((forecast) => {
         return { pool: forecast.pool, originMs: forecast.originMs, forecast: JSON.stringify(forecast) };

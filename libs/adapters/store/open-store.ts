@@ -12,6 +12,8 @@ export interface Store {
   engine: EmbeddedPostgres;
   /** Why nothing can be written at the moment; undefined: it can. */
   problem(): string | undefined;
+  /** Resolves with the reason when the engine ends unasked: the store is of no use from then on. */
+  died: Promise<Error>;
   close(): Promise<void>;
 }
 
@@ -36,6 +38,7 @@ export async function openEmbeddedStore({ dataDir }: { dataDir: string }): Promi
   return {
     dataSource,
     engine,
+    died: engine.died,
     problem: () => spaceProblem(freeBytesIn(dataDir))?.message,
     close: async () => {
       await dataSource.destroy();

@@ -4,6 +4,9 @@ import { policies, type PolicyRow } from './tables.js';
 
 export type { PolicyRow } from './tables.js';
 
+/** Which state of a policy somebody has seen. */
+export type SeenPolicy = Pick<PolicyRow, 'version' | 'updatedAtMs'>;
+
 /** Policies by pool; every change raises the version, and a change names the version it saw. */
 export class PolicyStore {
   constructor(private readonly dataSource: DataSource) {}
@@ -26,26 +29,29 @@ export class PolicyStore {
     return (raw as unknown[]).length === 1 ? created : 'conflict';
   }
 
-  /** `conflict`: the policy is not at `version` (any more), or is gone. */
+  /**
+   * `conflict`: the policy is not the one that was seen (any more), or is gone. The version alone would not tell: one that
+   * was deleted and made again starts from 1.
+   */
   async update(row: {
     pool: string;
     policy: Policy;
-    version: number;
+    seen: SeenPolicy;
     nowMs: number;
   }): Promise<PolicyRow | 'conflict'> {
     const updated: PolicyRow = {
       pool: row.pool,
       policy: row.policy,
-      version: row.version + 1,
+      version: row.seen.version + 1,
       updatedAtMs: row.nowMs,
     };
     const repository = this.dataSource.getRepository(policies);
-    const { affected } = await repository.update({ pool: row.pool, version: row.version }, updated);
+    const { affected } = await repository.update({ pool: row.pool, ...row.seen }, updated);
     return affected === 1 ? updated : 'conflict';
   }
 
-  async delete(row: { pool: string; version: number }): Promise<'deleted' | 'conflict'> {
-    const { affected } = await this.dataSource.getRepository(policies).delete(row);
+  async delete({ pool, seen }: { pool: string; seen: SeenPolicy }): Promise<'deleted' | 'conflict'> {
+    const { affected } = await this.dataSource.getRepository(policies).delete({ pool, ...seen });
     return affected === 1 ? 'deleted' : 'conflict';
   }
 }

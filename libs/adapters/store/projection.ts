@@ -4,6 +4,20 @@ import { projectionOffsets, type ProjectionOffsetRow } from './tables.js';
 /** Where a projection stands in one partition of its topic. */
 export type ProjectionOffset = Omit<ProjectionOffsetRow, 'projection'>;
 
+/** The records that one write takes in. */
+export interface ProjectionStep extends ProjectionOffset {
+  /** Where the writer believes that the projection stands; 0 when it never wrote. */
+  from: number;
+}
+
+/**
+ * The projection does not stand where the writer began: another one wrote in between, as happens when a reader is
+ * expelled while its write waits. Nothing is changed; the writer reads the store again.
+ */
+export class ProjectionMoved extends Error {
+  override name = 'ProjectionMoved';
+}
+
 /**
  * A table that is computed from a topic. Its rows and its own offsets change in one transaction of the store, so a
  * killed process neither loses nor repeats a record.
@@ -29,14 +43,34 @@ export class Projection {
     });
   }
 
-  async commit(
-    offset: ProjectionOffset,
-    write: (transaction: EntityManager) => Promise<void>,
-  ): Promise<void> {
+  /** Throws {@link ProjectionMoved}, with nothing written, unless the projection stands at `step.from`. */
+  async commit(step: ProjectionStep, write: (transaction: EntityManager) => Promise<void>): Promise<void> {
     await this.dataSource.transaction(async (transaction) => {
+      // First: its row stays locked until the end, so that of two writers the second one sees the first.
+      if (!(await this.move(step, transaction))) {
+        const { topic, partition, from } = step;
+        throw new ProjectionMoved(
+          `projection ${this.name} of ${topic}[${partition}]: must stand at ${from}, does not`,
+        );
+      }
       await write(transaction);
-      const row = { projection: this.name, ...offset };
-      await transaction.upsert(projectionOffsets, row, ['projection', 'topic', 'partition']);
     });
+  }
+
+  private async move({ from, ...to }: ProjectionStep, transaction: EntityManager): Promise<boolean> {
+    const { nextOffset, ...at } = { projection: this.name, ...to };
+    const { affected } = await transaction.update(
+      projectionOffsets,
+      { ...at, nextOffset: from },
+      { nextOffset },
+    );
+    if (affected === 1 || from !== 0) return affected === 1;
+    const insert = transaction.createQueryBuilder().insert().into(projectionOffsets);
+    const { raw } = await insert
+      .values({ ...at, nextOffset })
+      .orIgnore()
+      .returning('topic')
+      .execute();
+    return (raw as unknown[]).length === 1;
   }
 }

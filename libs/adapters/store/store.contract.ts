@@ -7,6 +7,7 @@ import { DemandStore } from './demand-store.js';
 import { ForecastStore } from './forecast-store.js';
 import type { Store } from './open-store.js';
 import { PolicyStore } from './policy-store.js';
+import { ProjectionMoved } from './projection.js';
 
 /** What the store must do on every engine. `open` gives the same data again after `close`. */
 export function storeContract(name: string, open: () => Promise<Store>): void {
@@ -28,8 +29,22 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(first).toEqual({ pool: 'etl', policy, version: 1, updatedAtMs: 1 });
       expect(await policies.create({ pool: 'etl', policy, nowMs: 2 })).toBe('conflict');
       const reactive = { ...policy, mode: 'reactive' as const };
-      expect(await policies.update({ pool: 'etl', policy: reactive, version: 2, nowMs: 3 })).toBe('conflict');
-      expect(await policies.update({ pool: 'etl', policy: reactive, version: 1, nowMs: 3 })).toMatchObject({
+      expect(
+        await policies.update({
+          pool: 'etl',
+          policy: reactive,
+          seen: { version: 2, updatedAtMs: 1 },
+          nowMs: 3,
+        }),
+      ).toBe('conflict');
+      expect(
+        await policies.update({
+          pool: 'etl',
+          policy: reactive,
+          seen: { version: 1, updatedAtMs: 1 },
+          nowMs: 3,
+        }),
+      ).toMatchObject({
         version: 2,
       });
       await reopen();
@@ -42,7 +57,9 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       const policy = policySchema.parse({});
       await policies.create({ pool: 'race', policy, nowMs: 1 });
       const outcomes = await Promise.all(
-        [5, 6].map((nowMs) => policies.update({ pool: 'race', policy, version: 1, nowMs })),
+        [5, 6].map((nowMs) =>
+          policies.update({ pool: 'race', policy, seen: { version: 1, updatedAtMs: 1 }, nowMs }),
+        ),
       );
       expect(outcomes.filter((outcome) => outcome === 'conflict')).toHaveLength(1);
     });
@@ -54,34 +71,33 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       const page = await policies.page({ after: 'p', limit: 2 });
       expect(page.map(({ pool }) => pool)).toEqual(['p1', 'p2']);
       expect((await policies.page({ after: 'p2', limit: 2 })).map(({ pool }) => pool)).toContain('p3');
-      expect(await policies.delete({ pool: 'p1', version: 9 })).toBe('conflict');
-      expect(await policies.delete({ pool: 'p1', version: 1 })).toBe('deleted');
+      expect(await policies.delete({ pool: 'p1', seen: { version: 1, updatedAtMs: 9 } })).toBe('conflict');
+      expect(await policies.delete({ pool: 'p1', seen: { version: 1, updatedAtMs: 1 } })).toBe('deleted');
       expect(await policies.get('p1')).toBeNull();
     });
 
     test('demand, what it includes and the offset of its topic change together', async () => {
       const demand = new DemandStore(store.dataSource);
-      const offset = { topic: 'demand.v1', partition: 0, nextOffset: 7 };
+      const step = { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 7 };
       const buckets = [10_000, 11_000, 12_000].map((startMs) => ({
         pool: 'etl',
         bucket: bucketAt(startMs, 5),
       }));
       const chain = { pool: 'etl', partition: 2, nextOffset: 40, backlog: 6, inFlight: 2 };
-      await demand.write({ buckets, chains: [chain], offset });
+      await demand.write({ buckets, chains: [chain], step });
       const revised = [{ pool: 'etl', bucket: bucketAt(11_000, 8) }];
-      await demand.write({ buckets: revised, chains: [], offset: { ...offset, nextOffset: 8 } });
+      await demand.write({ buckets: revised, chains: [], step: { ...step, from: 7, nextOffset: 8 } });
       await reopen();
       const again = new DemandStore(store.dataSource);
-      expect(await again.offsets()).toEqual([{ projection: 'demand', ...offset, nextOffset: 8 }]);
-      expect(await again.chains()).toEqual([chain]);
+      const offsets = [{ projection: 'demand', topic: 'demand.v1', partition: 0, nextOffset: 8 }];
+      expect(await again.standing()).toEqual({ chains: [chain], offsets });
       expect(await again.totalArrivals('etl')).toBe(18);
-      expect(await again.pools()).toEqual(['etl']);
       const snapshot = await again.snapshot({
         pools: (pool) => pool === 'etl',
         span: () => ({ fromMs: 12_000, toMs: 13_000 }),
       });
       expect(snapshot).toEqual({
-        offsets: [{ projection: 'demand', ...offset, nextOffset: 8 }],
+        offsets,
         pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
       });
       expect(
@@ -109,7 +125,11 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         (i === 7 ? starts : [5000]).map((startMs) => ({ pool, bucket: { ...sketched, startMs } })),
       );
       const chains = names.map((pool) => ({ pool, partition: 0, nextOffset: 1, backlog: 0, inFlight: 0 }));
-      await demand.write({ buckets, chains, offset: { topic: 'demand.v1', partition: 1, nextOffset: 1 } });
+      await demand.write({
+        buckets,
+        chains,
+        step: { topic: 'demand.v1', partition: 2, from: 0, nextOffset: 1 },
+      });
       const spanOf = (pool: string) => ({ fromMs: pool === 'many-7' ? 1000 : 6000, toMs: 11_000 });
       const { pools } = await demand.snapshot({ pools: (pool) => pool !== 'etl', span: spanOf });
       expect(pools.map(({ pool }) => pool).sort()).toEqual(Array.from(names).sort());
@@ -125,7 +145,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
 
     test('a transaction that fails leaves neither rows nor offset', async () => {
       const demand = new DemandStore(store.dataSource);
-      const before = { total: await demand.totalArrivals('etl'), offsets: await demand.offsets() };
+      const before = { total: await demand.totalArrivals('etl'), ...(await demand.standing()) };
       const notANumber = { ...bucketAt(13_000, 1), startMs: Number.NaN };
       const write = demand.write({
         buckets: [
@@ -133,10 +153,41 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
           { pool: 'etl', bucket: notANumber },
         ],
         chains: [],
-        offset: { topic: 'demand.v1', partition: 0, nextOffset: 99 },
+        step: { topic: 'demand.v1', partition: 0, from: 8, nextOffset: 99 },
       });
       await expect(write).rejects.toThrow(/bigint/);
-      expect({ total: await demand.totalArrivals('etl'), offsets: await demand.offsets() }).toEqual(before);
+      expect({ total: await demand.totalArrivals('etl'), ...(await demand.standing()) }).toEqual(before);
+    });
+
+    test('a write that begins where the projection does not stand changes nothing', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const write = (arrivals: number, given: { from: number; nextOffset: number; partition?: number }) =>
+        demand.write({
+          buckets: [{ pool: 'moved', bucket: bucketAt(1000, arrivals) }],
+          chains: [],
+          step: { topic: 'demand.v1', partition: 1, ...given },
+        });
+      await expect(write(1, { from: 3, nextOffset: 4 })).rejects.toThrow(ProjectionMoved);
+      // Both read the store before either wrote: whichever comes second must not add the same records again.
+      const [first, second] = await Promise.allSettled([
+        write(2, { from: 0, nextOffset: 5 }),
+        write(4, { from: 0, nextOffset: 5 }),
+      ]);
+      expect([first.status, second.status]).toEqual(['fulfilled', 'rejected']);
+      await expect(write(8, { from: 4, nextOffset: 6 })).rejects.toThrow(
+        'projection demand of demand.v1[1]: must stand at 4, does not',
+      );
+      expect(await demand.totalArrivals('moved')).toBe(2);
+      await write(16, { from: 5, nextOffset: 6 });
+      expect(await demand.totalArrivals('moved')).toBe(16);
+      const forecasts = new ForecastStore(store.dataSource);
+      const decisions = new DecisionStore(store.dataSource);
+      const step = { topic: 'other', partition: 0, from: 0, nextOffset: 2 };
+      await forecasts.write({ made: [], step });
+      await decisions.write({ made: [], step });
+      await expect(forecasts.write({ made: [], step })).rejects.toThrow(ProjectionMoved);
+      await expect(decisions.write({ made: [], step })).rejects.toThrow(ProjectionMoved);
+      expect(await decisions.startAt([{ topic: 'other', partition: 0 }])).toMatchObject([{ offset: 2 }]);
     });
 
     test('demand is paged newest first and dropped when it is old', async () => {
@@ -153,35 +204,36 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
 
     test('a forecast that is made again replaces the first one', async () => {
       const forecasts = new ForecastStore(store.dataSource);
-      const offset = { topic: 'forecasts.v1', partition: 0, nextOffset: 3 };
+      const at = { topic: 'forecasts.v1', partition: 0 };
       await forecasts.write({
         made: [forecastAt(1000, 4), forecastAt(2000, 5), forecastAt(2000, 6)],
-        offset,
+        step: { ...at, from: 0, nextOffset: 3 },
       });
-      await forecasts.write({ made: [forecastAt(2000, 7)], offset: { ...offset, nextOffset: 4 } });
-      await forecasts.write({ made: [], offset: { ...offset, nextOffset: 5 } });
+      await forecasts.write({ made: [forecastAt(2000, 7)], step: { ...at, from: 3, nextOffset: 4 } });
+      await forecasts.write({ made: [], step: { ...at, from: 4, nextOffset: 5 } });
       expect(await forecasts.page({ pool: 'etl', limit: 5 })).toEqual([
         forecastAt(2000, 7),
         forecastAt(1000, 4),
       ]);
       expect(await forecasts.page({ pool: 'etl', beforeMs: 2000, limit: 5 })).toEqual([forecastAt(1000, 4)]);
       expect(await forecasts.latest()).toEqual([forecastAt(2000, 7)]);
-      expect(await forecasts.offsets()).toMatchObject([{ nextOffset: 5 }]);
+      expect(await forecasts.startAt([at])).toEqual([{ ...at, offset: 5 }]);
       await forecasts.dropBefore({ pool: 'etl', beforeMs: 2000 });
       expect(await forecasts.page({ pool: 'etl', limit: 5 })).toEqual([forecastAt(2000, 7)]);
     });
 
     test('equal consecutive holds are one record with first, last and count, also across writes', async () => {
       const decisions = new DecisionStore(store.dataSource);
-      const offset = { topic: 'decisions.v1', partition: 0, nextOffset: 1 };
+      const at = { topic: 'decisions.v1', partition: 0 };
       const made = [
         decided('scale', 1000, 3),
         decided('hold', 2000, 3),
         decided('hold', 2000, 1, 'other'),
         decided('hold', 3000, 3),
       ];
-      await decisions.write({ made, offset });
-      await decisions.write({ made: [decided('hold', 4000, 3), decided('scale', 5000, 4)], offset });
+      await decisions.write({ made, step: { ...at, from: 0, nextOffset: 4 } });
+      const more = [decided('hold', 4000, 3), decided('scale', 5000, 4)];
+      await decisions.write({ made: more, step: { ...at, from: 4, nextOffset: 6 } });
       await reopen();
       const again = new DecisionStore(store.dataSource);
       const page = await again.page({ pool: 'etl', limit: 10 });
@@ -197,7 +249,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(older).toEqual([page[1]]);
       expect(await again.byId(page[1]?.id as number)).toEqual(page[1]);
       expect(await again.byId(987_654)).toBeUndefined();
-      expect(await again.offsets()).toMatchObject([{ nextOffset: 1 }]);
+      expect(await again.startAt([at])).toEqual([{ ...at, offset: 6 }]);
     });
 
     test('the latest decision of a pool is never dropped: it holds the memory', async () => {

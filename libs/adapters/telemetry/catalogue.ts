@@ -25,7 +25,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['pool', 'outcome'],
     meaning:
-      'Requests that the router answered or gave up, by outcome. `answered` is whatever a worker answered, `rejected` found the queue full or no worker, `deadline` waited too long, `upstream` met a worker that failed, `client-gone` was abandoned by its sender, `malformed` was no HTTP that a worker can be asked with. The share of all outcomes but `answered` is the error rate that users see.',
+      'Requests that the router answered or gave up, by outcome. `answered` is whatever a worker answered, `worker-refused` was turned away by its worker before it had a place there (leaving, full, or no HTTP it accepts), `rejected` found the queue full or no worker, `deadline` waited too long, `upstream` met a worker that failed, `client-gone` was abandoned by its sender, `malformed` was no HTTP that a worker can be asked with, `too-large` had a body of more than 1 MiB. The share of all outcomes but `answered` is the error rate that users see.',
   },
   routerResponse: {
     name: 'headroom_router_response_seconds',
@@ -67,7 +67,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reason'],
     meaning:
-      'Requests that are nobody’s demand, by reason: `unknown-pool` and `malformed-pool` are answered with 404, `upgrade` (WebSockets) with 501.',
+      'Requests that are nobody’s demand, by reason: `unknown-pool`, `malformed-pool` and `reserved-path` (`/<pool>/.headroom/…`, which workers keep for their fleet) are answered with 404, `upgrade` (WebSockets) with 501.',
   },
   sinkEvents: {
     name: 'headroom_event_sink_events_total',
@@ -82,12 +82,26 @@ export const CATALOGUE = {
     labels: [],
     meaning: 'Batches of execution events that must be sent again. Rises while the event log cannot write.',
   },
+  apiProblems: {
+    name: 'headroom_api_problems_total',
+    kind: 'counter',
+    labels: ['status'],
+    meaning:
+      'Requests to the API that were answered with a problem, by status: bodies that are no JSON (400), missing or weak tokens (401, 403), too large ones (413), inputs that break a rule (422), no room on the disk (503).',
+  },
+  apiUnauthorized: {
+    name: 'headroom_api_unauthorized_requests_total',
+    kind: 'counter',
+    labels: ['reason'],
+    meaning:
+      'Requests to the API refused for their token, by reason: `none` and `no-bearer` had none, `malformed`, `signature` and `claims` are none of ours, `expired` and `lifetime` are too old or were signed for too long, `scope` does not allow the route. Many with `signature` mean that somebody uses the key of another data directory, or tries.',
+  },
   apiEvents: {
     name: 'headroom_api_events_total',
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Events received by POST /v1/events: `accepted`, or refused by reason. A sender that is refused sees the reason in the answer.',
+      'Events received by POST /v1/events: `accepted`, refused by reason, or of requests that were answered with 503 because the event log was `overloaded` or `unavailable` (some of these may be written: they are sent again and count once). A sender that is refused sees the reason in the answer.',
   },
   ingestRecords: {
     name: 'headroom_ingest_records_total',
@@ -124,6 +138,13 @@ export const CATALOGUE = {
     meaning:
       'Demand messages by reader and what became of them: `applied`, `seen` (included already, normal after a restart), `unreadable` (no demand at all), or `gap` (messages in between are missing: demand is undercounted; this must stay at zero).',
   },
+  unreadableRecords: {
+    name: 'headroom_unreadable_records_total',
+    kind: 'counter',
+    labels: ['reader', 'topic'],
+    meaning:
+      'Records that a reader left out because they are not what their topic carries. Only Headroom writes these topics: this must stay at zero.',
+  },
   consumerRecords: {
     name: 'headroom_consumer_records_total',
     kind: 'counter',
@@ -151,7 +172,7 @@ export const CATALOGUE = {
     kind: 'gauge',
     labels: ['group'],
     meaning:
-      'Age of the oldest record a group has not handled. Decisions see demand only up to this age: beyond a few buckets they turn `blind`.',
+      'Age of the oldest record of executions.v1 that group `ingest` has not handled; absent while the event log does not answer. Decisions see demand only up to this age: beyond a few buckets they turn `blind`. The other groups keep no offsets in the log (each starts from its own table); whether they keep up is seen in headroom_consumer_batch_seconds.',
   },
   loopRuns: {
     name: 'headroom_loop_runs_total',

@@ -98,6 +98,14 @@ describe('a reactive pool', () => {
     expect(at(13, { arrivalRatePerS: 100 })).toMatchObject({ kind: 'scale', desired: 2, reason: 'reaction' });
   });
 
+  test('what it lets go could not have come back in time: the hold is at least two lead times', () => {
+    const slow = { ready: 2, starting: 0, draining: 0, desired: 12, slotsPerWorker: 1, leadTimeS: 20 };
+    const { at } = pool();
+    at(0, { arrivalRatePerS: 1000 });
+    expect(at(39, { arrivalRatePerS: 100 }, { fleet: slow })).toMatchObject({ reason: 'scale-in-hold' });
+    expect(at(41, { arrivalRatePerS: 100 }, { fleet: slow })).toMatchObject({ kind: 'scale', desired: 2 });
+  });
+
   test('the policy may set the hold', () => {
     const { at } = pool({ scaleIn: { holdS: 0 } });
     at(0, { arrivalRatePerS: 1000 });

@@ -15,6 +15,8 @@ export interface FleetView {
   slotsPerWorker: number;
   /** A high quantile of measured starts, seconds: from the order to the moment a worker may be chosen. */
   leadTimeS: number;
+  /** Its workers run elsewhere: this is what they are taken to be, and nobody is asked for them. */
+  assumed?: true;
 }
 
 export interface DecisionInput {

@@ -31,6 +31,7 @@ export function explain(made: {
   if (proposal.shareOverObjective !== undefined) parts.push(unreachable(made, proposal.shareOverObjective));
   if (clockBackMs > 0) parts.push(`the clock went back by ${clockBackMs / 1000} s`);
   if (made.input.policy.mode === 'observe') parts.push('only observed');
+  if (made.input.fleet?.assumed === true) parts.push('its workers run elsewhere');
   return parts.join('; ');
 }
 

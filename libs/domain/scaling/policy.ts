@@ -23,7 +23,7 @@ export const policySchema = z
     drainS: z.number().positive().max(3600).default(60),
     scaleIn: z
       .strictObject({
-        /** Scale in to the largest desired of this long; default season ÷ 144 (10 min of a day). */
+        /** Scale in to the largest desired of this long; default season ÷ 144 (10 min of a day), at least two lead times. */
         holdS: z.number().min(0).max(86_400).optional(),
         maxWorkersPerMinute: z.number().int().min(0).default(10_000),
       })

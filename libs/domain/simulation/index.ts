@@ -13,3 +13,4 @@ export { simulateLoop, type LoopObservation, type LoopResult, type LoopSettings 
 export { simulateQueue, type QueueRun } from './simulate-queue.js';
 export { SimulatedPool, type EndedRequest, type SimulatedPoolSettings } from './simulated-pool.js';
 export { syntheticDay } from './synthetic-day.js';
+export { Verdicts } from './verdicts.js';

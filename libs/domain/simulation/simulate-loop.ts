@@ -1,6 +1,7 @@
 import { drawExponential, drawLognormal, type Spread } from './draws.js';
 import { createRandom } from './random.js';
 import { SimulatedPool } from './simulated-pool.js';
+import { Verdicts } from './verdicts.js';
 import type { Objective } from '#domain/slo';
 
 /** What a controller may see at the end of a second; the same for every rule that is compared. */
@@ -46,6 +47,8 @@ export interface LoopResult {
   workerSeconds: number;
   /** Ready workers at the end of each second. */
   readyPerS: number[];
+  /** Violating requests by the second of their end. */
+  violatingPerS: number[];
 }
 
 const DEFAULT_MAX_QUEUED = 10_000;
@@ -63,12 +66,16 @@ export function simulateLoop(settings: LoopSettings): LoopResult {
   pool.begin(settings.initialWorkers);
   const load = new Load(settings);
   const readyPerS: number[] = [];
+  const violatingPerS: number[] = [];
+  let violatingBefore = 0;
   let desired = settings.initialWorkers;
   ratesPerS.forEach((_, second) => {
     verdicts.rejected += load.send(second, pool, () => verdicts.add(true));
     const nowS = second + 1;
     pool.advanceTo(nowS * 1000);
     verdicts.endSecond();
+    violatingPerS.push(verdicts.violating - violatingBefore);
+    violatingBefore = verdicts.violating;
     readyPerS.push(pool.count('ready'));
     desired = settings.control(observe(nowS, load.arrivals, pool, desired));
     pool.order(nowS * 1000, desired);
@@ -77,7 +84,7 @@ export function simulateLoop(settings: LoopSettings): LoopResult {
   pool.finish();
   // Nobody is left to serve them.
   for (let i = 0; i < pool.backlog; i++) verdicts.add(true);
-  return { ...verdicts.result(), workerSeconds, readyPerS };
+  return { ...verdicts.result(), workerSeconds, readyPerS, violatingPerS };
 }
 
 function observe(
@@ -120,41 +127,3 @@ class Load {
     return rejected;
   }
 }
-
-/** Requests judged in the order of their end. */
-class Verdicts {
-  rejected = 0;
-  /** violatingBefore[i]: violating ones among the first i. */
-  private readonly violatingBefore = [0];
-  private endedBeforeSecond = 0;
-  private violationSeconds = 0;
-
-  constructor(private readonly objective: Pick<Objective, 'quantile'>) {}
-
-  add(violates: boolean): void {
-    this.violatingBefore.push((this.violatingBefore.at(-1) as number) + (violates ? 1 : 0));
-  }
-
-  endSecond(): void {
-    const ended = this.violatingBefore.length - 1;
-    const window = Math.min(ended, Math.max(LIVE_REQUESTS, ended - this.endedBeforeSecond));
-    const violating = this.total(ended) - this.total(ended - window);
-    if (violating > (1 - this.objective.quantile) * window) this.violationSeconds++;
-    this.endedBeforeSecond = ended;
-  }
-
-  result() {
-    const requests = this.violatingBefore.length - 1;
-    const violating = this.total(requests);
-    const { rejected, violationSeconds } = this;
-    const violatingShare = requests === 0 ? 0 : violating / requests;
-    return { requests, violating, violatingShare, rejected, violationSeconds };
-  }
-
-  private total(index: number): number {
-    return this.violatingBefore[index] as number;
-  }
-}
-
-/** A second is judged by at least so many of the latest requests: fewer would violate by chance. */
-const LIVE_REQUESTS = 200;

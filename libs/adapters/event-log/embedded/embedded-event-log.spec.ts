@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { EmbeddedPostgres } from '#adapters/store';
 import { eventLogContract } from '../event-log.contract.js';
 import { EmbeddedEventLog } from './embedded-event-log.js';
-import { COMPACTION_LAG_MS } from './housekeeping.js';
+import { COMPACTION_LAG_MS, TOMBSTONE_KEPT_MS } from './compaction.js';
 import type { LogEngine } from './log-tables.js';
 
 let engine: EmbeddedPostgres;
@@ -89,6 +89,44 @@ describe('housekeeping of the embedded log', () => {
     await log.close();
   });
 
+  test('lag reads no records, and asks the store nothing of what is in memory', async () => {
+    await emptied();
+    const queries: string[] = [];
+    const watched: LogEngine = {
+      atomic: (statements) => engine.atomic(statements),
+      query: (sql, params) => {
+        queries.push(sql);
+        return engine.query(sql, params);
+      },
+    };
+    const openWatched = () => EmbeddedEventLog.open(watched, { housekeepingMs: 0, nowMs: () => nowMs });
+    const log = await openWatched();
+    await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+    const group = { group: 'g', topic: 't' };
+    const startMs = nowMs;
+    await log.append('t', [{ key: 'k', value: '0' }]);
+    nowMs += 300;
+    await log.append('t', [{ key: 'k', value: '1' }]);
+    queries.length = 0;
+    expect(await log.lag(group)).toEqual({ records: 2, ageMs: 300 });
+    expect(queries).toEqual([]);
+    const reopened = await openWatched();
+    queries.length = 0;
+    nowMs = startMs + 1000;
+    expect(await reopened.lag(group)).toEqual({ records: 2, ageMs: 1000 });
+    expect(queries).toHaveLength(1);
+    expect(queries[0]).not.toMatch(/\brecords\b/);
+    const member = await reopened.subscribe({ group: 'g', topics: ['t'], onBatch: async () => undefined });
+    await member.commit({ outputs: [], offsets: [{ ...at, offset: 1 }] });
+    expect(await reopened.lag(group)).toEqual({ records: 1, ageMs: 700 });
+    await member.commit({ outputs: [], offsets: [{ ...at, offset: 2 }] });
+    queries.length = 0;
+    expect(await reopened.lag(group)).toEqual({ records: 0, ageMs: 0 });
+    expect(queries).toEqual([]);
+    await reopened.close();
+    await log.close();
+  });
+
   test('a reader inside a span that compaction emptied goes on behind it', async () => {
     await emptied();
     const log = await open();
@@ -97,13 +135,14 @@ describe('housekeeping of the embedded log', () => {
     await log.append('t', [{ key: 'k', value: 'last' }]);
     nowMs += COMPACTION_LAG_MS + 1;
     await log.keepHouse();
+    await engine.query(`update log_chunks set records = '[]' where base_offset = 0`);
     const reopened = await open();
     const [record] = await reopened.read({ ...at, offset: 3, maxRecords: 5 });
     expect(record).toMatchObject({ offset: 70, value: 'last' });
     await log.close();
   });
 
-  test('compaction keeps the last value of each key and no tombstone, at their old offsets', async () => {
+  test('compaction keeps the last value of each key at its old offset, and a tombstone for a while longer', async () => {
     await emptied();
     const log = await open();
     await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: true }]);
@@ -114,8 +153,71 @@ describe('housekeeping of the embedded log', () => {
     await log.keepHouse();
     const reopened = await open();
     // keys k0, k1, k2 were last written at 99, 97 and 98 (the tombstone).
-    expect(await values(reopened)).toEqual(['97:97', '99:99', '100:n']);
+    expect(await values(reopened)).toEqual(['97:97', '98:null', '99:99', '100:n']);
     expect(await reopened.endOffset(at)).toBe(101);
+    // A reader may have met a value that this round removed: it is told that the key is gone.
+    const busy = async () => {
+      for (let i = 0; i < 70; i++) await log.append('t', [{ key: 'busy', value: String(i) }]);
+      nowMs += COMPACTION_LAG_MS + 1;
+      await log.append('t', [{ key: 'newest', value: 'n' }]);
+      await log.keepHouse();
+      return values(await open());
+    };
+    expect(await busy()).toContain('98:null');
+    nowMs += TOMBSTONE_KEPT_MS;
+    expect(await busy()).toEqual(['97:97', '99:99', '100:n', '171:n', '241:69', '242:n']);
+    await log.close();
+  });
+
+  test('compaction reads and replaces a bounded part at a time', async () => {
+    await emptied();
+    const reads: number[] = [];
+    const watched: LogEngine = {
+      atomic: (statements) => engine.atomic(statements),
+      query: async (sql, params) => {
+        const result = await engine.query(sql, params);
+        reads.push(result.rows.reduce((sum, row) => sum + String(row['records'] ?? '').length, 0));
+        return result;
+      },
+    };
+    const log = await EmbeddedEventLog.open(watched, { housekeepingMs: 0, nowMs: () => nowMs });
+    await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: true }]);
+    const value = 'v'.repeat(300_000);
+    for (let i = 0; i < 70; i++) await log.append('t', [{ key: `k${i % 69}`, value }]);
+    nowMs += COMPACTION_LAG_MS + 1;
+    await log.append('t', [{ key: 'new', value: 'n' }]);
+    await log.keepHouse();
+    expect(Math.max(...reads)).toBeLessThanOrEqual(8 * 1024 * 1024);
+    expect(reads.filter((read) => read > 0)).toHaveLength(3);
+    const reopened = await open();
+    const offsets = (await reopened.read({ ...at, offset: 0, maxRecords: 100 })).map(({ offset }) => offset);
+    expect(offsets).toEqual(Array.from({ length: 70 }, (_, i) => i + 1)); // 69 has the key of 0
+    await log.close();
+  });
+
+  test('a failure of housekeeping is reported, and keeps nothing from being done that makes room', async () => {
+    await emptied();
+    const done: string[] = [];
+    const failing: LogEngine = {
+      atomic: (statements) => engine.atomic(statements),
+      query: (sql, params) => {
+        done.push(sql.trim().split(/\s/)[0] as string);
+        const full = sql.includes('octet_length');
+        return full ? Promise.reject(new Error('no space left')) : engine.query(sql, params);
+      },
+    };
+    const failed = Promise.withResolvers<{ name: string; error: Error }>();
+    const observer = { ran: () => undefined, failed: failed.resolve };
+    const log = await EmbeddedEventLog.open(failing, { housekeepingMs: 50, observer });
+    await log.ensureTopics([
+      { name: 't', partitions: 1, retentionMs: 1000, compacted: true },
+      { name: 'dated', partitions: 1, retentionMs: 1000, compacted: false },
+    ]);
+    expect(await failed.promise).toMatchObject({
+      name: 'log-housekeeping',
+      error: { message: 'no space left' },
+    });
+    expect(done).toEqual(expect.arrayContaining(['delete', 'vacuum', 'checkpoint']));
     await log.close();
   });
 });

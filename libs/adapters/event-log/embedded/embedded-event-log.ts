@@ -1,17 +1,19 @@
-import type {
-  EventLog,
-  Lag,
-  NewRecord,
-  ReadFrom,
-  StoredRecord,
-  Subscription,
-  Member,
-  TopicPartition,
-  TopicSpec,
+import { Loop, type LoopObserver } from '#adapters/loop';
+import {
+  TopicMismatch,
+  type EventLog,
+  type Lag,
+  type NewRecord,
+  type ReadFrom,
+  type StoredRecord,
+  type Subscription,
+  type Member,
+  type TopicPartition,
+  type TopicSpec,
 } from '../event-log.js';
 import { ConsumerGroup } from './consumer-group.js';
 import { GroupCommit, MAX_RECORD_BYTES, type Write } from './group-commit.js';
-import { compact, dropExpired } from './housekeeping.js';
+import { Housekeeping } from './housekeeping.js';
 import { LOG_TABLES, type LogEngine } from './log-tables.js';
 import { Partition, type Topic } from './partition.js';
 
@@ -22,8 +24,15 @@ export interface EmbeddedEventLogOptions {
   maxBatchMs?: number;
   /** Retention, compaction, VACUUM and CHECKPOINT (the engine has no background workers). 0 = only when called. */
   housekeepingMs?: number;
+  /** Learns of each round of housekeeping; left out, a failed one is a warning of the process. */
+  observer?: LoopObserver;
   nowMs?: () => number;
 }
+
+/** A round that takes longer is reported; nothing else is started meanwhile. */
+const HOUSEKEEPING_TIMEOUT_MS = 60_000;
+
+const WARN: LoopObserver = { ran: () => undefined, failed: ({ error }) => process.emitWarning(error) };
 
 /**
  * The event log on the embedded store: records, offsets and projections live in one engine. An acknowledged record
@@ -34,8 +43,9 @@ export class EmbeddedEventLog implements EventLog {
   private readonly groups = new Map<string, ConsumerGroup>();
   private readonly restored = new Map<string, Map<Partition, number>>();
   private readonly groupCommit: GroupCommit;
-  private readonly timer: NodeJS.Timeout | undefined;
-  private housekeeping: Promise<void> = Promise.resolve();
+  private readonly housekeeping: Housekeeping;
+  private readonly housekeepingLoop: Loop;
+  private readonly firstHousekeeping: NodeJS.Timeout | undefined;
   private readonly nowMs: () => number;
 
   private constructor(
@@ -44,9 +54,21 @@ export class EmbeddedEventLog implements EventLog {
   ) {
     this.nowMs = options.nowMs;
     this.groupCommit = new GroupCommit(engine, options);
-    if (options.housekeepingMs > 0) {
-      this.timer = setInterval(() => void this.keepHouse().catch(() => undefined), options.housekeepingMs);
-    }
+    const { housekeepingMs: periodMs, observer, nowMs } = options;
+    this.housekeeping = new Housekeeping(engine, {
+      partitions: () => [...this.topics.values()].flat(),
+      readTo: (partition) => this.readTo(partition),
+      nowMs,
+    });
+    this.housekeepingLoop = new Loop({
+      name: 'log-housekeeping',
+      periodMs,
+      timeoutMs: HOUSEKEEPING_TIMEOUT_MS,
+      run: () => this.keepHouse(),
+      observer,
+    });
+    // A start has better things to do.
+    if (periodMs > 0) this.firstHousekeeping = setTimeout(() => this.housekeepingLoop.start(), periodMs);
   }
 
   static async open(engine: LogEngine, options: EmbeddedEventLogOptions = {}): Promise<EmbeddedEventLog> {
@@ -57,6 +79,7 @@ export class EmbeddedEventLog implements EventLog {
       fetchLingerMs: 25,
       maxBatchMs: 60_000,
       housekeepingMs: 60_000,
+      observer: WARN,
     };
     const log = new EmbeddedEventLog(engine, { ...defaults, nowMs: Date.now, ...options });
     await log.load();
@@ -68,7 +91,7 @@ export class EmbeddedEventLog implements EventLog {
       const existing = this.topics.get(name);
       if (existing !== undefined && existing.length !== partitions) {
         const rule = `must keep its ${existing.length} partitions, got ${partitions} (keys would move between partitions)`;
-        throw new Error(`event log topic ${name}: ${rule}`);
+        throw new TopicMismatch(`event log topic ${name}: ${rule}`);
       }
       await this.engine.query(
         `insert into log_topics (topic, partitions, retention_ms, compacted) values ($1, $2, $3, $4)
@@ -118,8 +141,7 @@ export class EmbeddedEventLog implements EventLog {
       const from = this.group(group).committedOffset(partition) ?? 0;
       if (from >= partition.end) continue;
       records += partition.end - from;
-      const [oldest] = await partition.read(from, 1);
-      if (oldest !== undefined) oldestMs = Math.min(oldestMs, oldest.timestampMs);
+      oldestMs = Math.min(oldestMs, (await partition.appendedMs(from)) ?? Infinity);
     }
     return { records, ageMs: records === 0 ? 0 : Math.max(0, this.nowMs() - oldestMs) };
   }
@@ -132,27 +154,17 @@ export class EmbeddedEventLog implements EventLog {
     return hash(key) % this.partitions(topic);
   }
 
-  /** Retention, compaction and what PostgreSQL's background workers would do. Also called by a timer. */
+  /** Retention, compaction and what PostgreSQL's background workers would do. Also done by a loop. */
   keepHouse(): Promise<void> {
-    this.housekeeping = this.housekeeping.catch(() => undefined).then(() => this.clean());
-    return this.housekeeping;
+    return this.housekeeping.run();
   }
 
   async close(): Promise<void> {
-    clearInterval(this.timer);
+    clearTimeout(this.firstHousekeeping);
+    await this.housekeepingLoop.stop();
     await Promise.all([...this.groups.values()].map((group) => group.close()));
     await this.groupCommit.idle();
-    await this.housekeeping.catch(() => undefined);
-  }
-
-  private async clean(): Promise<void> {
-    const nowMs = this.nowMs();
-    for (const partition of [...this.topics.values()].flat()) {
-      if (partition.topic.compacted) await compact(this.engine, partition, { nowMs });
-      else await dropExpired(this.engine, partition, { nowMs, readTo: this.readTo(partition) });
-    }
-    await this.engine.query('vacuum log_chunks, log_offsets');
-    await this.engine.query('checkpoint');
+    await this.housekeeping.idle();
   }
 
   /** The smallest committed offset of the groups that commit to the log. */

@@ -30,6 +30,8 @@ interface Reading {
 /** One reader of a consumer group: a loop for each partition it owns. */
 export class GroupMember implements Member {
   private readonly reading = new Map<Partition, Reading>();
+  /** It takes no more partitions; the batches at hand may still commit. */
+  private leaving: Promise<void> | undefined;
   private gone = false;
 
   constructor(
@@ -49,7 +51,12 @@ export class GroupMember implements Member {
     return this.groupCommit.commit({ writes: this.options.writesOf(outputs), offsets: commits, stillOwner });
   }
 
-  async leave(): Promise<void> {
+  leave(): Promise<void> {
+    this.leaving ??= this.finish();
+    return this.leaving;
+  }
+
+  private async finish(): Promise<void> {
     if (this.gone) return;
     await this.stop([...this.reading.keys()]);
     this.gone = true;
@@ -58,6 +65,7 @@ export class GroupMember implements Member {
 
   /** Reads the partitions from where the member's own offsets, or the committed ones, say. */
   async start(partitions: Partition[]): Promise<void> {
+    if (this.takesNoMore()) return;
     let own: StartOffset[];
     try {
       const assigned =
@@ -67,6 +75,11 @@ export class GroupMember implements Member {
       this.expel(error as Error);
       return;
     }
+    if (this.takesNoMore()) {
+      // It left while it was restoring them: nobody else has got them yet, and its state of them is of no use.
+      await this.stop(partitions);
+      return;
+    }
     for (const partition of partitions) {
       const { topic, partition: index } = toTopicPartition(partition);
       const start = own.find((offset) => offset.topic === topic && offset.partition === index)?.offset;
@@ -74,6 +87,10 @@ export class GroupMember implements Member {
       const from = start ?? this.place.committed.get(partition) ?? 0;
       this.reading.set(partition, { stop, done: this.read(partition, from, stop.signal) });
     }
+  }
+
+  private takesNoMore(): boolean {
+    return this.leaving !== undefined || this.gone;
   }
 
   /** Lets the batches at hand finish, then says that the partitions are lost. */
@@ -102,6 +119,7 @@ export class GroupMember implements Member {
           position,
           this.subscription.maxBatchRecords ?? DEFAULT_BATCH_RECORDS,
         );
+        if (stop.aborted) return;
         const last = records.at(-1);
         if (last === undefined) {
           await partition.changed(stop);
@@ -109,7 +127,7 @@ export class GroupMember implements Member {
             await delay(this.options.fetchLingerMs, undefined, { signal: stop }).catch(() => undefined);
           continue;
         }
-        const batch = { ...toTopicPartition(partition), records, endOffset: partition.end };
+        const batch = { ...toTopicPartition(partition), from: position, records, endOffset: partition.end };
         await this.inTime(this.subscription.onBatch(batch, this), `onBatch of ${partition.topic.name}`);
         position = last.offset + 1;
       }

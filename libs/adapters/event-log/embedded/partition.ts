@@ -14,7 +14,7 @@ export interface Topic extends TopicSpec {
 export class Partition {
   private tail: Chunk[] = [];
   private tailBytes = 0;
-  private waiting: (() => void)[] = [];
+  private waiting = new Set<() => void>();
 
   constructor(
     readonly topic: Topic,
@@ -32,18 +32,20 @@ export class Partition {
     while (this.tailBytes > TAIL_BYTES && this.tail.length > 1)
       this.tailBytes -= (this.tail.shift() as Chunk).bytes;
     const waiting = this.waiting;
-    this.waiting = [];
+    this.waiting = new Set();
     for (const wake of waiting) wake();
   }
 
-  /** Resolves after the next append (or when the signal aborts). */
+  /** Resolves after the next append; at once when the signal aborts, or has. */
   changed(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = () => {
         signal.removeEventListener('abort', wake);
+        this.waiting.delete(wake);
         resolve();
       };
-      this.waiting.push(wake);
+      this.waiting.add(wake);
       signal.addEventListener('abort', wake);
     });
   }
@@ -52,9 +54,7 @@ export class Partition {
   async read(offset: number, maxRecords: number): Promise<StoredRecord[]> {
     let from = offset;
     while (from < this.end) {
-      const first = this.tail[0];
-      const isRecent = first !== undefined && from >= first.baseOffset;
-      const chunks = isRecent ? this.tail : await this.fetch(from, maxRecords);
+      const chunks = this.holds(from) ? this.tail : await this.fetch(from, maxRecords);
       const records = take(chunks, { offset: from, maxRecords });
       const last = chunks.at(-1);
       if (records.length > 0 || last === undefined) return records;
@@ -62,6 +62,25 @@ export class Partition {
       from = last.nextOffset;
     }
     return [];
+  }
+
+  /** When the first record at or after the offset was appended, epoch ms; undefined at the end. Reads no record. */
+  async appendedMs(offset: number): Promise<number | undefined> {
+    if (offset >= this.end) return undefined;
+    if (this.holds(offset)) return this.tail[firstChunk(this.tail, offset)]?.appendedMs;
+    const { rows } = await this.engine.query(
+      `select appended_ms from log_chunks where topic_id = $1 and partition = $2 and next_offset > $3 and base_offset >= coalesce((
+         select max(base_offset) from log_chunks where topic_id = $1 and partition = $2 and base_offset <= $3), 0)
+       order by base_offset limit 1`,
+      [this.topic.id, this.index, offset],
+    );
+    return rows[0] === undefined ? undefined : Number(rows[0]['appended_ms']);
+  }
+
+  /** Whether the records from the offset on are in memory. */
+  private holds(offset: number): boolean {
+    const first = this.tail[0];
+    return first !== undefined && offset >= first.baseOffset;
   }
 
   /** The chunks that hold the records asked for, and no others: their text is what a query costs. */

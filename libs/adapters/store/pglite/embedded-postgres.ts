@@ -59,18 +59,24 @@ export class EmbeddedPostgres {
   private nextId = 1;
   private tail: Promise<unknown> = Promise.resolve();
   private dead: Error | undefined;
+  private closing: Promise<void> | undefined;
+  private readonly death = Promise.withResolvers<Error>();
 
-  private constructor(private readonly thread: Worker) {
+  private constructor(
+    private readonly thread: Worker,
+    private readonly requestDeadlineMs: number,
+  ) {
     thread.on('message', (reply: EngineReply) => this.settle(reply));
     thread.on('error', (error) => this.fail(error as Error));
     thread.on('exit', () => this.fail(new Error('embedded store: its thread has ended')));
   }
 
   /** Opens (and on first use creates) the database in dataDir. Throws {@link DataDirectoryInUse}, {@link DataDirectoryFull}. */
-  static async open({ dataDir }: { dataDir: string }): Promise<EmbeddedPostgres> {
+  static async open(options: { dataDir: string; requestDeadlineMs?: number }): Promise<EmbeddedPostgres> {
+    const { dataDir, requestDeadlineMs = REQUEST_DEADLINE_MS } = options;
     const thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: { dataDir } });
-    const [greeting] = (await once(thread, 'message')) as [EngineGreeting];
-    if (greeting.kind === 'ready') return new EmbeddedPostgres(thread);
+    const greeting = await greetingOf(thread);
+    if (greeting.kind === 'ready') return new EmbeddedPostgres(thread, requestDeadlineMs);
     await thread.terminate();
     if (greeting.kind === 'in-use') {
       throw new DataDirectoryInUse(
@@ -131,11 +137,23 @@ export class EmbeddedPostgres {
     return Number(result?.rows[0]?.['syncs']);
   }
 
-  async close(): Promise<void> {
-    if (this.dead !== undefined) return;
-    const exited = once(this.thread, 'exit');
-    await this.exclusive(() => this.request({ kind: 'close' }));
-    await exited;
+  /** Resolves with the reason when the engine ends unasked: nothing can be read or written from then on. */
+  get died(): Promise<Error> {
+    return this.death.promise;
+  }
+
+  /** Ends the engine's thread, in whatever state it is: a thread that goes on keeps the process from ending. */
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    try {
+      if (this.dead === undefined) await this.exclusive(() => this.request({ kind: 'close' }));
+    } finally {
+      await this.thread.terminate();
+    }
   }
 
   private exclusive<T>(work: () => Promise<T>): Promise<T> {
@@ -151,8 +169,8 @@ export class EmbeddedPostgres {
     const id = this.nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<QueryResult[]>();
     const deadline = setTimeout(
-      () => this.fail(new Error(`embedded store: must answer within ${REQUEST_DEADLINE_MS} ms, did not`)),
-      REQUEST_DEADLINE_MS,
+      () => this.fail(new Error(`embedded store: must answer within ${this.requestDeadlineMs} ms, did not`)),
+      this.requestDeadlineMs,
     );
     this.pending.set(id, {
       resolve: (results) => (clearTimeout(deadline), resolve(results)),
@@ -170,8 +188,23 @@ export class EmbeddedPostgres {
   }
 
   private fail(error: Error): void {
-    this.dead ??= error;
-    for (const waiting of this.pending.values()) waiting.reject(this.dead);
+    if (this.dead !== undefined) return;
+    this.dead = error;
+    for (const waiting of this.pending.values()) waiting.reject(error);
     this.pending.clear();
+    if (this.closing === undefined) this.death.resolve(error);
+    // One that does not answer must not write behind the back of those who were told that it did not.
+    void this.thread.terminate();
   }
+}
+
+/** A thread may end without a word, e.g. when the engine gives up on what it finds in the data directory. */
+async function greetingOf(thread: Worker): Promise<EngineGreeting> {
+  const ended = Promise.withResolvers<never>();
+  const onExit = (code: number) =>
+    ended.reject(new Error(`embedded store: its thread must say that it is ready, got exit code ${code}`));
+  thread.once('exit', onExit);
+  const [greeting] = (await Promise.race([once(thread, 'message'), ended.promise])) as [EngineGreeting];
+  thread.off('exit', onExit);
+  return greeting;
 }
