@@ -58,6 +58,10 @@ describe('parseConfig', () => {
       'pools.web.seasonsS[1]: must hold: longer than the season before it, got 10',
     ],
     [
+      'pools: { web: { bucketS: 1, leadTimeMaxS: 14400 } }',
+      'pools.web.leadTimeMaxS: must hold: at most 9999 buckets of 1 s, got 14400',
+    ],
+    [
       'pools: { web: { source: { kind: synthetic } } }',
       'pools.web.worker.handlers: must hold: a folder when the pool has a source, got nothing',
     ],

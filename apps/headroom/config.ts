@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { syntheticSourceSchema } from '#adapters/sources';
 import { poolName } from '#domain/events';
+import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
 import { policySchema } from '#domain/scaling';
 
 const port = z.number().int().min(1).max(65_535);
@@ -64,9 +65,11 @@ const ingest = z.strictObject({
     .number()
     .int()
     .min(1)
-    .max(DAY_S)
+    .max(3600)
     .default(300)
-    .describe('An event id that comes again within this time is counted once.'),
+    .describe(
+      'An event id that comes again within this time is counted once. A start reads the events of one and a half such times again, at most a million in the minute it has: with 300 s, keep below 2,000 events a second.',
+    ),
   maxExecutionS: z
     .number()
     .int()
@@ -158,7 +161,7 @@ export const poolSchema = z
       .max(DAY_S)
       .optional()
       .describe(
-        'Longest lead time that forecasts must cover, seconds; default: startDelayMs of the worker and 5 s more.',
+        'Longest lead time that forecasts must cover, seconds, and at most 9,999 buckets; default: startDelayMs of the worker and 5 s more.',
       ),
     worker: worker.prefault({}),
     policy: policySchema
@@ -183,6 +186,14 @@ export const poolSchema = z
         });
       }
     });
+    // One bucket more is the farthest horizon. The default is far from it in buckets of any length.
+    if ((value.leadTimeMaxS ?? 0) > (MAX_HORIZON_BUCKETS - 1) * value.bucketS) {
+      context.addIssue({
+        code: 'custom',
+        path: ['leadTimeMaxS'],
+        message: `at most ${MAX_HORIZON_BUCKETS - 1} buckets of ${value.bucketS} s`,
+      });
+    }
     if (value.source !== undefined && value.worker.handlers === undefined) {
       context.addIssue({
         code: 'custom',

@@ -66,7 +66,7 @@ export class IngestModule {
         {
           provide: RetentionLoop,
           useFactory: (registry: PoolRegistry) =>
-            new RetentionLoop({ pools: registry, demand, nowMs, observer: observer.loop }),
+            new RetentionLoop({ pools: registry, demand, late: options, nowMs, observer: observer.loop }),
           inject: [PoolRegistry],
         },
       ],

@@ -360,9 +360,14 @@ test('too many events, or none, are refused as a whole; a log that cannot write 
 });
 
 test('the retention keeps eight seasons, at least as long as events may be late, and a bounded number of rows', async () => {
-  expect(keptS({ bucketS: 1, latenessS: 0, seasonsS: [240] })).toBe(7200);
-  expect(keptS({ bucketS: 60, latenessS: 0, seasonsS: [86_400, 604_800] })).toBe(8 * 604_800);
-  expect(keptS({ bucketS: 1, latenessS: 0, seasonsS: [366 * 86_400] })).toBe(2_000_000);
+  const late = { dedupeWindowS: 300, maxExecutionS: 3600 };
+  expect(keptS({ bucketS: 1, latenessS: 0, seasonsS: [240] }, late)).toBe(7200);
+  expect(keptS({ bucketS: 60, latenessS: 0, seasonsS: [86_400, 604_800] }, late)).toBe(8 * 604_800);
+  expect(keptS({ bucketS: 1, latenessS: 0, seasonsS: [366 * 86_400] }, late)).toBe(2_000_000);
+  for (const bucketS of [1, 10]) {
+    const slow = { dedupeWindowS: 300, maxExecutionS: 30 * 86_400 };
+    expect(keptS({ bucketS, latenessS: 0, seasonsS: [240] }, slow)).toBe(30 * 86_400 + 300 + bucketS);
+  }
   const { maxAgeS, maxFutureS } = ingestSettings({ dedupeWindowS: 30, maxExecutionS: 100 });
   expect({ maxAgeS, maxFutureS }).toEqual({ maxAgeS: 100, maxFutureS: 30 });
 });

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   TOPICS,
   type AtomicStep,
@@ -30,6 +31,8 @@ import type { PoolRegistry } from './pool-registry.js';
 const MAX_STEP_RECORDS = 200;
 /** Records read at a time on a restart. */
 const PAGE_RECORDS = 2_000;
+/** Records taken in one turn of the event loop on a restart: some 10 ms, so that the router serves meanwhile. */
+const TURN_RECORDS = 200;
 
 /** The batch's outputs and offset, and what to report once they are committed. */
 export interface CountedStep {
@@ -80,16 +83,18 @@ export class PartitionCounting {
   async restore({ topic, partition }: TopicPartition): Promise<StartOffset & { replayed: number }> {
     this.owned.delete(partition);
     const state = new Map<string, string>();
-    for await (const { key, value } of this.pages({ topic: TOPICS.ingestState, partition }, 0)) {
-      if (value === null) state.delete(key);
-      else state.set(key, value);
+    for await (const records of this.turns({ topic: TOPICS.ingestState, partition }, 0)) {
+      for (const { key, value } of records) {
+        if (value === null) state.delete(key);
+        else state.set(key, value);
+      }
     }
     const restored = restoreIngest([...state].map(([key, value]) => ({ key, value })));
     const from = await this.log.offsetAtTime({ topic, partition, timeMs: restored.replayFromMs });
     let replayed = 0;
-    for await (const record of this.pages({ topic, partition }, from, restored.to)) {
-      replayIngest([toIngest(record)], restored, this.settings);
-      replayed++;
+    for await (const records of this.turns({ topic, partition }, from, restored.to)) {
+      replayIngest(records.map(toIngest), restored, this.settings);
+      replayed += records.length;
     }
     const memory = resumeIngest(restored);
     this.pools.keep(memory.chains.keys());
@@ -103,11 +108,16 @@ export class PartitionCounting {
     return ingestStep({ partition, records: records.map(toIngest), settings, poolSettings }, memory).output;
   }
 
-  private async *pages(at: TopicPartition, from: number, to = Infinity): AsyncGenerator<StoredRecord> {
+  /** What the partition holds of [from, to), in pieces, each in a turn of the event loop of its own. */
+  private async *turns(at: TopicPartition, from: number, to = Infinity): AsyncGenerator<StoredRecord[]> {
     let offset = from;
     while (offset < to) {
       const page = await this.log.read({ ...at, offset, maxRecords: PAGE_RECORDS });
-      for (const record of page) if (record.offset < to) yield record;
+      const within = page.filter((record) => record.offset < to);
+      for (let i = 0; i < within.length; i += TURN_RECORDS) {
+        await nextTurn();
+        yield within.slice(i, i + TURN_RECORDS);
+      }
       const last = page.at(-1);
       if (last === undefined) return;
       offset = last.offset + 1;

@@ -5,17 +5,29 @@ import type { PoolRegistry, PoolSettings } from './pool-registry.js';
 
 /** History that is kept, in longest seasons of the pool: the seven of a trailing mean, and the one under way. */
 const KEPT_SEASONS = 8;
-/** At least this, because events may be as late; and at most so many rows of one pool. */
 const MIN_KEPT_S = 7_200;
+/** Rows of one pool, unless events may be so late that more are needed. */
 const MAX_KEPT_ROWS = 2_000_000;
 
 const PERIOD_MS = 60_000;
 const TIMEOUT_MS = 50_000;
 
-/** How much of a pool's demand the table keeps, seconds. */
-export function keptS({ bucketS, seasonsS }: PoolSettings): number {
+/** The times within which events still change buckets. */
+export interface Lateness {
+  dedupeWindowS: number;
+  maxExecutionS: number;
+}
+
+/**
+ * How much of a pool's demand the table keeps, seconds. Always as much as events may be late: one that came for a bucket
+ * that was dropped would leave its part behind as the whole.
+ */
+export function keptS({ bucketS, seasonsS }: PoolSettings, late: Lateness): number {
   const wantedS = Math.max(MIN_KEPT_S, KEPT_SEASONS * Math.max(...seasonsS));
-  return Math.min(wantedS, MAX_KEPT_ROWS * bucketS);
+  return Math.max(
+    Math.min(wantedS, MAX_KEPT_ROWS * bucketS),
+    late.maxExecutionS + late.dedupeWindowS + bucketS,
+  );
 }
 
 /** Drops demand that is older than anybody reads, and learns of pools whose policy was made elsewhere. */
@@ -26,6 +38,7 @@ export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly given: {
       pools: PoolRegistry;
       demand: DemandStore;
+      late: Lateness;
       nowMs: () => number;
       observer: LoopObserver;
     },
@@ -51,12 +64,12 @@ export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** One round; stops between two pools when told to. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pools, demand, nowMs } = this.given;
+    const { pools, demand, late, nowMs } = this.given;
     await pools.refresh();
     for (const pool of pools.pools()) {
       const settings = pools.settingsOf(pool);
       if (signal.aborted || settings === undefined) return;
-      await demand.dropBefore({ pool, beforeMs: nowMs() - keptS(settings) * 1000 });
+      await demand.dropBefore({ pool, beforeMs: nowMs() - keptS(settings, late) * 1000 });
     }
   }
 }

@@ -45,6 +45,7 @@ export function simulatedHeadroom(given: {
     const rate = arrivals.slice(-RATE_S).reduce((sum, one) => sum + one, 0) / RATE_S;
     const view: DemandView = {
       arrivalRatePerS: rate,
+      attemptsPerArrival: 1,
       backlog: workers.backlog,
       inFlight: workers.inFlight,
       serviceMs,

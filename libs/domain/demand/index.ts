@@ -31,6 +31,7 @@ export {
   demandView,
   extendChain,
   MAX_AHEAD_MS,
+  MAX_ATTEMPTS_PER_ARRIVAL,
   newDemandSeries,
   putBucket,
   trail,

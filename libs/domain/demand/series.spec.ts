@@ -157,6 +157,24 @@ describe('view', () => {
     expect(demandView({ countedToMs: at(9) }, series).arrivalRatePerS).toBe(0); // silence is a rate of 0
   });
 
+  test('attempts per arrival: retries of the newest buckets, 1 while nothing can be told, bounded', () => {
+    const ratioOf = (...buckets: Bucket[]) => {
+      const series = newSeries();
+      applyPartial(partial([0, -1, 5], ...buckets), series);
+      return demandView({ countedToMs: at(60) }, series).attemptsPerArrival;
+    };
+    expect(ratioOf()).toBe(1);
+    expect(ratioOf(bucket(0, { arrivals: 3, retries: 9 }))).toBe(1);
+    expect(ratioOf(bucket(0, { retries: 50 }))).toBe(1);
+    expect(ratioOf(bucket(0, { arrivals: 60, retries: 10 }), bucket(1, { arrivals: 40, retries: 40 }))).toBe(
+      1.5,
+    );
+    // Two hundred arrivals suffice: what was before does not count.
+    expect(ratioOf(bucket(0, { arrivals: 900 }), bucket(1, { arrivals: 200, retries: 100 }))).toBe(1.5);
+    expect(ratioOf(bucket(0, { arrivals: 20, retries: 1000 }))).toBe(4);
+    expect(ratioOf(bucket(60, { arrivals: 200, retries: 200 }))).toBe(1); // still open
+  });
+
   test('a longer bucket is its own rate window', () => {
     const series = newSeries(10);
     applyPartial(partial([0, -1, 5], bucket(0, { arrivals: 50 }), bucket(10, { arrivals: 200 })), series);

@@ -46,6 +46,13 @@ const RATE_S = 2;
 /** Service times are taken from the newest buckets until there are this many. */
 const MIN_SERVICE_SAMPLES = 500;
 
+/** Retries per arrival are taken from the newest buckets until there are this many arrivals: ± 5 % (2 SD) at one retry in two. */
+const ENOUGH_ARRIVALS = 200;
+/** With fewer arrivals the ratio is chance. */
+const MIN_ARRIVALS = 20;
+/** Beyond it retries are a storm, which no number of workers ends. */
+export const MAX_ATTEMPTS_PER_ARRIVAL = 4;
+
 /** The newest bucket is still open, and the one before it may be: both do not count yet when a view is taken. */
 const MIN_SKETCHED_BUCKETS = 4;
 
@@ -176,6 +183,11 @@ function trim({ buckets }: DemandSeries): void {
 export interface DemandView {
   /** Arrivals per second over the newest closed buckets. */
   arrivalRatePerS: number;
+  /**
+   * Attempts per arrival, 1 … {@link MAX_ATTEMPTS_PER_ARRIVAL}: retries are work too, so a pool serves this times its
+   * arrivals. 1 while there are too few arrivals to tell.
+   */
+  attemptsPerArrival: number;
   /** Attempts queued and not started. */
   backlog: number;
   inFlight: number;
@@ -209,6 +221,7 @@ export function demandView({ countedToMs }: { countedToMs: number }, series: Dem
   const sums = [...series.chains.values()];
   return {
     arrivalRatePerS,
+    attemptsPerArrival: attemptsPerArrival(newest),
     backlog: Math.max(0, total(sums.map(({ backlog }) => backlog))),
     inFlight: Math.max(0, total(sums.map(({ inFlight }) => inFlight))),
     serviceMs: recentService(newest, series),
@@ -256,6 +269,17 @@ function trailingRate({ trailing }: DemandSeries, latest: number): number {
 function newestBuckets(asOfMs: number, { buckets }: DemandSeries): Bucket[] {
   const closed = [...buckets.values()].filter(({ startMs }) => startMs < asOfMs);
   return closed.sort((a, b) => b.startMs - a.startMs);
+}
+
+function attemptsPerArrival(newest: Bucket[]): number {
+  let [arrivals, retries] = [0, 0];
+  for (const bucket of newest) {
+    if (arrivals >= ENOUGH_ARRIVALS) break;
+    arrivals += bucket.arrivals;
+    retries += bucket.retries;
+  }
+  const ratio = arrivals < MIN_ARRIVALS ? 1 : 1 + retries / arrivals;
+  return Math.min(ratio, MAX_ATTEMPTS_PER_ARRIVAL);
 }
 
 function recentService(newest: Bucket[], { lastServiceMs }: DemandSeries): Sketch {

@@ -44,6 +44,7 @@ const services = fc.array(amount(60), { minLength: 0, maxLength: 40, size: 'max'
 
 const demands: fc.Arbitrary<DemandView> = fc.record({
   arrivalRatePerS: amount(3000),
+  attemptsPerArrival: fc.constant(1),
   backlog: amount(50_000),
   inFlight: amount(100),
   serviceMs: services,
@@ -295,7 +296,14 @@ describe('memory is bounded', () => {
           policy,
           policyVersion: 1,
           forecast: undefined,
-          demand: { ...demand, responseMs: sketch, peakToMeanRatio: 1, trailingRatePerS: 100, asOfMs: nowMs },
+          demand: {
+            ...demand,
+            responseMs: sketch,
+            peakToMeanRatio: 1,
+            attemptsPerArrival: 1,
+            trailingRatePerS: 100,
+            asOfMs: nowMs,
+          },
           fleet: { ready: 1, starting: 0, draining: 0, desired, slotsPerWorker: 1, leadTimeS: 5 },
         },
         memory,

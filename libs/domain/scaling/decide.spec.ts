@@ -19,6 +19,7 @@ function sketchOf(quantile: (q: number) => number): Sketch {
 function demandOf(nowS: number, changes: Partial<DemandView> = {}): DemandView {
   return {
     arrivalRatePerS: 100,
+    attemptsPerArrival: 1,
     backlog: 0,
     inFlight: 1,
     serviceMs: SERVICE,

@@ -55,6 +55,7 @@ function deciding(mode: Policy['mode']): LoopSettings['control'] {
         policyVersion: 1,
         demand: {
           arrivalRatePerS: rate,
+          attemptsPerArrival: 1,
           backlog,
           inFlight,
           serviceMs,
