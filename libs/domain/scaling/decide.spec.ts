@@ -284,6 +284,21 @@ describe('blind', () => {
     expect(at(1, {}, { fleet: undefined })).toMatchObject({ kind: 'blind', desired: busy });
   });
 
+  test('retries are work: twice the attempts are sized like twice the arrivals, measured and forecast', () => {
+    const one = pool().at(0, { arrivalRatePerS: 200 });
+    const tried = pool().at(0, { arrivalRatePerS: 100, attemptsPerArrival: 2 });
+    expect(tried.neededNow).toBe(one.neededNow);
+    expect(tried.neededNow).toBeGreaterThan(pool().at(0, { arrivalRatePerS: 100 }).neededNow as number);
+    const ahead = (rate: number, attemptsPerArrival: number) =>
+      pool({ mode: 'predictive' }).at(
+        100,
+        { attemptsPerArrival },
+        { forecast: forecastOf(99, [100, 100, rate]) },
+      );
+    expect(ahead(300, 2).pricedLevel).toBe(ahead(600, 1).pricedLevel);
+    expect(ahead(300, 2).pricedLevel).toBeGreaterThan(ahead(300, 1).pricedLevel as number);
+  });
+
   test('numbers that are none: the number is kept', () => {
     for (const value of [Number.NaN, Infinity, -1]) {
       for (const changes of [{ arrivalRatePerS: value }, { backlog: value }]) {

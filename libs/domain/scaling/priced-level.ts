@@ -14,8 +14,8 @@ export interface Pricing {
   minWorkers: number;
   /** What one bucket in violation costs, in workers paid for one bucket. */
   price: number;
-  /** Peak rate inside buckets ÷ bucket mean, ≥ 1. */
-  peakToMeanRatio: number;
+  /** Attempts per arrival × peak inside a bucket ÷ its mean, ≥ 1: the rate that a forecast arrival means. */
+  ratePerArrivalRatio: number;
   /** The largest rate per second that so many workers carry; non-decreasing. */
   capacityPerS(workers: number): number;
   /** Fewer workers cannot carry this rate, however lightly it is taken. */
@@ -73,15 +73,15 @@ function isDistribution({ levels, values }: Horizon): boolean {
 }
 
 function cheapest(arrivals: Quantiles, bucketS: number, pricing: Pricing): number {
-  const { minWorkers, price, peakToMeanRatio, capacityPerS, leastWorkers } = pricing;
+  const { minWorkers, price, ratePerArrivalRatio, capacityPerS, leastWorkers } = pricing;
   const costOf = (workers: number) => {
-    const carried = (capacityPerS(workers) * bucketS) / peakToMeanRatio;
+    const carried = (capacityPerS(workers) * bucketS) / ratePerArrivalRatio;
     return workers + price * (1 - probabilityAtMost(arrivals, carried));
   };
   let best = minWorkers;
   let bestCost = costOf(best);
   // Between the minimum and the lowest forecast level there is next to nothing to gain.
-  const lowest = leastWorkers(((arrivals.values[0] as number) * peakToMeanRatio) / bucketS);
+  const lowest = leastWorkers(((arrivals.values[0] as number) * ratePerArrivalRatio) / bucketS);
   // A number of workers costs at least itself: beyond the best cost none can be better.
   for (
     let workers = Math.max(minWorkers + 1, lowest);

@@ -36,10 +36,10 @@ export function propose(input: DecisionInput, sight: Sighted, previousDesired: n
   const { demand, fleet, model } = sight;
   const { policy } = input;
   const { slotsPerWorker } = fleet;
-  // The measured rate is the mean of whole buckets, as the forecast is: both are raised to the peak inside them.
+  // Each arrival takes a slot as often as it is tried. The measured rate is the mean of whole buckets, as the forecast is: both are raised to the peak inside them.
+  const perArrival = demand.attemptsPerArrival * demand.peakToMeanRatio;
   const ratePerS =
-    demand.arrivalRatePerS * policy.reactionMarginRatio * demand.peakToMeanRatio +
-    demand.backlog / policy.drainS;
+    demand.arrivalRatePerS * policy.reactionMarginRatio * perArrival + demand.backlog / policy.drainS;
   const sizing = workersFor({ ratePerS, slotsPerWorker }, model);
   const neededNow = sizing.workers;
   const shareOverObjective = sizing.ok ? undefined : sizing.shareOverObjective;
@@ -51,8 +51,10 @@ export function propose(input: DecisionInput, sight: Sighted, previousDesired: n
     nowMs: input.nowMs,
     leadTimeS: fleet.leadTimeS,
     minWorkers: policy.bounds.minWorkers,
-    price: policy.violationPrice * (loadOf(demand.trailingRatePerS, model) / slotsPerWorker + 2),
-    peakToMeanRatio: demand.peakToMeanRatio,
+    price:
+      policy.violationPrice *
+      (loadOf(demand.trailingRatePerS * demand.attemptsPerArrival, model) / slotsPerWorker + 2),
+    ratePerArrivalRatio: perArrival,
     ...capacityFunctions(slotsPerWorker, model),
   });
   if (!priced.ok) {
