@@ -3,11 +3,12 @@ import type { LogServerObserver, RecordObserver } from '#adapters/event-log';
 import type { EventSinkObserver } from '#adapters/event-sink';
 import type { FleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
+import { LimitedNotes } from '#adapters/notes';
 import type { Logger, Metrics } from '#adapters/telemetry';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
 import type { ForecasterObserver } from '../forecaster/forecaster.js';
 import type { IngestObserver } from '../ingest/index.js';
-import type { RouterObserver } from '../router/router-observer.js';
+import type { RouteOutcome, RouterObserver } from '../router/router-observer.js';
 import type { SourcesModuleOptions } from './sources.module.js';
 import type { StatusLines } from './status-lines.js';
 
@@ -207,10 +208,16 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
   };
 }
 
+/** What a router's request ended with that somebody of ours may be to blame for. */
+const FAULTS: readonly RouteOutcome[] = ['deadline', 'upstream', 'worker-refused'];
+
 function routerObserver({ metrics, logger }: Given): RouterObserver {
+  const faults = new LimitedNotes(({ msg, ...ids }) => logger.warn(ids, msg));
   return {
     arrived: () => undefined,
-    requestEnded: ({ pool, outcome, responseMs, waitMs }) => {
+    requestEnded: ({ pool, executionId, outcome, status, responseMs, waitMs }) => {
+      if (FAULTS.includes(outcome))
+        faults.note({ msg: 'a request was not served', executionId, pool, outcome, status, responseMs });
       metrics.routerRequests.inc({ pool, outcome });
       metrics.routerResponse.observe({ pool }, responseMs / 1000);
       if (waitMs !== undefined) metrics.routerWait.observe({ pool }, waitMs / 1000);

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { FromWorker, ToWorker } from '#adapters/fleet';
-import { LimitedNotes } from './limited-notes.js';
+import { LimitedNotes, type Note } from '#adapters/notes';
 import { Worker } from './worker.js';
 
 // The process of one worker, started by a fleet with an IPC channel. See libs/adapters/fleet/worker-protocol.ts.
@@ -8,14 +8,19 @@ import { Worker } from './worker.js';
 // Ctrl-C in a terminal reaches the whole process group; the parent decides when its workers drain.
 process.on('SIGINT', () => {});
 
-let workerId = 'worker';
-const notes = new LimitedNotes((line) => void process.stderr.write(`${workerId}: ${line}\n`));
+/** pino's numbers: the program's log and its workers' are one stream. pino itself would cost every worker memory. */
+const WARN = 40;
+let whoAmI: { pool: string; workerId: string } | undefined;
+const notes = new LimitedNotes((note: Note) => {
+  const line = { level: WARN, time: new Date().toISOString(), ...whoAmI, ...note };
+  process.stderr.write(`${JSON.stringify(line)}\n`);
+});
 
 const worker = new Worker({
   // dist/apps/worker/ → the folder of package.json
   projectDir: join(import.meta.dirname, '..', '..', '..'),
   tell: (message: FromWorker) => void process.send?.(message, undefined, undefined, () => {}),
-  note: (line) => notes.note(line),
+  note: (note) => notes.note(note),
   exit: (code) => exitWhenTold(code),
 });
 
@@ -30,8 +35,8 @@ function exitWhenTold(code: number): void {
 function onMessage(message: ToWorker): void {
   switch (message.kind) {
     case 'start':
-      workerId = message.workerId;
-      process.title = `headroom worker ${workerId}`;
+      whoAmI = { pool: message.pool, workerId: message.workerId };
+      process.title = `headroom worker ${message.workerId}`;
       void worker.start(message);
       return;
     case 'token':
@@ -51,10 +56,11 @@ process.on('SIGTERM', () => void worker.drain());
 // A promise a handler forgot harms nobody else. An exception outside of every promise leaves the process in an unknown
 // state: it ends, and the fleet starts another.
 process.on('unhandledRejection', (reason) => {
-  notes.note(`a handler left a promise behind: ${reason instanceof Error ? reason.stack : String(reason)}`);
+  const err = reason instanceof Error ? (reason.stack ?? reason.message) : String(reason);
+  notes.note({ msg: 'a handler left a promise behind', err });
 });
 process.on('uncaughtException', (error) => {
-  notes.note(`a handler threw outside of its promise: ${error.stack ?? error.message}`);
+  notes.note({ msg: 'a handler threw outside of its promise', err: error.stack ?? error.message });
   process.exit(1);
 });
 

@@ -1,3 +1,4 @@
+import type { Note } from '#adapters/notes';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HttpSink, type EventSink, type EventSinkObserver } from '#adapters/event-sink';
 import type { FromWorker, WorkerStart } from '#adapters/fleet';
@@ -14,7 +15,7 @@ export interface WorkerSurroundings {
   projectDir: string;
   tell: (message: FromWorker) => void;
   /** One line for people. */
-  note: (line: string) => void;
+  note: (note: Note) => void;
   /** Ends the process. */
   exit: (code: number) => void;
 }
@@ -89,11 +90,11 @@ export class Worker {
       sink: this.sink,
       nowMs: createEpochClock(),
       onOverrun: () => {
-        note('too many handlers ignore their signal: the worker ends, to be replaced');
+        note({ msg: 'too many handlers ignore their signal: the worker ends, to be replaced' });
         exit(1);
       },
       onHandlerError: ({ executionId, error }) => {
-        note(`execution ${executionId}: ${error instanceof Error ? error.stack : String(error)}`);
+        note({ msg: 'a handler failed', executionId, err: textOf(error) });
       },
     });
   }
@@ -103,7 +104,10 @@ export class Worker {
       acknowledged: () => undefined,
       dropped: (events, reason) => this.drops.add(events, reason),
       retrying: (error, retryInMs) =>
-        this.around.note(`events: sent again in ${Math.round(retryInMs)} ms: ${error.message}`),
+        this.around.note({
+          msg: `execution events are sent again in ${Math.round(retryInMs)} ms`,
+          err: error.message,
+        }),
     };
   }
 }
@@ -114,3 +118,7 @@ const NOWHERE: EventSink = {
   flush: async () => undefined,
   close: async () => undefined,
 };
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

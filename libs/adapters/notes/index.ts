@@ -1,0 +1,1 @@
+export { LimitedNotes, type Note } from './limited-notes.js';
