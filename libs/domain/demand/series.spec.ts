@@ -60,7 +60,16 @@ test('a pool with few executions keeps the sketches it needs', () => {
   const series = newSeries();
   for (let s = 0; s < 60; s++)
     applyPartial(partial([0, s === 0 ? -1 : s, s + 1], bucket(s, { arrivals: 1 }, [20])), series);
-  expect(demandView({ countedToMs: at(60) }, series).responseMs.count).toBe(60);
+  expect(demandView({ countedToMs: at(60) }, series).serviceMs.count).toBe(60);
+});
+
+test('response times are those of the last ten seconds: what was long ago is felt by nobody now', () => {
+  const series = newSeries();
+  for (let s = 0; s < 60; s++)
+    applyPartial(partial([0, s === 0 ? -1 : s, s + 1], bucket(s, { arrivals: 1 }, [20])), series);
+  expect(demandView({ countedToMs: at(60) }, series).responseMs.count).toBe(10);
+  expect(demandView({ countedToMs: at(65) }, series).responseMs.count).toBe(5);
+  expect(demandView({ countedToMs: at(80) }, series).responseMs.count).toBe(0);
 });
 
 describe('laws', () => {

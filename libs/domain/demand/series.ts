@@ -43,6 +43,8 @@ export const WINDOW_BUCKETS = 120;
 export const MAX_AHEAD_MS = 60_000;
 /** The rate is taken over at least this long: within one second chance alone moves it by 1/√arrivals. */
 const RATE_S = 2;
+/** Response times older than this (or than the newest bucket) say nothing of now. */
+const FELT_S = 10;
 /** Service times are taken from the newest buckets until there are this many. */
 const MIN_SERVICE_SAMPLES = 500;
 
@@ -193,7 +195,7 @@ export interface DemandView {
   inFlight: number;
   /** Service time of recent attempts, ms: what the sizing model convolves with the wait. */
   serviceMs: Sketch;
-  /** Response time of recent attempts, ms: what the pool's users felt. */
+  /** Response time of the attempts that ended in the last {@link FELT_S}, ms: what the pool's users feel. May be empty. */
   responseMs: Sketch;
   /**
    * Peak rate inside buckets ÷ bucket mean, ≥ 1. Always 1 = unmeasured: a bucket holds one count, and the peak of shorter
@@ -216,6 +218,8 @@ export function demandView({ countedToMs }: { countedToMs: number }, series: Dem
   const newest = newestBuckets(asOfMs, series);
   const rateFromMs = asOfMs - rateBuckets * series.bucketS * 1000;
   const recent = newest.filter(({ startMs }) => startMs >= rateFromMs);
+  const feltFromMs = asOfMs - Math.max(FELT_S, series.bucketS) * 1000;
+  const isFelt = ({ startMs }: Bucket) => startMs >= feltFromMs;
   const arrivals = recent.reduce((sum, bucket) => sum + bucket.arrivals, 0);
   const arrivalRatePerS = arrivals / (rateBuckets * series.bucketS);
   const sums = [...series.chains.values()];
@@ -225,7 +229,7 @@ export function demandView({ countedToMs }: { countedToMs: number }, series: Dem
     backlog: Math.max(0, total(sums.map(({ backlog }) => backlog))),
     inFlight: Math.max(0, total(sums.map(({ inFlight }) => inFlight))),
     serviceMs: recentService(newest, series),
-    responseMs: mergedUntil(newest, 'responseMs', MIN_SERVICE_SAMPLES),
+    responseMs: mergedUntil(newest.filter(isFelt), 'responseMs', MIN_SERVICE_SAMPLES),
     peakToMeanRatio: 1,
     trailingRatePerS: trailingRate(series, arrivalRatePerS),
     asOfMs,
