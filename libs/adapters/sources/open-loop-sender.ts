@@ -168,6 +168,8 @@ export class OpenLoopSender {
       this.expire();
       await sleep(TICK_MS);
     }
+    // A late wake-up can pass the end of the wait and a deadline at once: that request met its deadline.
+    this.expire();
     for (const request of this.open) this.abandon(request, 'aborted');
     await this.pool.destroy();
   }

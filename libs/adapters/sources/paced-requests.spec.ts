@@ -40,12 +40,13 @@ const steps = (ratePerS: number, durationMs: number) => ({
 function send(
   timesMs: number[],
   target: { url: string; deadlineMs?: number; maxInFlight?: number; unreachableAfterMs?: number },
+  nowMs = () => performance.now(),
 ) {
   const tally = new RequestTally(50);
   const sender = new OpenLoopSender(
     { method: 'GET', headers: {}, deadlineMs: 1000, maxInFlight: 10, ...target },
     tally,
-    () => performance.now(),
+    nowMs,
   );
   return { sender, tally, run: sender.run(timesMs) };
 }
@@ -151,6 +152,14 @@ describe('open loop', () => {
       byError: { deadline: 2 },
       overObjectiveRatio: 1,
     });
+  });
+
+  test('a deadline passed in a stall is a deadline, also when the wait for the last answers passed with it', async () => {
+    let stallMs = 0;
+    const url = await serve(() => void (stallMs = 60_000));
+    const { run, tally } = send([0], { url, deadlineMs: 30_000 }, () => performance.now() + stallMs);
+    await run;
+    expect(tally.summary({ durationS: 1 }).byError).toEqual({ deadline: 1 });
   });
 
   test('what is later than the deadline is skipped; what is late and sent is counted as late', async () => {
