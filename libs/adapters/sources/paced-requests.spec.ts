@@ -156,7 +156,8 @@ describe('open loop', () => {
 
   test('a deadline passed in a stall is a deadline, also when the wait for the last answers passed with it', async () => {
     let stallMs = 0;
-    const url = await serve(() => void (stallMs = 60_000));
+    // A moment later, when the sender has nothing left but to wait.
+    const url = await serve(() => void setTimeout(() => (stallMs = 60_000), 50));
     const { run, tally } = send([0], { url, deadlineMs: 30_000 }, () => performance.now() + stallMs);
     await run;
     expect(tally.summary({ durationS: 1 }).byError).toEqual({ deadline: 1 });
