@@ -21,10 +21,15 @@ export const OBJECTIVE = { responseMs: 50, quantile: 0.95 };
 export const START_S = 5;
 /** Of that, the boot as measured on this class of machine. */
 const BOOT_S = 0.35;
-/** Two starts: what is let go is not wanted again before it could have come back. */
-export const LONG_HOLD_S = 2 * START_S;
+/** The default scale-in hold here, two starts: what is let go is not wanted again before it could have come back. */
+export const DEFAULT_HOLD_S = 2 * START_S;
 /** Ten minutes of a real day. */
 export const SHORT_HOLD_S = SEASON_S / 144;
+/** The second design: what simulation on other seeds found to be as dear as the tuned HPA rule, and better. */
+export const INSURED = {
+  violationPrice: 50,
+  scaleIn: { holdS: 3 * START_S, maxWorkersPerMinute: 10_000 },
+};
 /** As much as one worker can do when it never rests. */
 export const RAW_RATE_PER_S = (SLOTS * 1000) / SERVICE_MS.mean;
 /** An event-loop delay is measured at this rate, on the full fleet. */
@@ -48,15 +53,15 @@ export function historyRates(seed: number): number[] {
 }
 
 /**
- * `a` predictive with a short scale-in hold, `a2` with the default one, `b` reactive, `c1` the HPA rule as shipped, `c2` the same tuned on the history, `d` the full fleet;
- * `hold`: the full fleet at a constant rate, for the event-loop delay.
+ * `a` predictive with the default policy, `a2` with more insurance, `b` reactive, `c1` the HPA rule as shipped, `c2` the
+ * same tuned on the history, `d` the full fleet; `hold`: the full fleet at a constant rate, for the event-loop delay.
  */
-export const SYSTEMS = ['a', 'c2', 'b', 'd', 'a2', 'c1', 'hold'] as const;
+export const SYSTEMS = ['a', 'c2', 'b', 'd', 'c1', 'a2', 'hold'] as const;
 export type System = (typeof SYSTEMS)[number];
 
 export const SYSTEM_NAMES: Record<System, string> = {
-  a: `Headroom, predictive, hold ${SHORT_HOLD_S.toFixed(1)} s`,
-  a2: `Headroom, predictive, hold ${LONG_HOLD_S} s`,
+  a: 'Headroom, predictive',
+  a2: `Headroom, predictive, price ${INSURED.violationPrice}, hold ${INSURED.scaleIn.holdS} s`,
   b: 'Headroom, reactive',
   c1: 'HPA rule, stock (80 %)',
   c2: 'HPA rule, tuned on the history',
@@ -64,12 +69,15 @@ export const SYSTEM_NAMES: Record<System, string> = {
   hold: `full fleet at ${HOLD_RPS}/s`,
 };
 
-const MODES: Partial<Record<System, Policy['mode']>> = { a: 'predictive', a2: 'predictive', b: 'reactive' };
+const OWN_POLICY: Partial<Record<System, Partial<Policy>>> = {
+  a: { mode: 'predictive' },
+  a2: { mode: 'predictive', ...INSURED },
+  b: { mode: 'reactive' },
+};
 
-/** Everything but the policy's mode and hold, and the full fleet's bounds, is what `headroom start` would use. */
+/** Everything but the policies above, and the full fleet's bounds, is what `headroom start` would use. */
 export function configOf(system: System, ports: { api: number; router: number }): Config {
-  const mode = MODES[system] ?? 'observe';
-  const scaleIn = { holdS: system === 'a2' ? LONG_HOLD_S : SHORT_HOLD_S };
+  const policy = OWN_POLICY[system] ?? { mode: 'observe' };
   const isFull = system === 'd' || system === 'hold';
   const bounds = isFull ? { ...BOUNDS, minWorkers: BOUNDS.maxWorkers } : BOUNDS;
   return configSchema.parse({
@@ -85,7 +93,7 @@ export function configOf(system: System, ports: { api: number; router: number })
           slots: SLOTS,
           startDelayMs: Math.round((START_S - BOOT_S) * 1000),
         },
-        policy: { mode, objective: OBJECTIVE, bounds, scaleIn },
+        policy: { ...policy, objective: OBJECTIVE, bounds },
       },
     },
   });

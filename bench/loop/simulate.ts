@@ -5,9 +5,9 @@ import { createRandom, simulateLoop, type LoopObservation } from '#domain/simula
 import { hpaControl, hpaSettings, tuneHpa, VIEW_AGE_S } from './hpa-tuning.js';
 import {
   BOUNDS,
+  DEFAULT_HOLD_S,
   flashSecond,
   historyRates,
-  LONG_HOLD_S,
   loadOf,
   OBJECTIVE,
   SERVICE_MS,
@@ -42,7 +42,7 @@ const headroom = (policy: { mode: 'predictive' | 'reactive'; violationPrice: num
       }),
   };
 };
-const HOLDS_S = [SHORT_HOLD_S, START_S, LONG_HOLD_S, 15, 20];
+const HOLDS_S = [SHORT_HOLD_S, START_S, DEFAULT_HOLD_S, 15, 20];
 /** The first is the default. */
 const PRICES = [25, 40, 50, 100];
 
@@ -58,7 +58,7 @@ const CANDIDATES: Candidate[] = [
     name: 'HPA rule, tuned on the history',
     control: (seed) => hpaControl(hpaSettings(tuneHpa(seed).chosen)),
   },
-  ...[SHORT_HOLD_S, LONG_HOLD_S].map((holdS) => headroom({ mode: 'reactive', violationPrice: 25, holdS })),
+  ...[SHORT_HOLD_S, DEFAULT_HOLD_S].map((holdS) => headroom({ mode: 'reactive', violationPrice: 25, holdS })),
   ...PRICES.flatMap((violationPrice) =>
     HOLDS_S.map((holdS) => headroom({ mode: 'predictive', violationPrice, holdS })),
   ),
