@@ -70,9 +70,14 @@ function resolveFolders(config: Config, folder: string): Config {
     if (handlers === undefined) return [name, pool];
     return [name, { ...pool, worker: { ...pool.worker, handlers: resolve(folder, handlers) } }];
   });
+  const { dataDir, identity, fleet } = config;
+  const { keyFile } = identity;
   return {
     ...config,
-    ...(config.dataDir !== undefined && { dataDir: resolve(folder, config.dataDir) }),
+    ...(dataDir !== undefined && { dataDir: resolve(folder, dataDir) }),
+    ...(keyFile !== undefined && { identity: { ...identity, keyFile: resolve(folder, keyFile) } }),
+    ...(fleet.kind === 'remote' &&
+      fleet.tokenFile !== undefined && { fleet: { ...fleet, tokenFile: resolve(folder, fleet.tokenFile) } }),
     pools: Object.fromEntries(pools) as Config['pools'],
   };
 }

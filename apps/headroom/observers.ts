@@ -1,7 +1,7 @@
 import type { DemandReaderOptions } from '#adapters/demand-reader';
 import type { LogServerObserver, RecordObserver } from '#adapters/event-log';
 import type { EventSinkObserver } from '#adapters/event-sink';
-import type { FleetObserver } from '#adapters/fleet';
+import type { FleetObserver, RemoteFleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
 import type { Logger, Metrics } from '#adapters/telemetry';
@@ -20,6 +20,7 @@ export interface Observers {
   logServer: LogServerObserver;
   sink: EventSinkObserver;
   fleet: FleetObserver;
+  remoteFleet: RemoteFleetObserver;
   ingest: IngestObserver;
   forecaster: ForecasterObserver & LoopObserver & RecordObserver & DemandRead;
   autoscaler: AutoscalerObserver & LoopObserver & RecordObserver & DemandRead;
@@ -42,6 +43,7 @@ export function observersOf(given: Given): Observers {
     logServer: logServerObserver(given),
     sink: sinkObserver(given),
     fleet: fleetObserver(given),
+    remoteFleet: remoteFleetObserver(given),
     ingest: { ...ingestObserver(given), loop },
     forecaster: { ...forecasterObserver(given), ...loop, ...readerObserver('forecaster', given) },
     autoscaler: { ...autoscalerObserver(given), ...loop, ...readerObserver('autoscaler', given) },
@@ -127,6 +129,22 @@ function fleetObserver({ metrics, logger }: Given): FleetObserver {
     eventsDropped: (drop) => {
       metrics.workerEventsDropped.inc({ pool: drop.pool }, drop.events);
       logger.error(drop, 'execution events of a worker are lost');
+    },
+  };
+}
+
+function remoteFleetObserver({ metrics, logger }: Given): RemoteFleetObserver {
+  return {
+    asked: ({ operation, error }) => {
+      metrics.fleetRequests.inc({ operation, outcome: error === undefined ? 'answered' : 'failed' });
+      // An order that fails is said where it was given; one that observes in vain is a blind decision.
+      if (error !== undefined && operation === 'follow')
+        logger.warn({ err: error }, 'the fleet does not say who is there; its last word counts');
+    },
+    hostFound: ({ first }) => {
+      if (first) return logger.info('the fleet has been found');
+      metrics.fleetRestarts.inc();
+      logger.warn('the fleet has started anew: its workers are others');
     },
   };
 }

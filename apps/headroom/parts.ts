@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { EmbeddedEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
 import { LogSink, type EventSink } from '#adapters/event-sink';
-import { LocalProcessFleet, type Fleet } from '#adapters/fleet';
-import type { Identity } from '#adapters/identity';
+import type { Fleet } from '#adapters/fleet';
+import type { Verifier } from '#adapters/identity';
 import {
   DecisionStore,
   DemandStore,
@@ -17,6 +17,7 @@ import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js
 import type { IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
+import { openFleet } from './open-fleet.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
 import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
@@ -26,12 +27,12 @@ import { StatusLines } from './status-lines.js';
 export interface PartsOptions {
   config: Config;
   dataDir: string;
-  identity: Identity;
+  identity: Verifier;
   logger: Logger;
+  /** The local workers are children of this process (target fleet). */
+  hostsWorkers: boolean;
 }
 
-/** Workers sign on with a token of this life at most, and get a new one after half of it. */
-const WORKER_TOKEN_MAX_S = 3_600;
 /** Events that are not acknowledged this long after the stop are lost, and counted. */
 const SINK_DEADLINE_MS = 3_000;
 
@@ -65,7 +66,7 @@ export class Parts {
     return Object.keys(this.options.config.pools);
   }
 
-  get identity(): Identity {
+  get identity(): Verifier {
     return this.options.identity;
   }
 
@@ -93,6 +94,8 @@ export class Parts {
     observer: this.observers.forecaster,
     nowMs: Date.now,
   });
+
+  readonly forFleet = (): { fleet: Fleet } => ({ fleet: this.fleet });
 
   readonly forAutoscaler = (): AutoscalerModuleOptions => ({
     log: this.log,
@@ -152,8 +155,10 @@ export class Parts {
     const problems: string[] = [];
     for (const pool of Object.keys(this.options.config.pools)) {
       if (!this.settingsOf(pool).hasFleet) continue;
-      const { ready, desired } = await this.fleet.observe(pool);
-      if (ready === 0 && desired > 0) problems.push(`pool ${pool}: at least one ready worker, got none`);
+      const observed = await this.fleet.observe(pool).catch((error: Error) => error);
+      if (observed instanceof Error) return [...problems, observed.message];
+      if (observed.ready === 0 && observed.desired > 0)
+        problems.push(`pool ${pool}: at least one ready worker, got none`);
     }
     return problems;
   }
@@ -173,7 +178,7 @@ export class Parts {
 
 /** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch. */
 export async function openParts(options: PartsOptions): Promise<Parts> {
-  const { config, dataDir, identity, logger } = options;
+  const { config, dataDir, identity, logger, hostsWorkers } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
@@ -184,7 +189,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     await log.ensureTopics(topicSpecs(config.ingest));
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
-    const fleet = localFleet({ config, identity, observers });
+    const fleet = openFleet({ config, identity, observers, hostsWorkers });
     return new Parts(options, store, log, fleet, sink, metrics, observers, status);
   } catch (error) {
     // Its housekeeping would keep the process alive.
@@ -200,32 +205,4 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
 async function createPolicies(config: Config, policies: PolicyStore): Promise<void> {
   for (const [pool, { policy }] of Object.entries(config.pools))
     await policies.create({ pool, policy, nowMs: Date.now() });
-}
-
-function localFleet(given: { config: Config; identity: Identity; observers: Observers }): LocalProcessFleet {
-  const { config, identity, observers } = given;
-  const pools = Object.entries(config.pools).flatMap(([pool, { worker }]) => {
-    const { handlers: handlersDir, ...settings } = worker;
-    return handlersDir === undefined ? [] : [[pool, { ...settings, handlersDir }] as const];
-  });
-  const lifetimeS = Math.min(WORKER_TOKEN_MAX_S, config.identity.tokenMaxS);
-  const token = async () => {
-    const signed = await identity.signToken({
-      scopes: ['events:write'],
-      lifetimeS,
-      subject: 'worker',
-    });
-    return signed.token;
-  };
-  return new LocalProcessFleet({
-    workerEntry: join(import.meta.dirname, '..', 'worker', 'main.js'),
-    pools: Object.fromEntries(pools),
-    events: {
-      url: originOf(config.api),
-      token,
-      renewMs: (lifetimeS * 1000) / 2,
-      onRenewalFailed: observers.tokenRenewalFailed,
-    },
-    observer: observers.fleet,
-  });
 }

@@ -11,7 +11,7 @@ import { ProgramModule } from './program.module.js';
 import { SYSTEM_ROUTES, SystemState, type Readiness } from './system.controller.js';
 import { modulesOf, TARGETS, type TargetName } from './targets.js';
 
-export interface ProgramOptions extends PartsOptions {
+export interface ProgramOptions extends Omit<PartsOptions, 'hostsWorkers'> {
   targets: readonly TargetName[];
   version: string;
 }
@@ -35,7 +35,7 @@ const STUCK_AFTER_MS = 30_000;
  * TopicMismatch, CannotListen.
  */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
-  const parts = await openParts(options);
+  const parts = await openParts({ ...options, hostsWorkers: options.targets.includes('fleet') });
   try {
     return await startOn(parts, options);
   } catch (error) {

@@ -49,7 +49,7 @@ async function run(): Promise<CellResult> {
   const opened = await openLocalIdentity(dataDir, { create: true, tokenMaxS: config.identity.tokenMaxS });
   if (!opened.ok) throw new Error(opened.problem);
   const logger = createLogger({ level: 'warn' });
-  const options = { config, dataDir, identity: opened.identity, logger };
+  const options = { config, dataDir, identity: opened.identity, logger, hostsWorkers: true };
   const parts = await openParts(options);
   const paid = new PaidTime(Date.now);
   paid.listen(parts.observers.fleet);
@@ -64,7 +64,7 @@ async function run(): Promise<CellResult> {
   observeDecisions(parts, { ticks, fromMs, toMs, tuned });
   const program = await startOn(parts, {
     ...options,
-    targets: ['ingest', 'forecaster', 'autoscaler', 'router'],
+    targets: ['ingest', 'forecaster', 'fleet', 'autoscaler', 'router'],
     version: 'bench',
   });
   if (Date.now() > startMs) throw new Error(`cell: must start within ${START_WITHIN_MS} ms, took longer`);

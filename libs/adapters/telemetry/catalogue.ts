@@ -259,6 +259,20 @@ export const CATALOGUE = {
     meaning:
       'Execution events that workers could not deliver before they ended or ran out of room. Their executions leave in-flight only after ingest.maxExecutionS.',
   },
+  fleetRequests: {
+    name: 'headroom_fleet_requests_total',
+    kind: 'counter',
+    labels: ['operation', 'outcome'],
+    meaning:
+      'Requests to the process that hosts the workers, when that is another one, by operation (`scale`, `observe`, `follow`) and outcome (`answered`, `failed`). While they fail, decisions are `blind` and routers go on with the workers they know.',
+  },
+  fleetRestarts: {
+    name: 'headroom_fleet_restarts_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Times the process that hosts the workers was found to have started anew: all workers it had are gone.',
+  },
   sourceRequests: {
     name: 'headroom_source_requests_total',
     kind: 'counter',
