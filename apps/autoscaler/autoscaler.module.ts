@@ -14,6 +14,7 @@ import { LatestForecasts } from './latest-forecasts.js';
 import { PoliciesController, PolicyLimits } from './policies.controller.js';
 import { PolicyCache } from './policy-cache.js';
 import { PoolsController } from './pools.controller.js';
+import { RecordedDecisions } from './recorded-decisions.js';
 import type { ScaledPool } from './scaled-pool.js';
 
 export interface AutoscalerModuleOptions {
@@ -28,6 +29,8 @@ export interface AutoscalerModuleOptions {
     LoopObserver &
     RecordObserver & { demandRead: DemandReaderOptions['observe'] };
   nowMs(): number;
+  /** Never goes back, ms from any start; default: the process's. */
+  uptimeMs?: () => number;
 }
 
 /** Demand + forecast + fleet + policy → decisions, and the API of policies and pools. */
@@ -52,7 +55,7 @@ export class AutoscalerModule {
         { provide: DecisionStore, useValue: stores.decisions },
         { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, configured, nowMs) },
         { provide: PolicyCache, useFactory: () => new PolicyCache(stores.policies) },
-        { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts, observer) },
+        { provide: LatestForecasts, useFactory: () => new LatestForecasts(log, stores.forecasts, observer) },
         { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf) },
         {
           provide: DemandReader,
@@ -82,10 +85,11 @@ export class AutoscalerModule {
               fleet,
               fleetViews,
               demandStore: stores.demand,
-              decisionStore: stores.decisions,
+              recorded: new RecordedDecisions(log, stores.decisions),
               settingsOf,
               observer,
               nowMs,
+              ...(options.uptimeMs && { uptimeMs: options.uptimeMs }),
             }),
         },
         {

@@ -1,4 +1,4 @@
-import type { Fleet } from '#adapters/fleet';
+import type { Fleet, FleetObservation } from '#adapters/fleet';
 import type { FleetView } from '#domain/scaling';
 import { inTime } from './in-time.js';
 import type { ScaledPool } from './scaled-pool.js';
@@ -12,10 +12,16 @@ export class FleetViews {
 
   /** Undefined: nobody here runs workers for the pool, or the fleet does not answer. */
   async of(pool: string): Promise<FleetView | undefined> {
-    if (!this.settingsOf(pool).hasFleet) return undefined;
-    const observed = await inTime(this.fleet.observe(pool));
-    if (observed === undefined) return undefined;
-    const { crashes: _, ...view } = observed;
-    return view;
+    const observed = await this.observed(pool);
+    return observed && viewOf(observed);
   }
+
+  /** The same, with what decisions do not look at. */
+  async observed(pool: string): Promise<FleetObservation | undefined> {
+    return this.settingsOf(pool).hasFleet ? inTime(this.fleet.observe(pool)) : undefined;
+  }
+}
+
+export function viewOf({ crashes: _, ordered: __, ...view }: FleetObservation): FleetView {
+  return view;
 }

@@ -218,6 +218,15 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
       for (const state of ['desired', 'ready', 'starting', 'draining'])
         metrics.workers.remove({ pool, state });
     },
+    restored: ({ pool, desired, error }) => {
+      metrics.decisionsApplied.inc({ outcome: error === undefined ? 'restored' : 'failed' });
+      if (error === undefined) logger.info({ pool, desired }, 'a fleet that knew of no order got one');
+      else logger.error({ err: error, pool, desired }, 'the fleet did not take an order');
+    },
+    outdated: ({ pool, atMs, desired }) => {
+      metrics.decisionsApplied.inc({ outcome: 'outdated' });
+      logger.warn({ pool, decision: `${pool}/${atMs}`, desired }, 'decided too long ago to be ordered still');
+    },
     ordered: ({ decision: { pool, atMs }, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'taken' : 'failed' });
       if (error !== undefined)

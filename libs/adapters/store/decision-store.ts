@@ -72,6 +72,12 @@ export class DecisionStore {
     return row === null ? undefined : storedDecision(row);
   }
 
+  /** The latest decision of each pool that has one. */
+  async latestOf(pools: string[]): Promise<Map<string, StoredDecision>> {
+    const rows = await latestOf(this.dataSource.manager, pools);
+    return new Map([...rows].map(([pool, row]) => [pool, storedDecision(row as DecisionRow)]));
+  }
+
   /** Where the pool's decisions go on after a restart. */
   async latest(pool: string): Promise<StoredDecision | undefined> {
     return (await this.page({ pool, limit: 1 }))[0];

@@ -221,14 +221,14 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Orders to the fleet by outcome: `taken` or `failed`. Policies in mode `observe` order nothing and are not counted.',
+      'Orders to the fleet by outcome: `taken`, `failed`, `outdated` (not given: the process stood still for seconds after its decision), or `restored` (a fleet that had just started was told the number that counted before). Policies in mode `observe` order nothing else and are not counted.',
   },
   workers: {
     name: 'headroom_workers',
     kind: 'gauge',
     labels: ['pool', 'state'],
     meaning:
-      'Workers by pool and state: `ready`, `starting`, `draining`, and `desired`, the number last ordered.',
+      'Workers by pool and state: `ready`, `starting`, `draining`, and `desired`, the number last ordered. Each pool is told by the process that decides for it.',
   },
   objectiveReachable: {
     name: 'headroom_objective_reachable_ratio',
