@@ -9,6 +9,7 @@ import {
   ForecastStore,
   openEmbeddedStore,
   PolicyStore,
+  type Retention,
   type Store,
 } from '#adapters/store';
 import { createMetrics, type Logger, type Metrics } from '#adapters/telemetry';
@@ -23,6 +24,7 @@ import { originOf } from './origin.js';
 import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
 import type { SourcesModuleOptions } from './sources.module.js';
 import { StatusLines } from './status-lines.js';
+import { retentionsOf } from './store-retention.js';
 
 export interface PartsOptions {
   config: Config;
@@ -52,13 +54,7 @@ export class Parts {
     readonly status: StatusLines,
   ) {
     this.settingsOf = poolSettingsOf(options.config);
-    const { dataSource } = store;
-    this.stores = {
-      policies: new PolicyStore(dataSource),
-      demand: new DemandStore(dataSource),
-      forecasts: new ForecastStore(dataSource),
-      decisions: new DecisionStore(dataSource),
-    };
+    this.stores = storesOf(store, options.config, observers);
   }
 
   /** Pools of the configuration. */
@@ -74,7 +70,7 @@ export class Parts {
     const { ingest, pools } = this.options.config;
     return {
       log: this.log,
-      dataSource: this.store.dataSource,
+      stores: this.stores,
       observer: this.observers.ingest,
       ...ingest,
       pools: new Map(Object.entries(pools)),
@@ -199,6 +195,17 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   } finally {
     logger.debug({ dataDir }, 'parts opened');
   }
+}
+
+function storesOf({ dataSource }: Store, config: Config, { partition }: Observers) {
+  const retentions = retentionsOf(config);
+  const options = (retention: Retention) => ({ retention, nowMs: Date.now, observe: partition });
+  return {
+    policies: new PolicyStore(dataSource),
+    demand: new DemandStore(dataSource, options(retentions.demand)),
+    forecasts: new ForecastStore(dataSource, options(retentions.forecasts)),
+    decisions: new DecisionStore(dataSource, options(retentions.decisions)),
+  };
 }
 
 /** A policy of the configuration is where its pool starts; afterwards the API's counts. */

@@ -17,7 +17,7 @@ import {
   type StoredRecord,
 } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf } from '#adapters/http-api';
-import { DemandStore, openEmbeddedStore, PolicyStore, type Store } from '#adapters/store';
+import { DemandStore, openEmbeddedStore, PolicyStore, type EmbeddedStore } from '#adapters/store';
 import type { DemandPartial } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { policySchema } from '#domain/scaling';
@@ -70,7 +70,7 @@ class Witness extends IngestObserver {
 }
 
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 let app: NestFastifyApplication;
 let base: string;
@@ -100,7 +100,7 @@ async function start(): Promise<void> {
   const { dataSource } = store;
   const module = IngestModule.register({
     log,
-    dataSource,
+    stores: { policies: new PolicyStore(dataSource), demand: new DemandStore(dataSource) },
     observer: witness,
     ...settings,
     pools: new Map([['web', web]]),

@@ -37,9 +37,7 @@ export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly given: {
       pools: PoolRegistry;
-      demand: DemandStore;
-      late: Lateness;
-      nowMs: () => number;
+      demand: Pick<DemandStore, 'retain'>;
       observer: LoopObserver;
     },
   ) {
@@ -62,14 +60,10 @@ export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
     await this.loop.stop();
   }
 
-  /** One round; stops between two pools when told to. */
+  /** One round; stops between two statements when told to. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pools, demand, late, nowMs } = this.given;
+    const { pools, demand } = this.given;
     await pools.refresh();
-    for (const pool of pools.pools()) {
-      const settings = pools.settingsOf(pool);
-      if (signal.aborted || settings === undefined) return;
-      await demand.dropBefore({ pool, beforeMs: nowMs() - keptS(settings, late) * 1000 });
-    }
+    await demand.retain(signal);
   }
 }
