@@ -323,15 +323,14 @@ describe('two processes', () => {
       scaleIn: { holdS: 3_600, maxWorkersPerMinute: 99 },
     };
     for (const pool of POOLS) await given(policy, pool);
-    const partitions = POOLS.map((key) => log.partitionOf({ topic: 'demand.v1', key }));
-    expect(new Set(partitions)).toEqual(new Set([0, 1]));
   });
 
   /** A rush that all pools have seen, and that one process has decided on. */
   async function afterTheRush(): Promise<number> {
     for (const pool of POOLS) await demandFrom(0, [300, 300, 300], pool);
     nowMs = START_MS + 3_000;
-    const rushed = () => POOLS.every((pool) => (one.findLast((made) => made.pool === pool)?.desired ?? 0) > 3);
+    const rushed = () =>
+      POOLS.every((pool) => (one.findLast((made) => made.pool === pool)?.desired ?? 0) > 3);
     await until(rushed);
     nowMs += 20_000;
     return one.findLast(({ pool }) => pool === 'etl')?.desired as number;
@@ -345,6 +344,8 @@ describe('two processes', () => {
   }
 
   test('each pool is decided by one of them; who takes over goes on where the other was', async () => {
+    const partitions = POOLS.map((key) => log.partitionOf({ topic: 'demand.v1', key }));
+    expect(new Set(partitions)).toEqual(new Set([0, 1]));
     await start({ made: one });
     const held = await afterTheRush();
     await quietUntilNow();
@@ -380,6 +381,7 @@ describe('two processes', () => {
     const bounded = () =>
       POOLS.every((pool) => [...one, ...other].some((made) => made.pool === pool && made.desired === 4));
     await until(bounded);
+    expect(failures).toEqual([]);
   });
 });
 
@@ -387,12 +389,21 @@ test('the last decision is found in the topic when the table does not hold it ye
   const decisions = new DecisionStore(store.dataSource);
   const recorded = new RecordedDecisions(log, decisions);
   const recordOf = (atMs: number, desired: number, pool = 'etl') => {
-    const memory = { v: 1 as const, recentDesired: [], recentChanges: [], lastDesired: desired, lastNowMs: atMs };
+    const memory = {
+      v: 1 as const,
+      recentDesired: [],
+      recentChanges: [],
+      lastDesired: desired,
+      lastNowMs: atMs,
+    };
     const decision = { kind: 'hold', pool, atMs, desired, previousDesired: desired, limits: [] } as unknown;
     return { v: 1 as const, decision: decision as Decision, memory, policyVersion: 1 };
   };
   const append = (...records: unknown[]) =>
-    log.append('decisions.v1', records.map((record) => ({ key: 'etl', value: JSON.stringify(record) })));
+    log.append(
+      'decisions.v1',
+      records.map((record) => ({ key: 'etl', value: JSON.stringify(record) })),
+    );
   const partition = log.partitionOf({ topic: 'decisions.v1', key: 'etl' });
   await append(recordOf(1, 1), recordOf(2, 2));
   const made = [recordOf(1, 1), recordOf(2, 2)];

@@ -22,6 +22,7 @@ export class FleetViews {
   }
 }
 
-export function viewOf({ crashes: _, ordered: __, ...view }: FleetObservation): FleetView {
-  return view;
+export function viewOf(observed: FleetObservation): FleetView {
+  const { ready, starting, draining, desired, slotsPerWorker, leadTimeS } = observed;
+  return { ready, starting, draining, desired, slotsPerWorker, leadTimeS };
 }

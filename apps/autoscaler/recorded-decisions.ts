@@ -26,7 +26,8 @@ export class RecordedDecisions {
       for await (const record of this.since(at)) {
         const { pool, atMs } = record.decision;
         const known = latest.get(pool);
-        if (wanted.has(pool) && (known === undefined || known.decision.atMs <= atMs)) latest.set(pool, record);
+        if (wanted.has(pool) && (known === undefined || known.decision.atMs <= atMs))
+          latest.set(pool, record);
       }
     }
     return latest;

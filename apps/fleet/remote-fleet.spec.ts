@@ -144,7 +144,7 @@ describe('a remote fleet', () => {
     await until(() => workers()?.length === 1);
     await fleet.close();
     await expect(fleet.scale({ pool: 'demo', desired: 2 })).rejects.toThrow('got closed');
-    await expect(fleet.observe('demo')).rejects.toThrow();
+    await expect(fleet.observe('demo')).rejects.toThrow('must answer GET /v1/fleet/pools');
     expect(await owner.observe('demo')).toMatchObject({ ready: 1, desired: 1, draining: 0 });
   });
 
@@ -155,8 +155,11 @@ describe('a remote fleet', () => {
     await host.close();
     const { port } = new URL(host.url);
     for (const ask of [fleet.scale({ pool: 'demo', desired: 5 }), fleet.observe('demo')])
-      await expect(ask).rejects.toThrow(/^fleet at http:\S+: must answer \w+ \/v1\/fleet\/pools\S*, got .*ECONNREFUSED/);
-    const failures = () => asked.filter(({ operation, error }) => operation === 'follow' && error !== undefined);
+      await expect(ask).rejects.toThrow(
+        /^fleet at http:\S+: must answer \w+ \/v1\/fleet\/pools\S*, got .*ECONNREFUSED/,
+      );
+    const failures = () =>
+      asked.filter(({ operation, error }) => operation === 'follow' && error !== undefined);
     const startedMs = performance.now();
     await until(() => failures().length >= 3);
     // 100 and 200 ms of pause.
@@ -213,7 +216,10 @@ describe('a remote fleet', () => {
     const { workers } = clientOf(host.url);
     await until(() => workers()?.length === 2);
     const closed = owner.close();
-    await until(() => workers()?.length === 0, () => owner.advance(STEP_MS));
+    await until(
+      () => workers()?.length === 0,
+      () => owner.advance(STEP_MS),
+    );
     await closed;
     const startedMs = performance.now();
     await host.close();

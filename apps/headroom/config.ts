@@ -95,7 +95,9 @@ const fleet = z
         kind: z.literal('local-processes'),
         eventsUrl: url
           .optional()
-          .describe('Origin of the API that takes the workers’ events (target ingest). Default: this process’s own.'),
+          .describe(
+            'Origin of the API that takes the workers’ events (target ingest). Default: this process’s own.',
+          ),
       })
       .describe('The workers are processes of this machine: target fleet hosts them.'),
     z

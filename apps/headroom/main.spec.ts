@@ -121,7 +121,9 @@ describe('a key that processes share', () => {
     writeFileSync(join(folder, 'public.yaml'), '{ identity: { keyFile: public.json } }\n');
     expect(await run('token', '--scope', 'pools:read', '--config', 'public.yaml')).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/^headroom: identity\.keyFile .*public\.json: must be a private key to sign/),
+      stderr: expect.stringMatching(
+        /^headroom: identity\.keyFile .*public\.json: must be a private key to sign/,
+      ),
     });
     expect(await run('key', '--data-dir', 'nowhere')).toMatchObject({ code: 2 });
   });

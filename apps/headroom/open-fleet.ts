@@ -83,7 +83,8 @@ function signed(
   about: { scopes: readonly Scope[]; subject: string; otherwise: string },
 ): TokenSource {
   const { otherwise, ...request } = about;
-  if (!canSign(identity)) throw new CannotSign(`identity.keyFile: must be a private key ${otherwise}, got a public one`);
+  if (!canSign(identity))
+    throw new CannotSign(`identity.keyFile: must be a private key ${otherwise}, got a public one`);
   return signedTokens(identity, { ...request, lifetimeS: lifetimeS(config) });
 }
 

@@ -31,30 +31,44 @@ export interface PartsOptions {
   dataDir: string;
   identity: Verifier;
   logger: Logger;
-  /** The local workers are children of this process (target fleet). */
-  hostsWorkers: boolean;
+  needs: ReadonlySet<Need>;
+}
+
+/** What a service stands on. `workers`: it hosts the local ones, its children, for every `fleet`. */
+export type Need = 'store' | 'log' | 'fleet' | 'workers';
+
+interface Opened {
+  store?: Store;
+  log?: EventLog;
+  /** Where the router's events go. */
+  sink?: EventSink;
+  fleet?: Fleet;
 }
 
 /** Events that are not acknowledged this long after the stop are lost, and counted. */
 const SINK_DEADLINE_MS = 3_000;
 
-/** What the services stand on, made once: the configuration decides which implementation each part is. */
+/**
+ * What the services stand on, made once: the targets decide which parts there are, the configuration which implementation
+ * each is.
+ */
 export class Parts {
   readonly settingsOf: (pool: string) => PoolSettings;
-  private readonly stores;
+  /** Pools of whose workers the router has heard. */
+  private readonly heardOf = new Set<string>();
 
   constructor(
     private readonly options: PartsOptions,
-    private readonly store: Store,
-    readonly log: EventLog,
-    private readonly fleet: Fleet,
-    private readonly sink: EventSink,
+    private readonly opened: Opened,
     readonly metrics: Metrics,
     readonly observers: Observers,
     readonly status: StatusLines,
   ) {
     this.settingsOf = poolSettingsOf(options.config);
-    this.stores = storesOf(store, options.config, observers);
+  }
+
+  get log(): EventLog {
+    return needed(this.opened.log);
   }
 
   /** Pools of the configuration. */
@@ -70,7 +84,7 @@ export class Parts {
     const { ingest, pools } = this.options.config;
     return {
       log: this.log,
-      stores: this.stores,
+      stores: this.stores(),
       observer: this.observers.ingest,
       ...ingest,
       pools: new Map(Object.entries(pools)),
@@ -79,23 +93,26 @@ export class Parts {
     };
   };
 
-  readonly forForecaster = (): ForecasterModuleOptions => ({
-    log: this.log,
-    demandStore: this.stores.demand,
-    forecastStore: this.stores.forecasts,
-    settingsOf: (pool) => {
-      const { leadTimeMaxS, ...settings } = this.settingsOf(pool);
-      return { ...settings, leadTimeS: leadTimeMaxS };
-    },
-    observer: this.observers.forecaster,
-    nowMs: Date.now,
-  });
+  readonly forForecaster = (): ForecasterModuleOptions => {
+    const { demand: demandStore, forecasts: forecastStore } = this.stores();
+    return {
+      log: this.log,
+      demandStore,
+      forecastStore,
+      settingsOf: (pool) => {
+        const { leadTimeMaxS, ...settings } = this.settingsOf(pool);
+        return { ...settings, leadTimeS: leadTimeMaxS };
+      },
+      observer: this.observers.forecaster,
+      nowMs: Date.now,
+    };
+  };
 
   readonly forFleet = (): { fleet: Fleet } => ({ fleet: this.fleet });
 
   readonly forAutoscaler = (): AutoscalerModuleOptions => ({
     log: this.log,
-    stores: this.stores,
+    stores: this.stores(),
     fleet: this.fleet,
     settingsOf: this.settingsOf,
     maxPools: this.options.config.ingest.maxPools,
@@ -109,8 +126,12 @@ export class Parts {
     const known = new Set(Object.keys(pools));
     return {
       ...router,
-      watch: (listener) => this.fleet.watch(listener),
-      sink: this.sink,
+      watch: (listener) =>
+        this.fleet.watch((membership) => {
+          this.heardOf.add(membership.pool);
+          return listener(membership);
+        }),
+      sink: needed(this.opened.sink),
       pools: () => known,
       observer: this.observers.router,
     };
@@ -131,66 +152,92 @@ export class Parts {
               },
             ],
       ),
-      ready: async () => (await this.fleetProblems()).length === 0,
+      ready: async () => (await this.workerProblems({ unordered: 'missing' })).length === 0,
       observer: this.observers.sources,
     };
   };
 
   /** Why the store takes nothing at the moment. */
   storeProblem(): string | undefined {
-    return this.store.problem();
+    return this.opened.store?.problem();
   }
 
   /** Resolves with the reason when the store ends unasked. */
   get storeDied(): Promise<Error> {
-    return this.store.died;
+    return this.opened.store?.died ?? new Promise(() => {});
   }
 
-  /** Pools that have no ready worker although they should. */
-  async fleetProblems(): Promise<string[]> {
+  /** Pools that have no ready worker although they should; `unordered`: what a pool is that nobody has ordered any for. */
+  async workerProblems({ unordered }: { unordered: 'fine' | 'missing' }): Promise<string[]> {
     const problems: string[] = [];
-    for (const pool of Object.keys(this.options.config.pools)) {
-      if (!this.settingsOf(pool).hasFleet) continue;
+    for (const pool of this.pools.filter((name) => this.settingsOf(name).hasFleet)) {
       const observed = await this.fleet.observe(pool).catch((error: Error) => error);
       if (observed instanceof Error) return [...problems, observed.message];
-      if (observed.ready === 0 && observed.desired > 0)
+      const { ready, desired, ordered } = observed;
+      if (ready === 0 && (desired > 0 || (!ordered && unordered === 'missing')))
         problems.push(`pool ${pool}: at least one ready worker, got none`);
     }
     return problems;
   }
 
+  /** Pools of whose workers the router has not heard yet. One that has heard goes on with what it knows. */
+  memberProblems(): string[] {
+    const unheard = this.pools.filter((pool) => this.settingsOf(pool).hasFleet && !this.heardOf.has(pool));
+    return unheard.map((pool) => `router: the fleet must have said who serves pool ${pool}, has not yet`);
+  }
+
   readonly closeFleet = async (): Promise<void> => {
-    await this.sink.flush(SINK_DEADLINE_MS);
-    await this.fleet.close();
+    await this.opened.sink?.flush(SINK_DEADLINE_MS);
+    await this.opened.fleet?.close();
   };
 
   /** After {@link closeFleet}, when nothing reads or writes any more. */
   async close(): Promise<void> {
-    await this.sink.close(SINK_DEADLINE_MS);
-    await this.log.close();
-    await this.store.close();
+    await this.opened.sink?.close(SINK_DEADLINE_MS);
+    await this.opened.log?.close();
+    await this.opened.store?.close();
+  }
+
+  private get fleet(): Fleet {
+    return needed(this.opened.fleet);
+  }
+
+  private stores() {
+    return storesOf(needed(this.opened.store), this.options.config, this.observers);
   }
 }
 
-/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch. */
+/** A part that the targets of this process have asked for. */
+function needed<T>(part: T | undefined): T {
+  if (part === undefined) throw new Error('parts: a target must name what it needs, does not');
+  return part;
+}
+
+/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch, CannotSign. */
 export async function openParts(options: PartsOptions): Promise<Parts> {
-  const { config, dataDir, identity, logger, hostsWorkers } = options;
+  const { config, dataDir, logger, needs } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
-  const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
-  let log: EmbeddedEventLog | undefined;
+  const opened: Opened = {};
+  const parts = new Parts(options, opened, metrics, observers, status);
   try {
-    log = await EmbeddedEventLog.open(store.engine);
-    await log.ensureTopics(topicSpecs(config.ingest));
-    await createPolicies(config, new PolicyStore(store.dataSource));
-    const sink = new LogSink({ log, observer: observers.sink });
-    const fleet = openFleet({ config, identity, observers, hostsWorkers });
-    return new Parts(options, store, log, fleet, sink, metrics, observers, status);
+    // Before anything that must be closed: it may find that it cannot sign.
+    if (needs.has('fleet') || needs.has('workers'))
+      opened.fleet = openFleet({ ...options, observers, hostsWorkers: needs.has('workers') });
+    if (needs.has('store') || needs.has('log')) {
+      const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
+      opened.store = store;
+      opened.log = await EmbeddedEventLog.open(store.engine);
+      await opened.log.ensureTopics(topicSpecs(config.ingest));
+      opened.sink = new LogSink({ log: opened.log, observer: observers.sink });
+    }
+    if (needs.has('store')) await createPolicies(config, new PolicyStore(needed(opened.store).dataSource));
+    return parts;
   } catch (error) {
     // Its housekeeping would keep the process alive.
-    await log?.close();
-    await store.close();
+    await parts.closeFleet();
+    await parts.close();
     throw error;
   } finally {
     logger.debug({ dataDir }, 'parts opened');

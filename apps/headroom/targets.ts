@@ -8,8 +8,11 @@ import { ForecasterModule } from '../forecaster/forecaster.module.js';
 import { EVENT_ROUTES, IngestModule } from '../ingest/index.js';
 import { RouterModule } from '../router/router.module.js';
 import type { Config } from './config.js';
-import type { Parts } from './parts.js';
+import type { Need, Parts } from './parts.js';
 import { SourcesModule } from './sources.module.js';
+
+/** `workers`: no pool lacks every worker that was ordered. `members`: the fleet has said who may be chosen. */
+export type Check = 'workers' | 'members';
 
 /** One service of the program. */
 export interface Target {
@@ -17,6 +20,10 @@ export interface Target {
   summary: string;
   /** Targets that start before it and stop after it, when both are asked for. */
   after: readonly TargetName[];
+  /** The parts that it stands on. */
+  needs: readonly Need[];
+  /** What must be, besides its parts, for it to be ready. */
+  checks: readonly Check[];
   module(parts: Parts): DynamicModule;
   routes: readonly Route[];
 }
@@ -25,8 +32,7 @@ export const TARGET_NAMES = ['ingest', 'forecaster', 'fleet', 'autoscaler', 'rou
 export type TargetName = (typeof TARGET_NAMES)[number];
 
 /**
- * The program as a table. All of them need the store and the event log, which live in one data directory: on the
- * embedded parts the targets of one directory run in one process.
+ * The program as a table. Embedded, store and event log live in one data directory: its targets run in one process.
  *
  *   sources ─▶ router ─▶ executions.v1 ─▶ ingest ─▶ demand.v1 ─▶ forecaster ─▶ forecasts.v1 ─▶ autoscaler ─▶ fleet ─▶ router
  */
@@ -34,36 +40,48 @@ export const TARGETS: Record<TargetName, Target> = {
   ingest: {
     summary: 'execution events → demand; POST /v1/events',
     after: [],
+    needs: ['store', 'log'],
+    checks: [],
     module: ({ forIngest }) => IngestModule.register(forIngest()),
     routes: EVENT_ROUTES,
   },
   forecaster: {
     summary: 'demand → forecasts',
     after: ['ingest'],
+    needs: ['store', 'log'],
+    checks: [],
     module: ({ forForecaster }) => ForecasterModule.register(forForecaster()),
     routes: [],
   },
   fleet: {
     summary: 'hosts the local workers, for autoscalers and routers here and in other processes; /v1/fleet',
     after: ['ingest'],
+    needs: ['fleet', 'workers'],
+    checks: ['workers'],
     module: ({ forFleet }) => FleetModule.register(forFleet()),
     routes: Object.values(FLEET_ROUTES),
   },
   autoscaler: {
     summary: 'demand + forecasts → decisions → workers; /v1/policies, /v1/pools',
     after: ['ingest', 'forecaster', 'fleet'],
+    needs: ['store', 'log', 'fleet'],
+    checks: ['workers'],
     module: ({ forAutoscaler }) => AutoscalerModule.register(forAutoscaler()),
     routes: Object.values(AUTOSCALER_ROUTES),
   },
   router: {
     summary: 'requests → workers',
     after: ['fleet', 'autoscaler'],
+    needs: ['log', 'fleet'],
+    checks: ['members'],
     module: ({ forRouter }) => RouterModule.register(forRouter()),
     routes: [],
   },
   sources: {
     summary: 'the synthetic loads that the configuration declares',
     after: ['router'],
+    needs: ['fleet'],
+    checks: [],
     module: ({ forSources }) => SourcesModule.register(forSources()),
     routes: [],
   },
@@ -102,6 +120,14 @@ function refused(problem: string): ParsedTargets {
 
 function isTarget(word: string): word is TargetName {
   return (TARGET_NAMES as readonly string[]).includes(word);
+}
+
+export function needsOf(targets: readonly TargetName[]): ReadonlySet<Need> {
+  return new Set(targets.flatMap((name) => TARGETS[name].needs));
+}
+
+export function checksOf(targets: readonly TargetName[]): ReadonlySet<Check> {
+  return new Set(targets.flatMap((name) => TARGETS[name].checks));
 }
 
 /**

@@ -95,7 +95,9 @@ export class PoolRegistry {
     const { policy } = configured.get(pool) ?? defaults;
     const { maxPolicies = Infinity } = this.uncreated.get(pool) ?? {};
     const row = { pool, policy, nowMs: nowMs() };
-    const created = await (maxPolicies === Infinity ? policies.create(row) : policies.create({ ...row, maxPolicies }));
+    const created = await (maxPolicies === Infinity
+      ? policies.create(row)
+      : policies.create({ ...row, maxPolicies }));
     this.uncreated.delete(pool);
     if (created === 'full') {
       this.known.delete(pool);

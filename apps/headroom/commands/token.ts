@@ -17,7 +17,9 @@ interface TokenOptions {
 export const registerToken: RegisterCommand = (program, context) => {
   program
     .command('token')
-    .description('sign a short-lived token for the API with the key of the data directory, or identity.keyFile')
+    .description(
+      'sign a short-lived token for the API with the key of the data directory, or identity.keyFile',
+    )
     .requiredOption(
       '--scope <scope...>',
       'what the token may do, e.g. policies:read (several allowed; "all" = every scope)',

@@ -74,9 +74,7 @@ export async function openKeyFile(file: string, rules: TokenRules = {}): Promise
       ? createVerifier({ ...rules, publicJwk: jwk })
       : identityOf({ ...rules, privateJwk: jwk }),
   );
-  return identity === undefined
-    ? { ...notAKey(file), hint: SHARED_KEY_HINT }
-    : { ok: true, identity };
+  return identity === undefined ? { ...notAKey(file), hint: SHARED_KEY_HINT } : { ok: true, identity };
 }
 
 const SHARED_KEY_HINT = `copy ${KEY_FILE} of a data directory (mode 0600), or what \`headroom key\` prints of it`;
@@ -90,9 +88,7 @@ export async function publicHalf(file: string): Promise<{ ok: true; publicJwk: J
 }
 
 /** Undefined when its halves do not belong together: nothing it signs holds. */
-async function identityOf(
-  given: Parameters<typeof createLocalIdentity>[0],
-): Promise<Identity | undefined> {
+async function identityOf(given: Parameters<typeof createLocalIdentity>[0]): Promise<Identity | undefined> {
   const identity = await createLocalIdentity(given);
   const { token } = await identity.signToken({ scopes: [], lifetimeS: 1, subject: 'probe' });
   return (await identity.verifyToken(token)).ok ? identity : undefined;

@@ -13,7 +13,11 @@ export function signedTokens(
   request: TokenRequest,
   nowMs: () => number = Date.now,
 ): TokenSource {
-  return renewed(async () => (await identity.signToken(request)).token, (request.lifetimeS * 1000) / 2, nowMs);
+  return renewed(
+    async () => (await identity.signToken(request)).token,
+    (request.lifetimeS * 1000) / 2,
+    nowMs,
+  );
 }
 
 /** Put there by somebody else, who replaces it before it ends. Rejects while it cannot be read. */
@@ -22,7 +26,8 @@ export function tokensOfFile(file: string, nowMs: () => number = Date.now): Toke
     try {
       return (await readFile(file, 'utf8')).trim();
     } catch (error) {
-      throw new Error(`token file ${file}: must be readable, got ${(error as NodeJS.ErrnoException).code}`);
+      const { code } = error as NodeJS.ErrnoException;
+      throw new Error(`token file ${file}: must be readable, got ${code}`, { cause: error });
     }
   };
   return renewed(read, REREAD_MS, nowMs);

@@ -88,7 +88,10 @@ export class DecisionStore {
   async latestOf(pools: string[]): Promise<Map<string, StoredDecision>> {
     const rows = await latestOf(this.dataSource.manager, pools);
     return new Map(
-      [...rows].map(([pool, { stored, ...row }]) => [pool, storedDecision({ ...row, id: stored?.id as number })]),
+      [...rows].map(([pool, { stored, ...row }]) => [
+        pool,
+        storedDecision({ ...row, id: stored?.id as number }),
+      ]),
     );
   }
 

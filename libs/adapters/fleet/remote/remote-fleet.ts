@@ -20,7 +20,7 @@ const DEADLINE_MS = 1_500;
 const NEWS_GRACE_MS = 5_000;
 /** The pause before a host that does not answer is asked again doubles between these, ms. */
 const FIRST_RETRY_MS = 100;
-const MAX_RETRY_MS = 5_000;
+const MAX_RETRY_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 /** Requests at once: further ones wait, within their deadline. */
 const CONNECTIONS = 8;
@@ -85,7 +85,11 @@ export class RemoteFleet implements Fleet {
     this.observing ??= this.observeAll();
     const items = await this.observing;
     const found = items.find((item) => item.pool === pool);
-    if (found === undefined) throw new UnknownPool(pool, items.map((item) => item.pool));
+    if (found === undefined)
+      throw new UnknownPool(
+        pool,
+        items.map((item) => item.pool),
+      );
     const { pool: _, ...observation } = found;
     return observation;
   }

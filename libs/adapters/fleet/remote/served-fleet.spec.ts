@@ -67,7 +67,10 @@ test('who names another host, or a version that is not yet, gets everything', as
   const follower = new Follower();
   await follower.ask();
   const { host, version } = follower.last!;
-  for (const last of [{ host: randomUUID(), version }, { host, version: version + 1 }]) {
+  for (const last of [
+    { host: randomUUID(), version },
+    { host, version: version + 1 },
+  ]) {
     follower.last = { ...last, complete: true, items: [] };
     const changes = await follower.ask(20);
     expect(changes).toMatchObject({ complete: true, host, version });

@@ -81,7 +81,7 @@ export class ServedFleet {
     this.closed = true;
     this.unwatch();
     for (const wake of this.untilNews) wake();
-    for (const follower of [...this.followers.keys()]) this.forget(follower);
+    for (const follower of this.followers.keys()) this.forget(follower);
   }
 
   /** Undefined when everybody acts on it already: nobody follows. */
