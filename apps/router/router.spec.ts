@@ -482,7 +482,7 @@ describe('requests that fail', () => {
 
   test('deadline at a worker: 504, the worker’s request is aborted, its slot is free', async () => {
     const worker = await startHeldWorker('w1');
-    const { url, sink } = await startRouter([worker.member], { deadlineMs: 60 });
+    const { url, sink } = await startRouter([worker.member], { deadlineMs: 500 });
     const slow = get(`${url}/web/slow`);
     const { response } = await worker.next();
     const aborted = once(response, 'close');
@@ -514,7 +514,7 @@ describe('requests that fail', () => {
 
   test('deadline within an answer: it is cut off, not completed', async () => {
     const worker = await startHeldWorker('w1');
-    const { url, sink, observer } = await startRouter([worker.member], { deadlineMs: 60 });
+    const { url, sink, observer } = await startRouter([worker.member], { deadlineMs: 500 });
     const half = get(`${url}/web/half`);
     (await worker.next()).response.write('half');
     await expect(half).rejects.toThrow('aborted');
@@ -772,7 +772,7 @@ describe('start and stop', () => {
 
   test('a stop ends at the latest at the deadline', async () => {
     const worker = await startHeldWorker('w1');
-    const { app, url, router } = await startRouter([worker.member], { deadlineMs: 80 });
+    const { app, url, router } = await startRouter([worker.member], { deadlineMs: 500 });
     const { answer } = await occupy(url, worker);
     await app.close();
     expect(await answer).toMatchObject({ status: 504 });

@@ -185,7 +185,7 @@ describe('execution server', () => {
 
   test('a body that stops or trickles: 408, the slot is free, and nothing has started', async () => {
     const echo: Handler = async ({ body }) => ({ body });
-    await open({ default: echo }, { bodyLimits: { totalMs: 60, silenceMs: 20 }, queueLimit: 4 });
+    await open({ default: echo }, { bodyLimits: { totalMs: 600, silenceMs: 200 }, queueLimit: 4 });
     const stopping = trickle(1_000_000);
     const trickling = trickle(5);
     const patient = send({}, 'all').answer;
