@@ -136,7 +136,7 @@ export const AUTOSCALER_ROUTES = {
     method: 'DELETE',
     path: '/v1/policies/:pool',
     summary:
-      'Delete the version that was seen; the pool is no longer decided for, its workers stay. Not for a pool of the configuration',
+      'Delete the version that was seen; the pool is no longer decided for, its workers stay, and within seconds its place is free. A later event of the pool creates it again, in mode observe. Not for a pool of the configuration',
     scope: 'policies:write',
     params: poolParams,
     status: 204,

@@ -10,6 +10,7 @@ import { EventsController } from './events.controller.js';
 import { IngestConsumer } from './ingest.consumer.js';
 import { IngestObserver } from './ingest-observer.js';
 import { PartitionCounting } from './partition-counting.js';
+import { PoolRegistryLoop } from './pool-registry.loop.js';
 import { PoolRegistry, type PoolRegistryOptions } from './pool-registry.js';
 import { RetentionLoop } from './retention.loop.js';
 
@@ -63,6 +64,11 @@ export class IngestModule {
         },
         { provide: DemandTable, useFactory: () => new DemandTable(log, demand, observer) },
         { provide: EventIntake, useFactory: () => new EventIntake(log, observer) },
+        {
+          provide: PoolRegistryLoop,
+          useFactory: (registry: PoolRegistry) => new PoolRegistryLoop(registry, observer.loop),
+          inject: [PoolRegistry],
+        },
         {
           provide: RetentionLoop,
           useFactory: (registry: PoolRegistry) =>

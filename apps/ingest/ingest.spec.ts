@@ -17,7 +17,7 @@ import {
   type StoredRecord,
 } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf } from '#adapters/http-api';
-import { DemandStore, openEmbeddedStore, PolicyStore, type Store } from '#adapters/store';
+import { DemandStore, openEmbeddedStore, PolicyStore, type PolicyRow, type Store } from '#adapters/store';
 import type { DemandPartial } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { policySchema } from '#domain/scaling';
@@ -25,6 +25,7 @@ import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
 import { EVENT_ROUTES } from './events.controller.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
+import { PoolRegistry } from './pool-registry.js';
 import { keptS, RetentionLoop } from './retention.loop.js';
 
 const PARTITIONS = 2;
@@ -315,10 +316,44 @@ test('pools are created in mode observe up to maxPools; one more is dead-lettere
   expect(letter?.headers).toMatchObject({ reason: 'too_many_pools' });
   // An operator who writes the policy lets the pool in.
   await policies.create({ pool: 'c', policy: defaults.policy, nowMs: 1 });
-  await app.get(RetentionLoop).run(new AbortController().signal);
+  await app.get(PoolRegistry).refresh();
   await post([event('queued', { pool: 'c' })]);
   await settled();
   expect(await demand().totalArrivals('c')).toBe(1);
+});
+
+test('a deleted policy stays deleted, over a restart too, and gives its place back', async () => {
+  await post([event('queued', { pool: 'junk1' }), event('queued', { pool: 'junk2' })]);
+  await settled();
+  const policies = new PolicyStore(store.dataSource);
+  for (const pool of ['junk1', 'junk2']) {
+    const { version, updatedAtMs } = (await policies.get(pool)) as PolicyRow;
+    expect(await policies.delete({ pool, seen: { version, updatedAtMs } })).toBe('deleted');
+  }
+  await app.get(PoolRegistry).refresh();
+  await post([event('queued', { pool: 'real' })]);
+  await settled();
+  expect(await demand().totalArrivals('real')).toBe(1);
+  await stop();
+  await start();
+  await post([event('queued', { pool: 'real' })]);
+  await settled();
+  expect(await policies.pools()).toEqual(expect.arrayContaining(['real', 'web']));
+  expect(await policies.pools()).toHaveLength(2);
+  // A pool that is used again is a pool first seen.
+  await post([event('queued', { pool: 'junk1' })]);
+  await settled();
+  expect((await policies.get('junk1'))?.policy.mode).toBe('observe');
+  expect(await demand().totalArrivals('junk1')).toBe(2);
+});
+
+test('the old demand of a pool that has lost its policy is dropped too', async () => {
+  await post([event('queued', { pool: 'junk1' })]);
+  await settled();
+  await store.engine.query('delete from policies');
+  await store.engine.query('update demand set start_ms = 0');
+  await app.get(RetentionLoop).run(new AbortController().signal);
+  expect(await demand().totalArrivals('junk1')).toBe(0);
 });
 
 test('the demand table leaves out what is no partial, alarms at a gap, and drops what it has seen', async () => {

@@ -30,13 +30,13 @@ export function keptS({ bucketS, seasonsS }: PoolSettings, late: Lateness): numb
   );
 }
 
-/** Drops demand that is older than anybody reads, and learns of pools whose policy was made elsewhere. */
+/** Drops demand that is older than anybody reads, also of pools that have lost their policy. */
 export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly loop: Loop;
 
   constructor(
     private readonly given: {
-      pools: PoolRegistry;
+      pools: Pick<PoolRegistry, 'settingsOf'>;
       demand: DemandStore;
       late: Lateness;
       nowMs: () => number;
@@ -65,11 +65,9 @@ export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
   /** One round; stops between two pools when told to. */
   async run(signal: AbortSignal): Promise<void> {
     const { pools, demand, late, nowMs } = this.given;
-    await pools.refresh();
-    for (const pool of pools.pools()) {
-      const settings = pools.settingsOf(pool);
-      if (signal.aborted || settings === undefined) return;
-      await demand.dropBefore({ pool, beforeMs: nowMs() - keptS(settings, late) * 1000 });
+    for (const pool of await demand.pools()) {
+      if (signal.aborted) return;
+      await demand.dropBefore({ pool, beforeMs: nowMs() - keptS(pools.settingsOf(pool), late) * 1000 });
     }
   }
 }

@@ -19,8 +19,8 @@ import {
 const T0 = 1_800_000_000_000;
 const S = 1000;
 const settings: IngestSettings = { dedupeWindowS: 10, maxExecutionS: 30, maxFutureS: 5, maxAgeS: 35 };
-const poolSettings = (pool: string) =>
-  pool === 'surplus' ? undefined : { bucketS: pool === 'tens' ? 10 : 1, latenessS: 2 };
+const poolSettings = (pool: string) => ({ bucketS: pool === 'tens' ? 10 : 1, latenessS: 2 });
+const admitsAll = (pool: string) => pool !== 'surplus';
 
 interface Told {
   id: string;
@@ -67,7 +67,7 @@ class Partition {
   readonly log: IngestRecord[] = [];
   constructor(
     readonly partition = 0,
-    private readonly pools = poolSettings,
+    private readonly admits = admitsAll,
     private readonly given = settings,
   ) {}
 
@@ -80,8 +80,8 @@ class Partition {
   }
   step(records: IngestRecord[]): IngestOutput {
     for (const record of records) this.log.push(record);
-    const { partition, given } = this;
-    const input = { partition, records, settings: given, poolSettings: this.pools };
+    const { partition, given, admits } = this;
+    const input = { partition, records, settings: given, admits, poolSettings };
     const { output, memory } = ingestStep(input, this.memory);
     this.memory = memory;
     this.outputs.push(output);
@@ -401,9 +401,7 @@ describe('stories', () => {
 
   test('one pool too many is dead-lettered; admitted later, what was refused before stays uncounted', () => {
     let admitted = false;
-    const partition = new Partition(0, (pool) =>
-      pool === 'new' && !admitted ? undefined : poolSettings(pool),
-    );
+    const partition = new Partition(0, (pool) => pool !== 'new' || admitted);
     const event = queued('a', 0, { pool: 'new' });
     expect(partition.take(at(0), event).deadLetters).toEqual([
       { offset: 0, reason: 'too_many_pools', detail: 'no room for pool new (ingest.maxPools)' },
@@ -415,12 +413,15 @@ describe('stories', () => {
     expect(partition.totals('new').arrivals).toBe(2);
   });
 
-  test('a pool that vanishes while its attempts are open is a bug that is named', () => {
-    let known = true;
-    const partition = new Partition(0, (pool) => (known ? poolSettings(pool) : undefined));
+  test('a pool that is no longer admitted gets no new event, and its open attempts still expire', () => {
+    let admitted = true;
+    const partition = new Partition(0, () => admitted);
     partition.take(at(0), queued('a', 0));
-    known = false;
-    expect(() => partition.take(at(31), queued('b', 31))).toThrow(/must stay, got web/);
+    admitted = false;
+    const { counts, deadLetters } = partition.take(at(31), queued('b', 31));
+    expect(counts.expired).toBe(1);
+    expect(deadLetters.map(({ reason }) => reason)).toEqual(['too_many_pools']);
+    expect(partition.totals()).toMatchObject({ arrivals: 1, expiredQueued: 1 });
   });
 
   test('a log clock that goes back stops time, and a restart meanwhile forgets nothing', () => {

@@ -25,8 +25,8 @@ export interface IngestSettings {
   /** An event dated further ahead of the log time of its record is refused. */
   maxFutureS: number;
   /**
-   * An event that was queued longer before the log time of its record is refused. At least maxExecutionS; up to maxExecutionS + dedupeWindowS −
-   * maxFutureS the end of an attempt that had expired cannot count as a new arrival.
+   * An event that was queued longer before the log time of its record is refused. At least maxExecutionS; up to
+   * maxExecutionS + dedupeWindowS − maxFutureS the end of an attempt that had expired cannot count as a new arrival.
    */
   maxAgeS: number;
 }
@@ -43,11 +43,10 @@ export interface IngestInput {
   /** Consecutive records of the partition; not empty. */
   records: IngestRecord[];
   settings: IngestSettings;
-  /**
-   * Bucket length and lateness of a pool; undefined when it is one pool too many. A pool with a chain in the memory
-   * must stay known: its open attempts expire into its buckets.
-   */
-  poolSettings(pool: string): { bucketS: number; latenessS: number } | undefined;
+  /** Whether events of a pool count; false: it is one pool too many. */
+  admits(pool: string): boolean;
+  /** Also of a pool that is no longer admitted: its open attempts expire into its buckets. */
+  poolSettings(pool: string): { bucketS: number; latenessS: number };
 }
 
 /** State of one source partition. Belongs to the step: it is changed in place. */
@@ -154,7 +153,7 @@ class Step {
       const from = chain.to;
       chain.to = to;
       this.state.push({ key: `chain:${pool}`, value: JSON.stringify(chain) });
-      const { bucketS } = this.settingsOf(pool);
+      const { bucketS } = this.input.poolSettings(pool);
       const range = { partition, from, to };
       return {
         v: 1,
@@ -172,7 +171,7 @@ class Step {
 
   private refusal({ data }: ExecutionEvent, timestampMs: number): Refused | undefined {
     const untimely = refuseUntimely(data, timestampMs, this.input.settings);
-    if (untimely !== undefined || this.input.poolSettings(data.pool) !== undefined) return untimely;
+    if (untimely !== undefined || this.input.admits(data.pool)) return untimely;
     return { reason: 'too_many_pools', detail: `no room for pool ${data.pool} (ingest.maxPools)` };
   }
 
@@ -270,19 +269,12 @@ class Step {
   private bucketAt(pool: string, timeMs: number): Bucket {
     const buckets = this.buckets.get(pool) ?? new Map<number, Bucket>();
     this.buckets.set(pool, buckets);
-    const { bucketS, latenessS } = this.settingsOf(pool);
+    const { bucketS, latenessS } = this.input.poolSettings(pool);
     const startMs = bucketStartMs(timeMs, bucketS);
     this.late ||= startMs + (bucketS + latenessS) * 1000 <= this.memory.watermarkMs;
     const bucket = buckets.get(startMs) ?? emptyBucket(startMs);
     buckets.set(startMs, bucket);
     return bucket;
-  }
-
-  private settingsOf(pool: string): { bucketS: number; latenessS: number } {
-    const settings = this.input.poolSettings(pool);
-    if (settings === undefined)
-      throw new Error(`ingest: a pool that was accepted once must stay, got ${pool}`);
-    return settings;
   }
 }
 
