@@ -68,7 +68,7 @@ afterEach(async () => {
 function newFleet(): SimulatedFleet {
   const quiet = () => undefined;
   return new SimulatedFleet({
-    pools: { etl: { slots: 2, startMs: () => 2_000, drainS: 1, expectedLeadTimeS: 2 } },
+    pools: { etl: { slots: 2, startMs: () => 2_000, drainS: 1, expectedLeadTimeS: 2, maxWorkers: 20 } },
     observer: { started: quiet, ready: quiet, crashed: quiet, stopped: quiet, eventsDropped: quiet },
   });
 }
@@ -191,6 +191,16 @@ test('workers are ordered before the forecast load arrives, and the record says 
   );
   expect(orderErrors).toEqual([undefined]);
   expect(failures).toEqual([]);
+});
+
+test('beyond what the fleet runs, decisions hold and say so', async () => {
+  await given({ mode: 'reactive', bounds: { minWorkers: 1, maxWorkers: 100_000 } });
+  await start();
+  await demandFrom(0, [5000, 5000, 5000]);
+  nowMs = START_MS + 3_000;
+  await until(() => latest()?.kind === 'hold' && latest()?.desired === 20);
+  expect(latest()?.limits.map(({ limit }) => limit)).toEqual(['fleet-max-workers']);
+  expect((await fleet.observe('etl')).desired).toBe(20);
 });
 
 test('what is observed is decided for and never ordered', async () => {

@@ -32,6 +32,7 @@ const workers = z.object({
   starting: z.number(),
   draining: z.number(),
   desired: z.number(),
+  maxWorkers: z.number().optional().describe('The most workers the fleet runs, whatever the policy allows.'),
   slotsPerWorker: z.number(),
   leadTimeS: z.number(),
 });

@@ -214,7 +214,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['pool', 'limit'],
     meaning:
-      'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise.',
+      'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise; one that meets `fleet-max-workers` needs a larger fleet: its machine runs no more workers.',
   },
   decisionsApplied: {
     name: 'headroom_decisions_applied_total',

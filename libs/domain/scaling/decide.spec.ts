@@ -125,6 +125,21 @@ describe('a reactive pool', () => {
     expect(pool().at(0, { arrivalRatePerS: 1000, peakToMeanRatio: 1.2 }).neededNow).toBe(even.neededNow);
   });
 
+  test('what the fleet does not run is not asked for again and again: its bound is a limit, and holds', () => {
+    const fleet = { ready: 2, starting: 0, draining: 0, slotsPerWorker: 1, leadTimeS: 3, maxWorkers: 8 };
+    const { at } = pool();
+    const first = at(0, { arrivalRatePerS: 2000 }, { fleet: { ...fleet, desired: 2 } });
+    expect(first).toMatchObject({ kind: 'scale', desired: 8, reason: 'fleet-max-workers' });
+    expect(first.explanation).toContain('fleet-max-workers 23 → 8');
+    const next = at(1, { arrivalRatePerS: 2000 }, { fleet: { ...fleet, desired: 8 } });
+    expect(next).toMatchObject({ kind: 'hold', desired: 8, reason: 'fleet-max-workers' });
+    // Nor is it held: a need from before the fleet had its bound.
+    const unbounded = pool();
+    unbounded.at(0, { arrivalRatePerS: 2000 });
+    expect(unbounded.at(1, {}, { fleet: { ...fleet, desired: 8 } }).desired).toBe(8);
+    expect(at(2, {}, { fleet: { ...fleet, desired: 8, maxWorkers: NaN } }).reason).toBe('fleet-invalid');
+  });
+
   test('bounds', () => {
     expect(pool().at(0, { arrivalRatePerS: 1e6 })).toMatchObject({ desired: 50, reason: 'max-workers' });
     expect(pool({ bounds: { minWorkers: 3, maxWorkers: 9 } }).at(0)).toMatchObject({

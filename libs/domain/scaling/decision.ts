@@ -12,6 +12,8 @@ export interface FleetView {
   draining: number;
   /** What the fleet was last asked for. */
   desired: number;
+  /** The most workers the fleet runs; undefined: it is not known to have an end. */
+  maxWorkers?: number;
   slotsPerWorker: number;
   /** A high quantile of measured starts, seconds: from the order to the moment a worker may be chosen. */
   leadTimeS: number;
@@ -48,6 +50,8 @@ export interface DecisionMemory {
 export const LIMITS = [
   'min-workers',
   'max-workers',
+  /** The fleet runs no more. */
+  'fleet-max-workers',
   'scale-in-hold',
   'scale-out-rate',
   'scale-in-rate',

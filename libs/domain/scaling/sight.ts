@@ -37,8 +37,9 @@ export function look({ nowMs, bucketS, demand, fleet, policy }: DecisionInput): 
   return { ok: true, demand: completed(demand), fleet, model };
 }
 
-export function isFleet({ desired, slotsPerWorker, leadTimeS }: FleetView): boolean {
-  return isCount(desired) && isCount(slotsPerWorker) && slotsPerWorker >= 1 && isAmount(leadTimeS);
+export function isFleet({ desired, slotsPerWorker, leadTimeS, maxWorkers = 0 }: FleetView): boolean {
+  const counts = [desired, slotsPerWorker, maxWorkers].every(isCount);
+  return counts && slotsPerWorker >= 1 && isAmount(leadTimeS);
 }
 
 function isDemand({ arrivalRatePerS, backlog, asOfMs }: DemandView): boolean {
