@@ -53,7 +53,7 @@ export class AutoscalerModule {
         { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, configured, nowMs) },
         { provide: PolicyCache, useFactory: () => new PolicyCache(stores.policies) },
         { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts, observer) },
-        { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf) },
+        { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf, observer) },
         {
           provide: DemandReader,
           useFactory: () =>

@@ -5,6 +5,7 @@ import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { DemandReader } from '#adapters/demand-reader';
 import { EmbeddedEventLog, EventLogServer, HandlerErrors, topicSpecs } from '#adapters/event-log';
 import { SimulatedFleet } from '#adapters/fleet';
 import {
@@ -20,6 +21,8 @@ import { LEVELS, type Forecast } from '#domain/forecasting';
 import { policySchema, type Decision, type Policy } from '#domain/scaling';
 import { Autoscaler } from './autoscaler.js';
 import { AutoscalerModule } from './autoscaler.module.js';
+import { FleetViews } from './fleet-views.js';
+import { LatestForecasts } from './latest-forecasts.js';
 import { PolicyCache } from './policy-cache.js';
 
 const START_MS = 1_800_000_000_000;
@@ -35,6 +38,7 @@ let failures: string[];
 let unreadable: string[];
 let forgotten: string[];
 let orderErrors: (string | undefined)[];
+let missing: string[];
 let changed: () => void;
 let toOfLast: number;
 
@@ -58,7 +62,7 @@ beforeEach(async () => {
   fleet = newFleet();
   [nowMs, decided, failures, orderErrors, changed] = [START_MS, [], [], [], () => undefined];
   toOfLast = -1;
-  forgotten = [];
+  [forgotten, missing] = [[], []];
 });
 afterEach(async () => {
   await app.close();
@@ -98,6 +102,8 @@ async function start(): Promise<void> {
       decided: ({ decision }) => (decided.push(decision), changed()),
       ordered: ({ error }) => orderErrors.push(error?.message),
       forgotten: (pool) => forgotten.push(pool),
+      inputMissing: ({ input, pool, error }) => missing.push(`${input} ${pool}: ${error.message}`),
+      decisionsLost: () => undefined,
       demandRead: () => undefined,
       recordUnreadable: ({ topic, offset }) => void unreadable.push(`${topic}@${offset}`),
       ran: () => changed(),
@@ -276,6 +282,57 @@ test('demand that is still on its way is not taken for silence', async () => {
   nowMs += 60_000;
   await until(() => latest()?.reason === 'demand-stale');
   expect(latest()?.kind).toBe('blind');
+});
+
+test('an input that does not answer makes decisions blind, and why is told', async () => {
+  await given({ mode: 'reactive' });
+  await start();
+  fleet.observe = () => Promise.reject(new Error('the host is gone'));
+  await demandFrom(0, [20]);
+  nowMs = START_MS + 1_000;
+  await until(() => latest()?.reason === 'fleet-missing');
+  expect(missing).toContain('fleet etl: the host is gone');
+  log.lag = () => Promise.reject(new Error('no answer'));
+  await until(() => latest()?.reason === 'demand-missing');
+  expect(missing).toContain('event-log undefined: no answer');
+});
+
+test('decisions that the event log does not take wait for it, a bounded number; the others are told to be lost', async () => {
+  await given({ mode: 'reactive' });
+  await start();
+  const lost: number[] = [];
+  const taken: number[] = [];
+  let full = true;
+  const autoscaler = new Autoscaler({
+    log: {
+      append: async (_, records) => {
+        if (full) throw new Error('full');
+        taken.push(records.length);
+      },
+    },
+    reader: app.get(DemandReader),
+    forecasts: app.get(LatestForecasts),
+    policies: app.get(PolicyCache),
+    fleet,
+    fleetViews: app.get(FleetViews),
+    demandStore: new DemandStore(store.dataSource),
+    decisionStore: new DecisionStore(store.dataSource),
+    settingsOf: app.get(FleetViews).settingsOf,
+    observer: {
+      decided: () => undefined,
+      ordered: () => undefined,
+      inputMissing: () => undefined,
+      forgotten: () => undefined,
+      decisionsLost: (decisions) => lost.push(decisions),
+    },
+    nowMs: () => nowMs,
+    maxUnrecorded: 2,
+  });
+  for (let runs = 0; runs < 3; runs++) await expect(autoscaler.run()).rejects.toThrow('full');
+  expect(lost).toEqual([1]);
+  full = false;
+  await autoscaler.run();
+  expect(taken).toEqual([3]);
 });
 
 test('an order that the fleet refuses is reported, and decisions go on', async () => {

@@ -173,6 +173,7 @@ function forecasterObserver({ metrics, logger }: Given): ForecasterObserver {
 }
 
 function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver {
+  const missing = new LimitedNotes(({ msg, ...what }) => logger.error(what, msg));
   return {
     decided: (made) => {
       const { decision, input } = made;
@@ -193,6 +194,17 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
           explanation,
         );
       }
+    },
+    inputMissing: ({ error, ...what }) => {
+      metrics.decisionInputsMissing.inc({ input: what.input });
+      missing.note({ msg: 'decisions are blind for want of an answer', err: error.message, ...what });
+    },
+    decisionsLost: (decisions) => {
+      metrics.decisionsLost.inc(decisions);
+      logger.error(
+        { decisions },
+        'decisions are missing in the record: the event log took none for too long',
+      );
     },
     forgotten: (pool) => {
       status.forgotten(pool);

@@ -216,6 +216,20 @@ export const CATALOGUE = {
     meaning:
       'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise; one that meets `fleet-max-workers` needs a larger fleet: its machine runs no more workers.',
   },
+  decisionInputsMissing: {
+    name: 'headroom_decision_input_failures_total',
+    kind: 'counter',
+    labels: ['input'],
+    meaning:
+      'Questions that had no answer when decisions needed it, by whom: `event-log` (up to when demand is counted; every pool is blind then) or `fleet` (the workers of one pool). The log says why.',
+  },
+  decisionsLost: {
+    name: 'headroom_lost_decisions_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Decisions that were made and will never be in the record, because the event log took none for so long that too many waited. Must stay at zero.',
+  },
   decisionsApplied: {
     name: 'headroom_decisions_applied_total',
     kind: 'counter',
