@@ -54,6 +54,14 @@ describe('parseConfig', () => {
       'pools.web.seasonsS[0]: must hold: a multiple of bucketS (7), got 20',
     ],
     [
+      'pools: { web: { bucketS: 1, settleMs: 12001 } }',
+      'pools.web.settleMs: must hold: at most 12000 with buckets of 1 s (beyond it demand and forecasts are stale when they are used, and every decision blind), got 12001',
+    ],
+    [
+      'pools: { web: { settleMs: 18001 } }',
+      'pools.web.settleMs: must hold: at most 18000 with buckets of 10 s (beyond it demand and forecasts are stale when they are used, and every decision blind), got 18001',
+    ],
+    [
       'pools: { web: { bucketS: 1, seasonsS: [20, 10] } }',
       'pools.web.seasonsS[1]: must hold: longer than the season before it, got 10',
     ],

@@ -2,11 +2,13 @@ import { z } from 'zod';
 import { syntheticSourceSchema } from '#adapters/sources';
 import { poolName } from '#domain/events';
 import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
-import { policySchema } from '#domain/scaling';
+import { policySchema, staleAfterS } from '#domain/scaling';
 
 const port = z.number().int().min(1).max(65_535);
 const host = z.string().min(1).max(253).describe('Interface to listen on.');
 const DAY_S = 86_400;
+/** Between the moment a bucket may be used and the decision that uses it: counting, forecasting, the loop's period. */
+const USE_ALLOWANCE_S = 2;
 
 const api = z
   .strictObject({
@@ -154,7 +156,9 @@ export const poolSchema = z
       .min(0)
       .max(60_000)
       .default(250)
-      .describe('Wait after a bucket’s end before it is used provisionally.'),
+      .describe(
+        'Wait after a bucket’s end before it is used provisionally, ms. Short enough that it is fresh when it is used: 12,000 with buckets of 1 s.',
+      ),
     leadTimeMaxS: z
       .number()
       .min(0)
@@ -194,6 +198,14 @@ export const poolSchema = z
         message: `at most ${MAX_HORIZON_BUCKETS - 1} buckets of ${value.bucketS} s`,
       });
     }
+    const settleMaxMs = settleMsMax(value.bucketS);
+    if (value.settleMs > settleMaxMs) {
+      context.addIssue({
+        code: 'custom',
+        path: ['settleMs'],
+        message: `at most ${settleMaxMs} with buckets of ${value.bucketS} s (beyond it demand and forecasts are stale when they are used, and every decision blind)`,
+      });
+    }
     if (value.source !== undefined && value.worker.handlers === undefined) {
       context.addIssue({
         code: 'custom',
@@ -202,6 +214,11 @@ export const poolSchema = z
       });
     }
   });
+
+/** A bucket is used from its settling until the next one has settled; it must not be stale by then. */
+function settleMsMax(bucketS: number): number {
+  return (staleAfterS(bucketS) - bucketS - USE_ALLOWANCE_S) * 1000;
+}
 
 /** The whole configuration: one tree, each branch owned by its user, unknown keys refused. Units are in the names. */
 export const configSchema = z

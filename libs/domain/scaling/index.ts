@@ -15,4 +15,5 @@ export {
 } from './decision.js';
 export { holdSecondsOf } from './limits.js';
 export { sameHold } from './same-hold.js';
+export { staleAfterS } from './staleness.js';
 export { policySchema, type Policy } from './policy.js';

@@ -1,10 +1,8 @@
 import type { BlindReason } from './decision.js';
+import { staleAfterS } from './staleness.js';
 import { probabilityAtMost, type Forecast, type Quantiles } from '#domain/forecasting';
 import { MAX_SIZED_WORKERS } from '#domain/queueing';
 
-/** A forecast older than three buckets (and 15 s, for short ones) is stale: demand has moved on. */
-const STALE_BUCKETS = 3;
-const STALE_S = 15;
 /** Large fleets are searched in steps of 1/128: the cost is flat around its minimum. */
 const FINEST_STEP_SHIFT = 7;
 
@@ -56,7 +54,7 @@ function horizonsInReach(
   { nowMs, leadTimeS }: Pricing,
 ): Horizon[] {
   const ageS = (nowMs - originMs) / 1000 - bucketS;
-  if (!(ageS <= Math.max(STALE_BUCKETS * bucketS, STALE_S))) return [];
+  if (!(ageS <= staleAfterS(bucketS))) return [];
   const reachS = Math.ceil(leadTimeS / bucketS - 1e-9) * bucketS;
   return horizons.filter(({ horizonS }) => {
     const startsInS = originMs / 1000 + horizonS - nowMs / 1000;

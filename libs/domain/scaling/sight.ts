@@ -1,10 +1,7 @@
 import type { BlindReason, DecisionInput, FleetView } from './decision.js';
+import { staleAfterS } from './staleness.js';
 import type { DemandView } from '#domain/demand';
 import { serviceModel, type ServiceModel } from '#domain/queueing';
-
-/** Demand older than three buckets (and 15 s, for short ones) says nothing about now. */
-const STALE_BUCKETS = 3;
-const STALE_S = 15;
 
 /** What a decision can see; its numbers are checked. */
 export type Sight = Sighted | Blind;
@@ -27,7 +24,7 @@ export function look({ nowMs, bucketS, demand, fleet, policy }: DecisionInput): 
   if (demand === undefined) return blind('demand-missing');
   if (!isDemand(demand)) return blind('demand-invalid');
   const ageS = (nowMs - demand.asOfMs) / 1000;
-  if (!(ageS <= Math.max(STALE_BUCKETS * bucketS, STALE_S))) return blind('demand-stale');
+  if (!(ageS <= staleAfterS(bucketS))) return blind('demand-stale');
   if (fleet === undefined) return blind('fleet-missing');
   if (!isFleet(fleet)) return blind('fleet-invalid');
   const model = serviceModel(demand.serviceMs, policy.objective);
