@@ -40,6 +40,16 @@ describe('config/demo.yaml', () => {
 });
 
 describe('parseConfig', () => {
+  test('a setting of the policy that nothing reads yet says so', () => {
+    const described: string[] = [];
+    JSON.stringify(configJsonSchema(), (name, value: { description?: string }) => {
+      if (['violationTargetRatio', 'errorRatioMax'].includes(name)) described.push(value.description ?? name);
+      return value;
+    });
+    expect(described).toHaveLength(2);
+    for (const text of described) expect(text).toContain('Recorded; decisions do not use it yet.');
+  });
+
   test('an empty file is the default configuration', () => {
     expect(parseConfig('')).toMatchObject({
       ok: true,
