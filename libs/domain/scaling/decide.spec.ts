@@ -24,7 +24,6 @@ function demandOf(nowS: number, changes: Partial<DemandView> = {}): DemandView {
     inFlight: 1,
     serviceMs: SERVICE,
     responseMs: SERVICE,
-    peakToMeanRatio: 1,
     trailingRatePerS: 100,
     asOfMs: nowS * 1000,
     ...changes,
@@ -118,11 +117,6 @@ describe('a reactive pool', () => {
     const arriving = pool({ reactionMarginRatio: 1 }).at(0, { arrivalRatePerS: 100 });
     expect(waiting.neededNow).toBe(arriving.neededNow);
     expect(waiting.explanation).toContain('and 6000 waiting');
-  });
-
-  test('peaks inside the bucket raise the rate', () => {
-    const even = pool().at(0, { arrivalRatePerS: 1200 });
-    expect(pool().at(0, { arrivalRatePerS: 1000, peakToMeanRatio: 1.2 }).neededNow).toBe(even.neededNow);
   });
 
   test('what the fleet does not run is not asked for again and again: its bound is a limit, and holds', () => {
@@ -326,7 +320,7 @@ describe('blind', () => {
         expect(Number.isInteger(decision.desired)).toBe(true);
       }
       // What only refines is done without.
-      const refined = pool().at(0, { peakToMeanRatio: value, trailingRatePerS: value });
+      const refined = pool().at(0, { attemptsPerArrival: value, trailingRatePerS: value });
       expect(refined).toMatchObject({ kind: 'hold', desired: 2 });
     }
     expect(pool().at(0, { asOfMs: Number.NaN })).toMatchObject({ reason: 'demand-invalid' });

@@ -48,11 +48,7 @@ function cause({
   if (proposal.reason === 'idle') return 'nothing has arrived yet, kept';
   if (!sight.ok) return `${BLINDNESS[sight.reason]}, kept`;
   const { demand } = sight;
-  const margin = (
-    input.policy.reactionMarginRatio *
-    demand.peakToMeanRatio *
-    demand.attemptsPerArrival
-  ).toFixed(2);
+  const margin = (input.policy.reactionMarginRatio * demand.attemptsPerArrival).toFixed(2);
   const rate = `${round(demand.arrivalRatePerS)}/s × ${margin}`;
   const backlog = demand.backlog > 0 ? ` and ${round(demand.backlog)} waiting` : '';
   const measured = `${rate}${backlog} need ${neededNow}`;

@@ -45,10 +45,9 @@ function isDemand({ arrivalRatePerS, backlog, asOfMs }: DemandView): boolean {
 
 /** What only refines the numbers falls back to what is known without it. */
 function completed(demand: DemandView): DemandView {
-  const { peakToMeanRatio, attemptsPerArrival, trailingRatePerS, arrivalRatePerS } = demand;
+  const { attemptsPerArrival, trailingRatePerS, arrivalRatePerS } = demand;
   return {
     ...demand,
-    peakToMeanRatio: isAmount(peakToMeanRatio) ? Math.max(1, peakToMeanRatio) : 1,
     attemptsPerArrival: isAmount(attemptsPerArrival) ? Math.max(1, attemptsPerArrival) : 1,
     trailingRatePerS: isAmount(trailingRatePerS) ? trailingRatePerS : arrivalRatePerS,
   };

@@ -60,7 +60,6 @@ function deciding(mode: Policy['mode']): LoopSettings['control'] {
           inFlight,
           serviceMs,
           responseMs: serviceMs,
-          peakToMeanRatio: 1,
           trailingRatePerS: mean,
           asOfMs: nowS * 1000,
         },
