@@ -36,6 +36,23 @@ const workers = z.object({
   slotsPerWorker: z.number(),
   leadTimeS: z.number(),
 });
+const inputs = z
+  .object({
+    demandAsOfMs: z.number().optional().describe('End of the newest bucket counted, epoch ms.'),
+    arrivalRatePerS: z.number().optional(),
+    attemptsPerArrival: z.number().optional(),
+    backlog: z.number().optional().describe('Attempts that wait.'),
+    serviceMsMean: z.number().optional(),
+    reactionMarginRatio: z.number().optional().describe('Of the policy.'),
+    forecastOriginMs: z.number().optional().describe('Start of the last bucket the forecast knew, epoch ms.'),
+    forecastLeadS: z.number().optional().describe('Longest lead time that the forecast covers.'),
+    readyWorkers: z.number().optional(),
+    slotsPerWorker: z.number().optional(),
+    leadTimeS: z.number().optional(),
+  })
+  .describe(
+    'What the decision saw, by value; what is missing was not known. Of the last one of equal holds.',
+  );
 export const decisionAnswer = z.object({
   id: z.number(),
   pool: z.string(),
@@ -48,6 +65,7 @@ export const decisionAnswer = z.object({
   previousDesired: z.number(),
   reason: z.string(),
   explanation: z.string(),
+  inputs,
   neededNow: z.number().optional(),
   pricedLevel: z.number().optional(),
   pricedHorizonS: z.number().optional(),

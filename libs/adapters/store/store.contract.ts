@@ -292,6 +292,7 @@ function decided(kind: Decision['kind'], atMs: number, desired: number, pool = '
     previousDesired: desired,
     reason: 'reaction',
     explanation: `at ${atMs}`,
+    inputs: { arrivalRatePerS: atMs },
     neededNow: undefined,
     pricedLevel: undefined,
     pricedHorizonS: undefined,

@@ -111,6 +111,26 @@ describe('a reactive pool', () => {
     expect(at(0.5, { arrivalRatePerS: 100 })).toMatchObject({ kind: 'scale', desired: 2 });
   });
 
+  test('the record has the numbers it came from, by value; what is no number is left out', () => {
+    const changes = { backlog: 7, attemptsPerArrival: 1.5 };
+    expect(pool().at(20, changes, { forecast: forecastOf(19, [1, 1, 1, 1]) }).inputs).toEqual({
+      demandAsOfMs: 20_000,
+      arrivalRatePerS: 100,
+      attemptsPerArrival: 1.5,
+      backlog: 7,
+      serviceMsMean: expect.closeTo(10, 0),
+      reactionMarginRatio: 1.1,
+      forecastOriginMs: 19_000,
+      forecastLeadS: 3,
+      readyWorkers: 2,
+      slotsPerWorker: 1,
+      leadTimeS: 3,
+    });
+    const nothing = { demand: undefined, fleet: undefined };
+    expect(pool().at(20, {}, nothing).inputs).toEqual({ reactionMarginRatio: 1.1 });
+    expect(pool().at(20, { backlog: NaN }).inputs).not.toHaveProperty('backlog');
+  });
+
   test('a backlog is worked off within drainS', () => {
     // 6,000 waiting ÷ 60 s are 100/s more.
     const waiting = pool().at(0, { backlog: 6000, arrivalRatePerS: 0 });

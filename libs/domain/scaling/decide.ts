@@ -1,5 +1,6 @@
 import type { Decision, DecisionInput, DecisionMemory } from './decision.js';
 import { explain } from './explain.js';
+import { inputsOf } from './inputs.js';
 import { limit, type Past } from './limits.js';
 import { keep, propose } from './proposal.js';
 import { isFleet, look } from './sight.js';
@@ -31,6 +32,7 @@ export function decide(
     previousDesired,
     reason: proposal.blind ?? limits.at(-1)?.limit ?? proposal.reason,
     explanation: explain({ input, sight, proposal, previousDesired, desired, limits, clockBackMs }),
+    inputs: inputsOf(input),
     neededNow: proposal.neededNow,
     pricedLevel: proposal.pricedLevel,
     pricedHorizonS: proposal.pricedHorizonS,

@@ -88,6 +88,25 @@ export interface AppliedLimit {
   to: number;
 }
 
+/** What a decision saw, by value; what is missing was not known. */
+export interface DecisionInputs {
+  /** End of the newest bucket counted, epoch ms. */
+  demandAsOfMs?: number;
+  arrivalRatePerS?: number;
+  attemptsPerArrival?: number;
+  /** Attempts that wait. */
+  backlog?: number;
+  serviceMsMean?: number;
+  /** Of the policy. */
+  reactionMarginRatio?: number;
+  forecastOriginMs?: number;
+  /** Longest lead time that the forecast covers, seconds. */
+  forecastLeadS?: number;
+  readyWorkers?: number;
+  slotsPerWorker?: number;
+  leadTimeS?: number;
+}
+
 /** `scale`: the number changes. `hold`: it stays. `blind`: it stays, for want of sight. */
 export type DecisionKind = 'scale' | 'hold' | 'blind';
 
@@ -101,6 +120,7 @@ export interface Decision {
   reason: Reason;
   /** The reason as a sentence with its numbers. */
   explanation: string;
+  inputs: DecisionInputs;
   /** Workers by the reaction floor and by the priced level, before limits; undefined when not computed. */
   neededNow: number | undefined;
   pricedLevel: number | undefined;

@@ -7,6 +7,7 @@ export {
   type BlindReason,
   type Decision,
   type DecisionInput,
+  type DecisionInputs,
   type DecisionKind,
   type DecisionMemory,
   type FleetView,
