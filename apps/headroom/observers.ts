@@ -5,6 +5,7 @@ import type { FleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
 import type { Logger, Metrics } from '#adapters/telemetry';
+import { forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
 import type { ForecasterObserver } from '../forecaster/forecaster.js';
 import type { IngestObserver } from '../ingest/index.js';
@@ -181,6 +182,7 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
       status.decided(made);
       metrics.decisions.inc({ pool, kind, reason });
       for (const { limit } of limits) metrics.decisionLimits.inc({ pool, limit });
+      if (forecastEndsEarly(decision)) metrics.shortForecastDecisions.inc({ pool });
       metrics.objectiveReachable.set({ pool }, objectiveReachable ? 1 : 0);
       metrics.workers.set({ pool, state: 'desired' }, desired);
       if (input.fleet !== undefined) {

@@ -216,6 +216,13 @@ export const CATALOGUE = {
     meaning:
       'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise; one that meets `fleet-max-workers` needs a larger fleet: its machine runs no more workers.',
   },
+  shortForecastDecisions: {
+    name: 'headroom_short_forecast_decisions_total',
+    kind: 'counter',
+    labels: ['pool'],
+    meaning:
+      'Decisions whose forecast ended before workers ordered then could be ready: they take longer to start than leadTimeMaxS of the pool says. What comes in between is met too late; raise leadTimeMaxS.',
+  },
   decisionInputsMissing: {
     name: 'headroom_decision_input_failures_total',
     kind: 'counter',

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { decide } from './decide.js';
 import { BLIND_REASONS, REASONS, type DecisionInput, type DecisionMemory } from './decision.js';
+import { forecastEndsEarly } from './inputs.js';
 import { policySchema } from './policy.js';
 import { addToSketch, emptySketch, type DemandView, type Sketch } from '#domain/demand';
 import { LEVELS, type Forecast } from '#domain/forecasting';
@@ -222,6 +223,22 @@ describe('a predictive pool', () => {
     const late = { forecast: forecastOf(98, [9000, 100, 100, 100, 800]) };
     expect(predictive().at(100, {}, late)).toMatchObject({ pricedHorizonS: 5 });
     expect(predictive().at(100, {}, late).desired).toBeLessThan(12);
+  });
+
+  test('a lead time beyond what the forecast covers is said', () => {
+    const fleet = { ready: 2, starting: 0, draining: 0, desired: 2, slotsPerWorker: 1 };
+    const forecast = forecastOf(99, [100, 100, 100, 100]);
+    const covered = predictive().at(100, {}, { forecast, fleet: { ...fleet, leadTimeS: 3 } });
+    expect(covered.explanation).not.toContain('leadTimeMaxS');
+    expect(forecastEndsEarly(covered)).toBe(false);
+    const short = predictive().at(100, {}, { forecast, fleet: { ...fleet, leadTimeS: 3.14 } });
+    expect(short.explanation).toContain(
+      'the forecast covers a lead time of 3 s (leadTimeMaxS), and workers take 3.14 s',
+    );
+    expect(forecastEndsEarly(short)).toBe(true);
+    // Nobody looks at the forecast of a reactive pool.
+    const reactive = pool().at(100, {}, { forecast, fleet: { ...fleet, leadTimeS: 9 } });
+    expect(forecastEndsEarly(reactive)).toBe(false);
   });
 
   test('the measured load wins when it asks for more', () => {

@@ -24,6 +24,7 @@ export function decide(
     : keep(sight, previousDesired);
   const limited = limit({ nowMs, previousDesired, proposal }, input, past);
   const { desired, limits } = limited;
+  const inputs = inputsOf(input);
   const decision: Decision = {
     kind: desired !== previousDesired ? 'scale' : proposal.blind === undefined ? 'hold' : 'blind',
     pool: input.pool,
@@ -31,8 +32,8 @@ export function decide(
     desired,
     previousDesired,
     reason: proposal.blind ?? limits.at(-1)?.limit ?? proposal.reason,
-    explanation: explain({ input, sight, proposal, previousDesired, desired, limits, clockBackMs }),
-    inputs: inputsOf(input),
+    explanation: explain({ input, inputs, sight, proposal, previousDesired, desired, limits, clockBackMs }),
+    inputs,
     neededNow: proposal.neededNow,
     pricedLevel: proposal.pricedLevel,
     pricedHorizonS: proposal.pricedHorizonS,

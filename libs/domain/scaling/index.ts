@@ -14,6 +14,7 @@ export {
   type Limit,
   type Reason,
 } from './decision.js';
+export { forecastEndsEarly } from './inputs.js';
 export { holdSecondsOf } from './limits.js';
 export { sameHold } from './same-hold.js';
 export { staleAfterS } from './staleness.js';

@@ -1,4 +1,4 @@
-import type { DecisionInput, DecisionInputs } from './decision.js';
+import type { Decision, DecisionInput, DecisionInputs } from './decision.js';
 import { sketchMean } from '#domain/demand';
 
 /** The numbers a decision had before it, for its record. What is no number was not known. */
@@ -16,6 +16,15 @@ export function inputsOf({ policy, demand, forecast, fleet }: DecisionInput): De
     slotsPerWorker: fleet?.slotsPerWorker,
     leadTimeS: fleet?.leadTimeS,
   });
+}
+
+/** Workers take longer to start than a forecast that set a price looks ahead: what comes in between is not seen. */
+export function forecastEndsEarly({
+  pricedLevel,
+  inputs,
+}: Pick<Decision, 'pricedLevel' | 'inputs'>): boolean {
+  const { leadTimeS = 0, forecastLeadS = Infinity } = inputs;
+  return pricedLevel !== undefined && leadTimeS > forecastLeadS;
 }
 
 function known(inputs: Record<keyof DecisionInputs, number | undefined>): DecisionInputs {
