@@ -104,6 +104,7 @@ async function start(): Promise<void> {
       forgotten: (pool) => forgotten.push(pool),
       inputMissing: ({ input, pool, error }) => missing.push(`${input} ${pool}: ${error.message}`),
       decisionsLost: () => undefined,
+      policyChanged: () => undefined,
       demandRead: () => undefined,
       recordUnreadable: ({ topic, offset }) => void unreadable.push(`${topic}@${offset}`),
       ran: () => changed(),

@@ -7,6 +7,7 @@ import { LimitedNotes } from '#adapters/notes';
 import type { Logger, Metrics } from '#adapters/telemetry';
 import { forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
+import type { PolicyObserver } from '../autoscaler/policies.controller.js';
 import type { ForecasterObserver } from '../forecaster/forecaster.js';
 import type { IngestObserver } from '../ingest/index.js';
 import type { RouteOutcome, RouterObserver } from '../router/router-observer.js';
@@ -23,7 +24,7 @@ export interface Observers {
   fleet: FleetObserver;
   ingest: IngestObserver;
   forecaster: ForecasterObserver & LoopObserver & RecordObserver & DemandRead;
-  autoscaler: AutoscalerObserver & LoopObserver & RecordObserver & DemandRead;
+  autoscaler: AutoscalerObserver & PolicyObserver & LoopObserver & RecordObserver & DemandRead;
   router: RouterObserver;
   sources: SourcesModuleOptions['observer'];
   tokenRenewalFailed(error: Error): void;
@@ -173,7 +174,7 @@ function forecasterObserver({ metrics, logger }: Given): ForecasterObserver {
   };
 }
 
-function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver {
+function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver & PolicyObserver {
   const missing = new LimitedNotes(({ msg, ...what }) => logger.error(what, msg));
   return {
     decided: (made) => {
@@ -208,6 +209,7 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
         'decisions are missing in the record: the event log took none for too long',
       );
     },
+    policyChanged: ({ what, ...change }) => logger.info(change, `policy ${what}`),
     forgotten: (pool) => {
       status.forgotten(pool);
       metrics.objectiveReachable.remove({ pool });
