@@ -54,7 +54,11 @@ const inputs = z
     'What the decision saw, by value; what is missing was not known. Of the last one of equal holds.',
   );
 export const decisionAnswer = z.object({
-  id: z.number(),
+  id: z
+    .string()
+    .describe(
+      'Pool and time, epoch ms, as in the log’s `decision`; of equal holds, which are one record, the first.',
+    ),
   pool: z.string(),
   kind: z.enum(['scale', 'hold', 'blind']),
   firstAt: z.iso.datetime(),

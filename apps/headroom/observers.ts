@@ -5,7 +5,7 @@ import type { FleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
 import type { Logger, Metrics } from '#adapters/telemetry';
-import { forecastEndsEarly } from '#domain/scaling';
+import { decisionIdOf, forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
 import type { PolicyObserver } from '../autoscaler/policies.controller.js';
 import type { ForecasterObserver } from '../forecaster/forecaster.js';
@@ -191,9 +191,9 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
           metrics.workers.set({ pool, state }, input.fleet[state]);
       }
       if (kind === 'scale') {
-        const { previousDesired, explanation, atMs } = decision;
+        const { previousDesired, explanation } = decision;
         logger.info(
-          { pool, decision: `${pool}/${atMs}`, from: previousDesired, to: desired, reason },
+          { pool, decision: decisionIdOf(decision), from: previousDesired, to: desired, reason },
           explanation,
         );
       }
@@ -216,10 +216,13 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
       for (const state of ['desired', 'ready', 'starting', 'draining'])
         metrics.workers.remove({ pool, state });
     },
-    ordered: ({ decision: { pool, atMs }, error }) => {
+    ordered: ({ decision, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'taken' : 'failed' });
       if (error !== undefined)
-        logger.error({ err: error, pool, decision: `${pool}/${atMs}` }, 'the fleet did not take an order');
+        logger.error(
+          { err: error, pool: decision.pool, decision: decisionIdOf(decision) },
+          'the fleet did not take an order',
+        );
     },
   };
 }

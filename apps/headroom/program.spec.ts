@@ -103,6 +103,25 @@ test('who changed a policy is in the log', () => {
   ]);
 });
 
+test('a decision that the log names is found in the API by that name', async () => {
+  const put = (headers: Record<string, string>, minWorkers: number) =>
+    send('PUT', '/v1/policies/named', headers, { bounds: { minWorkers, maxWorkers: 9 } });
+  await put({ 'if-none-match': '*' }, 1);
+  const made = async () => {
+    const { text } = await send('GET', '/v1/pools/named/decisions');
+    return (JSON.parse(text) as { items: { id: string; firstAt: string }[] }).items;
+  };
+  while ((await made()).length === 0);
+  await put({ 'if-match': '*' }, 3);
+  const named = () =>
+    logged.map((line) => JSON.parse(line)).find(({ decision, pool }) => decision && pool === 'named');
+  while (named() === undefined) await made();
+  const { decision } = named();
+  while (!(await made()).some(({ id }) => id === decision));
+  const found = (await made()).find(({ id }) => id === decision);
+  expect(decision).toBe(`named/${Date.parse(found?.firstAt as string)}`);
+});
+
 test.each(['/v1/policies', '/v1/pools'])('%s: a cursor that is no pool name is refused', async (path) => {
   expect(await send('GET', `${path}?cursor=%00`)).toMatchObject({ status: 400 });
   expect(await send('GET', `${path}?cursor=web`)).toMatchObject({ status: 200 });

@@ -107,6 +107,11 @@ export interface DecisionInputs {
   leadTimeS?: number;
 }
 
+/** The name of a decision in logs and API. A record of equal holds has that of the first. */
+export function decisionIdOf({ pool, atMs }: { pool: string; atMs: number }): string {
+  return `${pool}/${atMs}`;
+}
+
 /** `scale`: the number changes. `hold`: it stays. `blind`: it stays, for want of sight. */
 export type DecisionKind = 'scale' | 'hold' | 'blind';
 

@@ -1,6 +1,7 @@
 export { decide } from './decide.js';
 export {
   BLIND_REASONS,
+  decisionIdOf,
   LIMITS,
   REASONS,
   type AppliedLimit,
