@@ -8,7 +8,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import { connect, type AddressInfo } from 'node:net';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from '@jest/globals';
@@ -454,6 +454,23 @@ describe('queueing', () => {
     expect((await inFlight.answer).body).toBe('finished');
     expect((await get(`${url}/web/`)).body).toBe('w2');
     expect(leaving.held).toEqual([]);
+  });
+
+  test('connections to a worker that drains are not kept: an idle one is closed, and none is used again', async () => {
+    const sockets = new Set<Socket>();
+    const { member } = await startWorker('w1', (request, response) => {
+      sockets.add(request.socket);
+      response.end();
+    });
+    const { url, fleet } = await startRouter([member]);
+    await get(`${url}/web/`);
+    const [idle] = [...sockets] as [Socket];
+    const closed = once(idle, 'close');
+    fleet.set([{ ...member, state: 'draining' }]);
+    await closed;
+    fleet.set([member]);
+    expect(await get(`${url}/web/`)).toMatchObject({ status: 200 });
+    expect(sockets.size).toBe(2);
   });
 
   test('a worker of the same name on another port is another worker', async () => {

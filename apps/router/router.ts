@@ -50,7 +50,8 @@ export interface RouterOptions {
  * from the control-plane API: neither's load nor limits touch the other. node:http and undici's dispatch without a
  * framework between them: the only route is a prefix, and a framework takes a quarter of the requests per second.
  *
- * Bodies flow through; one that is too large for a worker is refused when its length says so, or cut where it is. WebSockets are refused (501).
+ * Bodies flow through; one that is too large for a worker is refused when its length says so, or cut where it is.
+ * WebSockets are refused (501).
  */
 export class Router {
   private readonly server: Server;
