@@ -8,7 +8,12 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import { EXECUTION_HEADERS, READY_PATH, REPLY_HEADERS } from '#adapters/fleet';
 import { checkExecutionEvent, type ExecutionEvent } from '#domain/events';
 import type { Handler, Task } from '#sdk';
-import { ExecutionServer, LEAVING_QUIET_MS, type ExecutionServerOptions } from './execution-server.js';
+import {
+  ExecutionServer,
+  LEAVING_QUIET_MS,
+  START_TOLD_AFTER_MS,
+  type ExecutionServerOptions,
+} from './execution-server.js';
 import { Handlers, loadHandlers } from './handler-folder.js';
 
 /** More than all buffers on the way hold. */
@@ -230,6 +235,32 @@ describe('execution server', () => {
     expect((await held).status).toBe(503);
     expect((await buffer(reply)).length).toBe(LARGE.length);
     await drained;
+  });
+
+  test('the start of a long execution is told while it runs, that of a short one with its end', async () => {
+    const { handler, started, release } = gate();
+    await open({ default: handler }, { slots: 2 });
+    jest.useFakeTimers({ doNotFake: ALL_BUT_SET_TIMEOUT });
+    try {
+      const long = send({ [EXECUTION_HEADERS.executionId]: 'long' }).answer;
+      await started(1);
+      jest.advanceTimersByTime(START_TOLD_AFTER_MS - 1);
+      expect(emitted).toEqual([]);
+      jest.advanceTimersByTime(1);
+      expect(emitted).toMatchObject([{ id: 'long.1.started', subject: 'long', data: { attempt: 1 } }]);
+      release();
+      await long;
+      const short = send().answer;
+      await started(2);
+      release();
+      await short;
+      jest.advanceTimersByTime(START_TOLD_AFTER_MS);
+    } finally {
+      jest.useRealTimers();
+    }
+    expect(ends()).toEqual(['started', 'completed', 'completed']);
+    expect(emitted[1]!.data.startedAtMs).toBe(emitted[0]!.data.startedAtMs);
+    for (const event of emitted) expect(checkExecutionEvent(event)).toMatchObject({ ok: true });
   });
 
   test('a body that stops or trickles: 408, the slot is free, and nothing has started', async () => {

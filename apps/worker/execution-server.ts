@@ -10,7 +10,7 @@ import { types } from 'node:util';
 import type { EventSink } from '#adapters/event-sink';
 import { READY_PATH, REPLY_HEADERS } from '#adapters/fleet';
 import type { Handler, HandlerResult } from '#sdk';
-import { endEvent, type ExecutionEnd } from './execution-events.js';
+import { endEvent, startEvent, type ExecutionEnd } from './execution-events.js';
 import { readExecution, type ExecutionRequest } from './execution-request.js';
 import type { Handlers } from './handler-folder.js';
 import { BODY_LIMITS, readBody, type BodyLimits, type ReceivedBody } from './request-body.js';
@@ -28,6 +28,8 @@ const RETRY_AFTER_S = 1;
  * sent before may still be on the way, and a busy router is late by some tens of milliseconds.
  */
 export const LEAVING_QUIET_MS = 200;
+/** An execution that is served for longer has its start told; a shorter one's end, which tells both, is soon enough, ms. */
+export const START_TOLD_AFTER_MS = 1000;
 /** After the last execution of a worker that leaves has ended, callers have this long to read their answers, ms. */
 const FLUSH_MS = 1000;
 
@@ -173,7 +175,9 @@ export class ExecutionServer {
       // The router's clock may be ahead of ours by a little; nothing starts before it was queued.
       const startedAtMs = Math.max(this.options.nowMs(), execution.queuedAtMs);
       const work = this.work(job, received.body, giving.signal);
+      const untold = setTimeout(() => this.tellStart(execution, startedAtMs), START_TOLD_AFTER_MS);
       const outcome = await Promise.race([work, giving.up]);
+      clearTimeout(untold);
       if (typeof outcome === 'string') this.watchRunaway(work);
       this.end(execution, startedAtMs, reply, typeof outcome === 'string' ? givenUp(outcome) : outcome);
     } finally {
@@ -222,6 +226,10 @@ export class ExecutionServer {
     }
     const rule = `body: must come within ${totalMs} ms, without a pause of ${silenceMs} ms`;
     return { ...problem(408, rule), errorClass: 'body_too_slow' };
+  }
+
+  private tellStart(execution: ExecutionRequest, startedAtMs: number): void {
+    this.options.sink.emit(startEvent(this.options, execution, startedAtMs));
   }
 
   private end(

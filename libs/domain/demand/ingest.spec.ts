@@ -372,7 +372,7 @@ describe('stories', () => {
     expect(restoreIngest(partition.outputs.flatMap(({ state }) => state)).expiries).toEqual([]);
   });
 
-  test('late is what touches a bucket that was final: its end plus lateness is behind the watermark', () => {
+  test('late is what comes when its bucket is final: its end plus lateness is behind the watermark', () => {
     const partition = new Partition();
     partition.take(at(4), queued('a', 4));
     expect(partition.take(at(4), queued('b', 2)).counts.late).toBe(0); // final at 5
@@ -380,6 +380,16 @@ describe('stories', () => {
     // The end is on time, the arrival that it implies is not.
     expect(partition.take(at(4), completed('d', 0, 3.9, 4)).counts.late).toBe(1);
     expect(partition.totals().arrivals).toBe(4);
+  });
+
+  test('the end of a long execution is not late; a start, or an end, that is told late is', () => {
+    const partition = new Partition();
+    partition.take(at(0), queued('long', 0), queued('other', 0));
+    // The start that it tells, too, lies in a bucket that was final long ago.
+    expect(partition.take(at(20), completed('long', 0, 0, 20)).counts.late).toBe(0);
+    expect(partition.take(at(20), started('other', 0, 1)).counts.late).toBe(1);
+    expect(partition.take(at(20), completed('other', 0, 1, 2)).counts.late).toBe(1);
+    expect(partition.totals()).toMatchObject({ arrivals: 2, starts: 2, completions: 2 });
   });
 
   test('a clock ahead of the log counts where it says, but makes nobody else late', () => {

@@ -1,4 +1,4 @@
-import { phaseOf, type ExecutionEvent, type ParsedEvent, type Refusal } from '#domain/events';
+import { phaseOf, type ExecutionEvent, type ParsedEvent, type Phase, type Refusal } from '#domain/events';
 import {
   endAttempt,
   forgetEnded,
@@ -90,7 +90,7 @@ export interface IngestOutput {
   counts: {
     /** Told nothing new. */
     duplicates: number;
-    /** Corrected a bucket that was final. */
+    /** Came when the bucket of their own moment, or of the arrival they were the first to tell, was final. */
     late: number;
     expired: number;
     /** Ended attempts forgotten before the dedupe window was over, for want of room. */
@@ -122,8 +122,6 @@ class Step {
   private readonly state: StateRecord[] = [];
   private readonly deadLetters: DeadLetter[] = [];
   private readonly counts = { duplicates: 0, late: 0, expired: 0, forgottenEarly: 0 };
-  /** The event at hand has touched a bucket that was final. */
-  private late = false;
 
   constructor(
     private readonly input: IngestInput,
@@ -188,11 +186,18 @@ class Step {
       this.counts.duplicates++;
       return;
     }
-    this.late = false;
+    if (this.isLate(event, known === undefined)) this.counts.late++;
     const attempt = known ?? this.arrive(key, event, offset);
     if (newStart) this.start(attempt, event, key);
     if (ends) this.end(attempt, event, key);
-    if (this.late) this.counts.late++;
+  }
+
+  /** The start that an end tells, too, is no news that is late: it is as old as the execution is long. */
+  private isLate({ type, data }: ExecutionEvent, isArrival: boolean): boolean {
+    const { bucketS, latenessS } = this.settingsOf(data.pool);
+    const isFinal = (timeMs: number) =>
+      bucketStartMs(timeMs, bucketS) + (bucketS + latenessS) * 1000 <= this.memory.watermarkMs;
+    return isFinal(momentOf(phaseOf(type), data)) || (isArrival && isFinal(data.queuedAtMs));
   }
 
   private watch({ data }: ExecutionEvent, timestampMs: number): void {
@@ -270,9 +275,7 @@ class Step {
   private bucketAt(pool: string, timeMs: number): Bucket {
     const buckets = this.buckets.get(pool) ?? new Map<number, Bucket>();
     this.buckets.set(pool, buckets);
-    const { bucketS, latenessS } = this.settingsOf(pool);
-    const startMs = bucketStartMs(timeMs, bucketS);
-    this.late ||= startMs + (bucketS + latenessS) * 1000 <= this.memory.watermarkMs;
+    const startMs = bucketStartMs(timeMs, this.settingsOf(pool).bucketS);
     const bucket = buckets.get(startMs) ?? emptyBucket(startMs);
     buckets.set(startMs, bucket);
     return bucket;
@@ -284,6 +287,12 @@ class Step {
       throw new Error(`ingest: a pool that was accepted once must stay, got ${pool}`);
     return settings;
   }
+}
+
+/** When that happened which the event is about, epoch ms. */
+function momentOf(phase: Phase, { queuedAtMs, startedAtMs, endedAtMs }: ExecutionEvent['data']): number {
+  if (phase === 'queued') return queuedAtMs;
+  return (phase === 'started' ? startedAtMs : endedAtMs) as number;
 }
 
 interface Refused {
