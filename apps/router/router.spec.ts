@@ -273,9 +273,24 @@ describe('forwarding', () => {
     expect(await send(`${url}/web/`, { method: 'DELETE' }).answer).toMatchObject({ status: 204, body: '' });
   });
 
-  test('a caller’s execution id, attempt and task type are kept, unusable ones replaced', async () => {
+  test('a caller decides what counts as demand only where it is trusted: else every request is an arrival', async () => {
     const { member } = await startWorker('w1', (_, response) => response.end());
-    const { url, sink } = await startRouter([member]);
+    const trusting = { trustsExecutionIds: (pool: string) => pool === 'empty' };
+    const { url, sink } = await startRouter([member], trusting);
+    for (const attempt of ['1', '1', '2']) {
+      const named = { 'x-headroom-execution-id': 'order-7', 'x-headroom-attempt': attempt };
+      await get(`${url}/web/`, { ...named, 'x-headroom-task-type': 'resize' });
+    }
+    expect(new Set(sink.events.map(({ subject }) => subject)).size).toBe(3);
+    for (const { subject, data } of sink.events) {
+      expect(subject).not.toBe('order-7');
+      expect(data).toMatchObject({ attempt: 1, taskType: 'resize' });
+    }
+  });
+
+  test('a trusted caller’s execution id, attempt and task type are kept, unusable ones replaced', async () => {
+    const { member } = await startWorker('w1', (_, response) => response.end());
+    const { url, sink } = await startRouter([member], { trustsExecutionIds: () => true });
     await get(`${url}/web/`, {
       'x-headroom-execution-id': 'order-7',
       'x-headroom-attempt': '3',
@@ -701,7 +716,12 @@ describe('requests that fail', () => {
   });
 
   test('every event is one that ingest accepts', async () => {
-    const { url, sink, fleet } = await startRouter([], { deadlineMs: 60, nowMs: backwards() });
+    const trustsExecutionIds = () => true;
+    const { url, sink, fleet } = await startRouter([], {
+      deadlineMs: 60,
+      nowMs: backwards(),
+      trustsExecutionIds,
+    });
     const worker = await startHeldWorker('w1');
     await get(`${url}/web/`, { 'x-headroom-execution-id': 'x'.repeat(180), 'x-headroom-attempt': '1000' });
     fleet.set([worker.member]);

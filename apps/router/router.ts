@@ -38,6 +38,8 @@ export interface RouterOptions {
   sink: EventSink;
   /** Names that exist; read per request. */
   pools: () => ReadonlySet<string>;
+  /** Whether callers of a pool may name execution and attempt; read per request. Default: no pool's. */
+  trustsExecutionIds?: ((pool: string) => boolean) | undefined;
   observer: RouterObserver;
   /** Epoch ms, with fraction. */
   nowMs?: (() => number) | undefined;
@@ -127,7 +129,7 @@ export class Router {
     this.routeOf(pool).take({
       request,
       response,
-      identity: executionIdentity(request.headers),
+      identity: executionIdentity(request.headers, this.options.trustsExecutionIds?.(pool) ?? false),
       path,
       queuedAtMs,
       deadlineMs: this.options.deadlineMs,

@@ -176,7 +176,7 @@ class Step {
 
   private count(event: ExecutionEvent, offset: number): void {
     const { attempts } = this.memory;
-    const key = `${event.subject}/${event.data.attempt}`;
+    const key = keyOf(event);
     const phase = phaseOf(event.type);
     const known = openAttempt(attempts, key);
     const newStart = phase !== 'queued' && event.data.startedAtMs !== undefined && !known?.started;
@@ -289,6 +289,11 @@ class Step {
   }
 }
 
+/** An attempt. Ids are the sender's: those of different pools have nothing to do with each other. */
+function keyOf({ subject, data }: ExecutionEvent): string {
+  return `${data.pool}/${subject}/${data.attempt}`;
+}
+
 /** When that happened which the event is about, epoch ms. */
 function momentOf(phase: Phase, { queuedAtMs, startedAtMs, endedAtMs }: ExecutionEvent['data']): number {
   if (phase === 'queued') return queuedAtMs;
@@ -390,9 +395,8 @@ export function replayIngest(
     const isBack = timestampMs < restored.replayedMs;
     if (!isBack || isOverfull(attempts)) replayTime(Math.max(timestampMs, restored.replayedMs), restored);
     if (!parsed.ok || offset < (chains.get(parsed.event.data.pool)?.since ?? Infinity)) continue;
-    const { subject, data } = parsed.event;
-    const key = `${subject}/${data.attempt}`;
-    const refused = refuseUntimely(data, timestampMs, settings) !== undefined;
+    const key = keyOf(parsed.event);
+    const refused = refuseUntimely(parsed.event.data, timestampMs, settings) !== undefined;
     if (!refused && !attempts.old.has(key)) replayEvent(key, parsed.event, restored);
   }
 }
