@@ -167,6 +167,12 @@ export const poolSchema = z
       .describe(
         'Longest lead time that forecasts must cover, seconds, and at most 9,999 buckets; default: startDelayMs of the worker and 5 s more.',
       ),
+    trustExecutionIds: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Take execution id and attempt from x-headroom-execution-id and x-headroom-attempt of a request. They decide what counts as demand: only when nobody but the platform itself can reach the router. Otherwise each request is an execution of its own.',
+      ),
     worker: worker.prefault({}),
     policy: policySchema
       .prefault({})

@@ -113,6 +113,7 @@ export class Parts {
       watch: (listener) => this.fleet.watch(listener),
       sink: this.sink,
       pools: () => known,
+      trustsExecutionIds: (pool) => this.settingsOf(pool).trustExecutionIds,
       observer: this.observers.router,
     };
   };

@@ -108,7 +108,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Records of executions.v1 by what ingest made of them: `counted`, `duplicate` (told nothing new), `late` (counted, but corrected a bucket that was final), or `dead-lettered`.',
+      'Records of executions.v1 by what ingest made of them: `counted`, `duplicate` (told nothing new), `late` (counted, but the bucket of its own moment, or of the arrival that it was the first to tell, was final), or `dead-lettered`.',
   },
   ingestDeadLetters: {
     name: 'headroom_ingest_dead_letters_total',

@@ -372,7 +372,7 @@ describe('stories', () => {
     expect(restoreIngest(partition.outputs.flatMap(({ state }) => state)).expiries).toEqual([]);
   });
 
-  test('late is what touches a bucket that was final: its end plus lateness is behind the watermark', () => {
+  test('late is what comes when its bucket is final: its end plus lateness is behind the watermark', () => {
     const partition = new Partition();
     partition.take(at(4), queued('a', 4));
     expect(partition.take(at(4), queued('b', 2)).counts.late).toBe(0); // final at 5
@@ -380,6 +380,27 @@ describe('stories', () => {
     // The end is on time, the arrival that it implies is not.
     expect(partition.take(at(4), completed('d', 0, 3.9, 4)).counts.late).toBe(1);
     expect(partition.totals().arrivals).toBe(4);
+  });
+
+  test('an execution of the same id in another pool is another execution', () => {
+    const partition = new Partition();
+    partition.take(at(0), queued('a', 0), queued('a', 0, { pool: 'tens' }));
+    partition.restart();
+    const { counts, partials } = partition.take(at(1), completed('a', 0, 0, 1));
+    expect(counts.duplicates).toBe(0);
+    expect(partials.map(({ pool }) => pool)).toEqual(['web']);
+    expect(partition.totals()).toMatchObject({ arrivals: 1, starts: 1, completions: 1 });
+    expect(partition.totals('tens')).toMatchObject({ arrivals: 1, starts: 0, completions: 0 });
+  });
+
+  test('the end of a long execution is not late; a start, or an end, that is told late is', () => {
+    const partition = new Partition();
+    partition.take(at(0), queued('long', 0), queued('other', 0));
+    // The start that it tells, too, lies in a bucket that was final long ago.
+    expect(partition.take(at(20), completed('long', 0, 0, 20)).counts.late).toBe(0);
+    expect(partition.take(at(20), started('other', 0, 1)).counts.late).toBe(1);
+    expect(partition.take(at(20), completed('other', 0, 1, 2)).counts.late).toBe(1);
+    expect(partition.totals()).toMatchObject({ arrivals: 2, starts: 2, completions: 2 });
   });
 
   test('a clock ahead of the log counts where it says, but makes nobody else late', () => {
@@ -470,7 +491,7 @@ describe('stories', () => {
     partition.log.splice(0, 3, ...partition.log.map((record) => ({ ...record, timestampMs: 0 })));
     partition.restart();
     const { state } = partition.take(at(60), queued('d', 60));
-    expect(state).toContainEqual({ key: 'expired:a/1', value: null });
+    expect(state).toContainEqual({ key: 'expired:web/a/1', value: null });
   });
 });
 
@@ -485,7 +506,7 @@ describe('bounds', () => {
     expect(partition.take(T0 + 7 * S, many[0] as ParsedEvent).counts.expired).toBe(2);
     const { old, young } = partition.memory.attempts;
     expect(old.size + young.size).toBe(MAX_OPEN_ATTEMPTS);
-    expect(old.has('e0/1')).toBe(false);
+    expect(old.has('web/e0/1')).toBe(false);
   });
 
   test('more ended attempts than there is room for: the oldest are forgotten early, and that is counted', () => {

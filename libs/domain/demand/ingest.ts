@@ -1,4 +1,4 @@
-import { phaseOf, type ExecutionEvent, type ParsedEvent, type Refusal } from '#domain/events';
+import { phaseOf, type ExecutionEvent, type ParsedEvent, type Phase, type Refusal } from '#domain/events';
 import {
   endAttempt,
   forgetEnded,
@@ -89,7 +89,7 @@ export interface IngestOutput {
   counts: {
     /** Told nothing new. */
     duplicates: number;
-    /** Corrected a bucket that was final. */
+    /** Came when the bucket of their own moment, or of the arrival they were the first to tell, was final. */
     late: number;
     expired: number;
     /** Ended attempts forgotten before the dedupe window was over, for want of room. */
@@ -121,8 +121,6 @@ class Step {
   private readonly state: StateRecord[] = [];
   private readonly deadLetters: DeadLetter[] = [];
   private readonly counts = { duplicates: 0, late: 0, expired: 0, forgottenEarly: 0 };
-  /** The event at hand has touched a bucket that was final. */
-  private late = false;
 
   constructor(
     private readonly input: IngestInput,
@@ -177,7 +175,7 @@ class Step {
 
   private count(event: ExecutionEvent, offset: number): void {
     const { attempts } = this.memory;
-    const key = `${event.subject}/${event.data.attempt}`;
+    const key = keyOf(event);
     const phase = phaseOf(event.type);
     const known = openAttempt(attempts, key);
     const newStart = phase !== 'queued' && event.data.startedAtMs !== undefined && !known?.started;
@@ -187,11 +185,18 @@ class Step {
       this.counts.duplicates++;
       return;
     }
-    this.late = false;
+    if (this.isLate(event, known === undefined)) this.counts.late++;
     const attempt = known ?? this.arrive(key, event, offset);
     if (newStart) this.start(attempt, event, key);
     if (ends) this.end(attempt, event, key);
-    if (this.late) this.counts.late++;
+  }
+
+  /** The start that an end tells, too, is no news that is late: it is as old as the execution is long. */
+  private isLate({ type, data }: ExecutionEvent, isArrival: boolean): boolean {
+    const { bucketS, latenessS } = this.input.poolSettings(data.pool);
+    const isFinal = (timeMs: number) =>
+      bucketStartMs(timeMs, bucketS) + (bucketS + latenessS) * 1000 <= this.memory.watermarkMs;
+    return isFinal(momentOf(phaseOf(type), data)) || (isArrival && isFinal(data.queuedAtMs));
   }
 
   private watch({ data }: ExecutionEvent, timestampMs: number): void {
@@ -269,13 +274,22 @@ class Step {
   private bucketAt(pool: string, timeMs: number): Bucket {
     const buckets = this.buckets.get(pool) ?? new Map<number, Bucket>();
     this.buckets.set(pool, buckets);
-    const { bucketS, latenessS } = this.input.poolSettings(pool);
-    const startMs = bucketStartMs(timeMs, bucketS);
-    this.late ||= startMs + (bucketS + latenessS) * 1000 <= this.memory.watermarkMs;
+    const startMs = bucketStartMs(timeMs, this.input.poolSettings(pool).bucketS);
     const bucket = buckets.get(startMs) ?? emptyBucket(startMs);
     buckets.set(startMs, bucket);
     return bucket;
   }
+}
+
+/** An attempt. Ids are the sender's: those of different pools have nothing to do with each other. */
+function keyOf({ subject, data }: ExecutionEvent): string {
+  return `${data.pool}/${subject}/${data.attempt}`;
+}
+
+/** When that happened which the event is about, epoch ms. */
+function momentOf(phase: Phase, { queuedAtMs, startedAtMs, endedAtMs }: ExecutionEvent['data']): number {
+  if (phase === 'queued') return queuedAtMs;
+  return (phase === 'started' ? startedAtMs : endedAtMs) as number;
 }
 
 interface Refused {
@@ -373,9 +387,8 @@ export function replayIngest(
     const isBack = timestampMs < restored.replayedMs;
     if (!isBack || isOverfull(attempts)) replayTime(Math.max(timestampMs, restored.replayedMs), restored);
     if (!parsed.ok || offset < (chains.get(parsed.event.data.pool)?.since ?? Infinity)) continue;
-    const { subject, data } = parsed.event;
-    const key = `${subject}/${data.attempt}`;
-    const refused = refuseUntimely(data, timestampMs, settings) !== undefined;
+    const key = keyOf(parsed.event);
+    const refused = refuseUntimely(parsed.event.data, timestampMs, settings) !== undefined;
     if (!refused && !attempts.old.has(key)) replayEvent(key, parsed.event, restored);
   }
 }
