@@ -486,11 +486,14 @@ describe('queueing', () => {
 
   test('connections to a worker that drains are not kept: an idle one is closed, and none is used again', async () => {
     const sockets = new Set<Socket>();
-    const { member } = await startWorker('w1', (request, response) => {
+    const { member, server } = await startWorker('w1', (request, response) => {
       sockets.add(request.socket);
       response.end();
     });
+    // Nobody closes it for having been idle for long: neither the worker nor the router.
+    server.keepAliveTimeout = 0;
     const { url, fleet } = await startRouter([member]);
+    holdDeadlines();
     await get(`${url}/web/`);
     const [idle] = [...sockets] as [Socket];
     const closed = once(idle, 'close');
