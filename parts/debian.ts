@@ -26,7 +26,7 @@ export async function installPackages(
   if (process.getuid?.() !== ROOT_UID)
     throw new ToolMissing(`apt-get needs root: run \`apt-get install ${wanted}\` as root`);
   const apt = (...args: string[]) =>
-    run(['apt-get', '-q', ...args], {
+    run(['apt-get', '-qq', ...args], {
       withinMs: OBTAIN_WITHIN_MS,
       env: { DEBIAN_FRONTEND: 'noninteractive' },
       say,
