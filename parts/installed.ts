@@ -26,18 +26,17 @@ export function installedPart(server: {
     find: async () => {
       const program = locate();
       if (program === undefined) return undefined;
-      const text = await version(program);
-      const found = /\d+(\.\d+)+/.exec(text)?.[0] ?? text;
-      if (isOlder(found, oldest))
-        throw new PartRefused(`${name}: must be ${oldest} or newer, got ${found} (${program})`);
+      const found = notOlder(await version(program), oldest);
       return `${name} ${found}, ${program}`;
     },
     obtain: (say) => installPackages(packages, say),
   };
 }
 
-function isOlder(found: string, oldest: string): boolean {
-  const [a, b] = [found, oldest].map((version) => version.split('.').map(Number)) as [number[], number[]];
-  const differs = b.findIndex((number, i) => a[i] !== number);
-  return differs !== -1 && !((a[differs] ?? 0) > (b[differs] as number));
+/** The first version in a text; throws `PartRefused` when it is older. */
+export function notOlder(text: string, oldest: string): string {
+  const found = /\d+(\.\d+)+/.exec(text)?.[0] ?? text;
+  if (found.localeCompare(oldest, 'en', { numeric: true }) < 0)
+    throw new PartRefused(`version must be ${oldest} or newer, got ${found}`);
+  return found;
 }

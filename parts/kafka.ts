@@ -6,6 +6,7 @@ import { cacheFolder, fillCacheFolder } from './cache.js';
 import { findCommand, run } from './command.js';
 import { installPackages } from './debian.js';
 import { freePorts } from './free-ports.js';
+import { notOlder } from './installed.js';
 import { OBTAIN_WITHIN_MS, type Part, PartMissing, PartRefused } from './part.js';
 import { ServerFolder } from './server-folder.js';
 import { ServerProcess } from './server-process.js';
@@ -14,16 +15,21 @@ import { ServerProcess } from './server-process.js';
 // parts/kafka/jars.sha256.
 
 const VERSION = '4.4.0';
+const OLDEST_JAVA = '17.0';
+const JAVA_WITHIN_MS = 30_000;
 const SOURCES = join(import.meta.dirname, '..', '..', 'parts', 'kafka');
 const FORMAT_WITHIN_MS = 120_000;
 const libs = () => cacheFolder('kafka', VERSION);
 
 export const part: Part = {
   name: 'kafka',
-  find: async () =>
-    findCommand('java') !== undefined && existsSync(libs()) && (await wrongJars(libs())).length === 0
-      ? `Kafka ${VERSION}, ${libs()}`
-      : undefined,
+  find: async () => {
+    const java = findCommand('java');
+    if (java === undefined) return undefined;
+    notOlder(await run([java, '-version'], { withinMs: JAVA_WITHIN_MS }), OLDEST_JAVA);
+    const complete = existsSync(libs()) && (await wrongJars(libs())).length === 0;
+    return complete ? `kafka ${VERSION}, ${libs()}` : undefined;
+  },
   obtain: async (say) => {
     const missing = [
       ...(findCommand('java') === undefined ? ['default-jre-headless'] : []),
@@ -36,7 +42,7 @@ export const part: Part = {
       await run(maven, { withinMs: OBTAIN_WITHIN_MS, say });
       const wrong = await wrongJars(into);
       if (wrong.length > 0)
-        throw new PartRefused(`kafka: jars must be as in parts/kafka/jars.sha256, got other ${wrong}`);
+        throw new PartRefused(`jars must be as in parts/kafka/jars.sha256, got other ${wrong}`);
     });
   },
 };

@@ -24,7 +24,7 @@ async function obtainAll(wanted: readonly Part[]): Promise<void> {
       if (here.status === 'rejected') throw here.reason;
       write(here.value ?? (await obtain(part)));
     } catch (error) {
-      write(`${part.name} is not here. ${(error as Error).message}`);
+      write(`${part.name}: not obtained: ${(error as Error).message}`);
       process.exitCode ??= exitCode(error);
     }
   }
@@ -35,7 +35,7 @@ async function obtain(part: Part): Promise<string> {
   const startMs = performance.now();
   await part.obtain(progress);
   const found = await part.find();
-  if (found === undefined) throw new PartRefused(`${part.name}: must be found once it is obtained`);
+  if (found === undefined) throw new PartRefused('must be found once it was obtained, got nothing');
   return `${found}, obtained in ${((performance.now() - startMs) / 1000).toFixed(0)} s`;
 }
 
