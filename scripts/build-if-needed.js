@@ -7,12 +7,16 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const CONFIGS = ['tsconfig.json', 'tsconfig.program.json', 'package-lock.json'];
 const PROGRAM = ['apps', 'libs', 'handlers'];
-const TESTS = /\.(spec|contract)\.ts$/;
+const TESTS = /\.(spec|contract|parts)\.ts$/;
 
 /** What can be built: what `npm start` runs, which takes two thirds of the time, or all there is. */
 const BUILDS = {
   program: { script: 'build:program', folders: PROGRAM, isSource: (file) => !TESTS.test(file) },
-  everything: { script: 'build', folders: [...PROGRAM, 'acceptance', 'bench'], isSource: () => true },
+  everything: {
+    script: 'build',
+    folders: [...PROGRAM, 'acceptance', 'bench', 'parts'],
+    isSource: () => true,
+  },
 };
 
 /** Builds if needed; exits the process with the compiler's code when the build fails. */
