@@ -14,3 +14,6 @@ export { KEEP_EIGHT_DAYS, type PartitionOptions, type Retention } from './partit
 export { PolicyStore, type PolicyRow, type SeenPolicy } from './policy-store.js';
 export { ProjectionMoved, type ProjectionOffset, type ProjectionStep } from './projection.js';
 export type { Store, StoreSnapshot } from './store.js';
+export { openPostgresStore } from './postgres/postgres-store.js';
+export { StoreUnavailable } from './postgres/store-unavailable.js';
+export { storeSchema, type PostgresSettings, type StoreSettings } from './store-settings.js';
