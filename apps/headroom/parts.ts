@@ -7,8 +7,11 @@ import {
   DecisionStore,
   DemandStore,
   ForecastStore,
+  EmbeddedPostgres,
   openEmbeddedStore,
+  openPostgresStore,
   PolicyStore,
+  spaceProblemIn,
   type Retention,
   type Store,
 } from '#adapters/store';
@@ -20,6 +23,7 @@ import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
+import { checkStoreFollowsLog } from './store-and-log.js';
 import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
 import type { SourcesModuleOptions } from './sources.module.js';
 import { StatusLines } from './status-lines.js';
@@ -167,17 +171,21 @@ export class Parts {
   }
 }
 
-/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch. */
+/**
+ * Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, StoreUnavailable, TopicMismatch,
+ * StoreAheadOfLog.
+ */
 export async function openParts(options: PartsOptions): Promise<Parts> {
   const { config, dataDir, identity, logger } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
-  const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
+  const { store, engine } = await openStore({ config, dataDir: join(dataDir, 'store'), observers });
   let log: EmbeddedEventLog | undefined;
   try {
-    log = await EmbeddedEventLog.open(store.engine);
+    log = await EmbeddedEventLog.open(engine);
     await log.ensureTopics(topicSpecs(config.ingest));
+    await checkStoreFollowsLog(store.dataSource, log);
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
     const fleet = localFleet({ config, identity, observers });
@@ -189,6 +197,36 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     throw error;
   } finally {
     logger.debug({ dataDir }, 'parts opened');
+  }
+}
+
+/** The engine of the data directory carries the event log, wherever the tables are. */
+async function openStore(given: {
+  config: Config;
+  dataDir: string;
+  observers: Observers;
+}): Promise<{ store: Store; engine: EmbeddedPostgres }> {
+  const { config, dataDir, observers } = given;
+  if (config.store.kind === 'embedded') {
+    const store = await openEmbeddedStore({ dataDir, observer: observers.log });
+    return { store, engine: store.engine };
+  }
+  const engine = await EmbeddedPostgres.open({ dataDir });
+  try {
+    const server = await openPostgresStore(config.store, { observer: observers.log });
+    const store = {
+      ...server,
+      problem: () => server.problem() ?? spaceProblemIn(dataDir),
+      died: engine.died,
+      close: async () => {
+        await server.close();
+        await engine.close();
+      },
+    };
+    return { store, engine };
+  } catch (error) {
+    await engine.close();
+    throw error;
   }
 }
 

@@ -79,11 +79,6 @@ export class DecisionStore {
     return (await page.getMany()).map(storedDecision);
   }
 
-  async byId(id: number): Promise<StoredDecision | undefined> {
-    const row = await this.dataSource.getRepository(decisions).findOneBy({ id });
-    return row === null ? undefined : storedDecision(row);
-  }
-
   /** Where the pool's decisions go on after a restart. */
   async latest(pool: string): Promise<StoredDecision | undefined> {
     return (await this.page({ pool, limit: 1 }))[0];

@@ -7,6 +7,7 @@ import { DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres
 import { pgDriverOver } from './pglite/pg-driver.js';
 import { migrationsContract } from './migrations/migrations.contract.js';
 import { retentionContract } from './partitions/retention.contract.js';
+import { queryPlansContract } from './query-plans.contract.js';
 import { storeContract } from './store.contract.js';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'headroom-store-'));
@@ -17,10 +18,18 @@ retentionContract('embedded', () => openEmbeddedStore({ dataDir }));
 
 const emptied = mkdtempSync(join(tmpdir(), 'headroom-store-'));
 afterAll(() => rmSync(emptied, { recursive: true }));
-migrationsContract('embedded', async () => {
+async function emptyEngine(): Promise<EmbeddedPostgres> {
   const engine = await EmbeddedPostgres.open({ dataDir: emptied });
   await engine.query('drop schema public cascade; create schema public');
+  return engine;
+}
+migrationsContract('embedded', async () => {
+  const engine = await emptyEngine();
   return { connection: { driver: pgDriverOver(engine) }, close: () => engine.close() };
+});
+queryPlansContract('embedded', async () => {
+  await (await emptyEngine()).close();
+  return openEmbeddedStore({ dataDir: emptied });
 });
 
 test('a second opener of the same data directory is refused', async () => {

@@ -7,6 +7,7 @@ import { DemandStore } from '../demand-store.js';
 import { migrationsContract } from '../migrations/migrations.contract.js';
 import { retentionContract } from '../partitions/retention.contract.js';
 import { ProjectionMoved } from '../projection.js';
+import { queryPlansContract } from '../query-plans.contract.js';
 import { bucketAt, storeContract } from '../store.contract.js';
 import { storeSchema, type PostgresSettings } from '../store-settings.js';
 import type { Store } from '../store.js';
@@ -18,7 +19,7 @@ const DEADLINE_MS = 60_000;
 let server: Postgres;
 beforeAll(async () => {
   server = await startPostgres();
-  for (const name of ['contract', 'retention', 'others']) await query(`create database ${name}`);
+  for (const name of ['contract', 'retention', 'plans', 'others']) await query(`create database ${name}`);
 }, DEADLINE_MS);
 afterAll(() => server.stop(), DEADLINE_MS);
 
@@ -50,6 +51,7 @@ function settingsOf(database: string, more: object = {}): PostgresSettings {
 
 storeContract('PostgreSQL', () => openPostgresStore(settingsOf('contract')));
 retentionContract('PostgreSQL', () => openPostgresStore(settingsOf('retention')));
+queryPlansContract('PostgreSQL', () => openPostgresStore(settingsOf('plans')));
 migrationsContract('PostgreSQL', async () => {
   await query('drop database if exists migrated');
   await query('create database migrated');
