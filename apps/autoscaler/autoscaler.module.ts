@@ -93,7 +93,7 @@ export class AutoscalerModule {
           provide: AutoscalerLoop,
           inject: [Autoscaler, PolicyCache],
           useFactory: (autoscaler: Autoscaler, policies: PolicyCache) =>
-            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer, nowMs }),
+            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer }),
         },
       ],
       exports: [Autoscaler, PolicyCache],

@@ -14,7 +14,7 @@ import {
   ForecastStore,
   openEmbeddedStore,
   PolicyStore,
-  type Store,
+  type EmbeddedStore,
 } from '#adapters/store';
 import { addToSketch, emptyBucket, type Bucket, type DemandPartial } from '#domain/demand';
 import { LEVELS, type Forecast } from '#domain/forecasting';
@@ -28,7 +28,7 @@ import { PolicyCache } from './policy-cache.js';
 const START_MS = 1_800_000_000_000;
 
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 let fleet: SimulatedFleet;
 let app: INestMicroservice;

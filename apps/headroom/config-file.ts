@@ -64,6 +64,15 @@ function yamlProblem(error: YAMLError, lines: LineCounter): InputProblem {
   return { where: `line ${line}, column ${col}`, rule: 'must be YAML', actual: what };
 }
 
+/** Keys that end with File name one, at any depth. */
+function resolveFiles<T extends object>(settings: T, folder: string): T {
+  const resolved = Object.entries(settings).map(([key, value]: [string, unknown]) => {
+    if (typeof value === 'object' && value !== null) return [key, resolveFiles(value, folder)];
+    return [key, key.endsWith('File') && typeof value === 'string' ? resolve(folder, value) : value];
+  });
+  return Object.fromEntries(resolved) as T;
+}
+
 function resolveFolders(config: Config, folder: string): Config {
   const pools = Object.entries(config.pools).map(([name, pool]) => {
     const { handlers } = pool.worker;
@@ -73,6 +82,7 @@ function resolveFolders(config: Config, folder: string): Config {
   return {
     ...config,
     ...(config.dataDir !== undefined && { dataDir: resolve(folder, config.dataDir) }),
+    store: resolveFiles(config.store, folder),
     pools: Object.fromEntries(pools) as Config['pools'],
   };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { syntheticSourceSchema } from '#adapters/sources';
+import { storeSchema } from '#adapters/store';
 import { poolName } from '#domain/events';
 import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
 import { policySchema, staleAfterS } from '#domain/scaling';
@@ -241,6 +242,9 @@ export const configSchema = z
     router: router.prefault({}),
     log: log.prefault({}),
     ingest: ingest.prefault({}),
+    store: storeSchema
+      .prefault({ kind: 'embedded' })
+      .describe('Where policies, demand, forecasts and decisions are.'),
     identity: identity.prefault({}),
     pools: z
       .record(poolName, poolSchema)

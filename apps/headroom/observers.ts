@@ -4,6 +4,7 @@ import type { EventSinkObserver } from '#adapters/event-sink';
 import type { FleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
+import type { PartitionOptions } from '#adapters/store';
 import type { Logger, Metrics } from '#adapters/telemetry';
 import { decisionIdOf, forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
@@ -27,6 +28,7 @@ export interface Observers {
   autoscaler: AutoscalerObserver & PolicyObserver & LoopObserver & RecordObserver & DemandRead;
   router: RouterObserver;
   sources: SourcesModuleOptions['observer'];
+  partition: PartitionOptions['observe'];
   tokenRenewalFailed(error: Error): void;
 }
 
@@ -49,6 +51,7 @@ export function observersOf(given: Given): Observers {
     autoscaler: { ...autoscalerObserver(given), ...loop, ...readerObserver('autoscaler', given) },
     router: routerObserver(given),
     sources: sourcesObserver(given),
+    partition: (event) => given.metrics.storePartitions.inc(event),
     tokenRenewalFailed: (err) => logger.error({ err }, 'workers keep their old token'),
   };
 }

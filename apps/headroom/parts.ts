@@ -7,8 +7,12 @@ import {
   DecisionStore,
   DemandStore,
   ForecastStore,
+  EmbeddedPostgres,
   openEmbeddedStore,
+  openPostgresStore,
   PolicyStore,
+  spaceProblemIn,
+  type Retention,
   type Store,
 } from '#adapters/store';
 import { createMetrics, type Logger, type Metrics } from '#adapters/telemetry';
@@ -19,9 +23,11 @@ import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
+import { checkStoreFollowsLog } from './store-and-log.js';
 import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
 import type { SourcesModuleOptions } from './sources.module.js';
 import { StatusLines } from './status-lines.js';
+import { retentionsOf } from './store-retention.js';
 
 export interface PartsOptions {
   config: Config;
@@ -51,13 +57,7 @@ export class Parts {
     readonly status: StatusLines,
   ) {
     this.settingsOf = poolSettingsOf(options.config);
-    const { dataSource } = store;
-    this.stores = {
-      policies: new PolicyStore(dataSource),
-      demand: new DemandStore(dataSource),
-      forecasts: new ForecastStore(dataSource),
-      decisions: new DecisionStore(dataSource),
-    };
+    this.stores = storesOf(store, options.config, observers);
   }
 
   /** Pools of the configuration. */
@@ -73,7 +73,7 @@ export class Parts {
     const { ingest, pools } = this.options.config;
     return {
       log: this.log,
-      dataSource: this.store.dataSource,
+      stores: this.stores,
       observer: this.observers.ingest,
       ...ingest,
       pools: new Map(Object.entries(pools)),
@@ -172,17 +172,21 @@ export class Parts {
   }
 }
 
-/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch. */
+/**
+ * Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, StoreUnavailable, TopicMismatch,
+ * StoreAheadOfLog.
+ */
 export async function openParts(options: PartsOptions): Promise<Parts> {
   const { config, dataDir, identity, logger } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
-  const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
+  const { store, engine } = await openStore({ config, dataDir: join(dataDir, 'store'), observers });
   let log: EmbeddedEventLog | undefined;
   try {
-    log = await EmbeddedEventLog.open(store.engine);
+    log = await EmbeddedEventLog.open(engine);
     await log.ensureTopics(topicSpecs(config.ingest));
+    await checkStoreFollowsLog(store.dataSource, log);
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
     const fleet = localFleet({ config, identity, observers });
@@ -195,6 +199,47 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   } finally {
     logger.debug({ dataDir }, 'parts opened');
   }
+}
+
+/** The engine of the data directory carries the event log, wherever the tables are. */
+async function openStore(given: {
+  config: Config;
+  dataDir: string;
+  observers: Observers;
+}): Promise<{ store: Store; engine: EmbeddedPostgres }> {
+  const { config, dataDir, observers } = given;
+  if (config.store.kind === 'embedded') {
+    const store = await openEmbeddedStore({ dataDir, observer: observers.log });
+    return { store, engine: store.engine };
+  }
+  const engine = await EmbeddedPostgres.open({ dataDir });
+  try {
+    const server = await openPostgresStore(config.store, { observer: observers.log });
+    const store = {
+      ...server,
+      problem: () => server.problem() ?? spaceProblemIn(dataDir),
+      died: engine.died,
+      close: async () => {
+        await server.close();
+        await engine.close();
+      },
+    };
+    return { store, engine };
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+function storesOf({ dataSource }: Store, config: Config, { partition }: Observers) {
+  const retentions = retentionsOf(config);
+  const options = (retention: Retention) => ({ retention, nowMs: Date.now, observe: partition });
+  return {
+    policies: new PolicyStore(dataSource),
+    demand: new DemandStore(dataSource, options(retentions.demand)),
+    forecasts: new ForecastStore(dataSource, options(retentions.forecasts)),
+    decisions: new DecisionStore(dataSource, options(retentions.decisions)),
+  };
 }
 
 /** A policy of the configuration is where its pool starts; afterwards the API's counts. */

@@ -31,8 +31,7 @@ export interface Program {
 const STUCK_AFTER_MS = 30_000;
 
 /**
- * Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull,
- * TopicMismatch, CannotListen.
+ * Starts the targets in this process. Rejects with nothing left open; throws what openParts throws, and CannotListen.
  */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const parts = await openParts(options);

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { TopicMismatch } from '#adapters/event-log';
 import { formatProblem } from '#adapters/input-problems';
 import { openLocalIdentity, type Identity } from '#adapters/identity';
-import { DataDirectoryFull, DataDirectoryInUse } from '#adapters/store';
+import { DataDirectoryFull, DataDirectoryInUse, StoreUnavailable } from '#adapters/store';
 import { createLogger } from '#adapters/telemetry';
 import type { CommandContext } from './commands/command-context.js';
 import { loadConfig } from './config-file.js';
@@ -10,6 +10,8 @@ import type { Config } from './config.js';
 import { EXIT, exitCodeOfSignal, type ExitCode } from './exit-codes.js';
 import { configFileOf, dataDirOf } from './locations.js';
 import { CannotListen, startProgram, type Program } from './program.js';
+import { StoreAheadOfLog } from './store-and-log.js';
+import { storeExitCode } from './store-exit-code.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
 import { parseTargets, type TargetName } from './targets.js';
 import { tokenCommand } from './token-command.js';
@@ -102,6 +104,12 @@ function cannotStart(error: unknown, context: CommandContext): ExitCode {
       'ingest.partitions stays as the data directory was made; another one needs another directory';
     return context.fail({ code: EXIT.usage, message: error.message, hint });
   }
+  if (error instanceof StoreAheadOfLog) {
+    const hint = 'use the data directory that belongs to the store, or an empty store';
+    return context.fail({ code: EXIT.usage, message: error.message, hint });
+  }
+  if (error instanceof StoreUnavailable)
+    return context.fail({ code: storeExitCode(error), message: error.message, hint: error.hint });
   const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen];
   if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });

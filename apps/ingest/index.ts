@@ -2,3 +2,4 @@ export { EVENT_ROUTES } from './events.controller.js';
 export { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 export { IngestModule, ingestSettings, type IngestModuleOptions } from './ingest.module.js';
 export { type PoolSettings } from './pool-registry.js';
+export { keptS as demandKeptS } from './retention.loop.js';

@@ -1,7 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
 import type { EventLog } from '#adapters/event-log';
-import { DemandStore, PolicyStore } from '#adapters/store';
+import type { DemandStore, PolicyStore } from '#adapters/store';
 import type { IngestSettings } from '#domain/demand';
 import { DemandTableConsumer } from './demand-table.consumer.js';
 import { DemandTable } from './demand-table.js';
@@ -16,7 +15,7 @@ import { RetentionLoop } from './retention.loop.js';
 
 export interface IngestModuleOptions {
   log: EventLog;
-  dataSource: DataSource;
+  stores: { policies: PolicyStore; demand: DemandStore };
   observer: IngestObserver;
   /** As in the configuration's `ingest`. */
   dedupeWindowS: number;
@@ -42,10 +41,9 @@ export function ingestSettings(given: { dedupeWindowS: number; maxExecutionS: nu
 @Module({})
 export class IngestModule {
   static register(options: IngestModuleOptions): DynamicModule {
-    const { log, dataSource, observer, maxPools, pools, defaults, nowMs = Date.now } = options;
+    const { log, stores, observer, maxPools, pools, defaults, nowMs = Date.now } = options;
     const onCreated = (pool: string) => observer.poolCreated(pool);
-    const policies = new PolicyStore(dataSource);
-    const demand = new DemandStore(dataSource);
+    const { policies, demand } = stores;
     return {
       module: IngestModule,
       controllers: [EventsController, IngestConsumer, DemandTableConsumer],
@@ -71,9 +69,7 @@ export class IngestModule {
         },
         {
           provide: RetentionLoop,
-          useFactory: (registry: PoolRegistry) =>
-            new RetentionLoop({ pools: registry, demand, late: options, nowMs, observer: observer.loop }),
-          inject: [PoolRegistry],
+          useFactory: () => new RetentionLoop({ demand, observer: observer.loop }),
         },
       ],
       exports: [PoolRegistry],

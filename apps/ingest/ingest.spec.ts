@@ -17,7 +17,13 @@ import {
   type StoredRecord,
 } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf } from '#adapters/http-api';
-import { DemandStore, openEmbeddedStore, PolicyStore, type PolicyRow, type Store } from '#adapters/store';
+import {
+  DemandStore,
+  openEmbeddedStore,
+  PolicyStore,
+  type EmbeddedStore,
+  type PolicyRow,
+} from '#adapters/store';
 import type { DemandPartial } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { policySchema } from '#domain/scaling';
@@ -26,7 +32,7 @@ import { EVENT_ROUTES } from './events.controller.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
 import { PoolRegistry } from './pool-registry.js';
-import { keptS, RetentionLoop } from './retention.loop.js';
+import { keptS } from './retention.loop.js';
 
 const PARTITIONS = 2;
 const settings = { dedupeWindowS: 300, maxExecutionS: 3600, maxPools: 3 };
@@ -71,7 +77,7 @@ class Witness extends IngestObserver {
 }
 
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 let app: NestFastifyApplication;
 let base: string;
@@ -101,7 +107,7 @@ async function start(): Promise<void> {
   const { dataSource } = store;
   const module = IngestModule.register({
     log,
-    dataSource,
+    stores: { policies: new PolicyStore(dataSource), demand: new DemandStore(dataSource) },
     observer: witness,
     ...settings,
     pools: new Map([['web', web]]),
@@ -345,15 +351,6 @@ test('a deleted policy stays deleted, over a restart too, and gives its place ba
   await settled();
   expect((await policies.get('junk1'))?.policy.mode).toBe('observe');
   expect(await demand().totalArrivals('junk1')).toBe(2);
-});
-
-test('the old demand of a pool that has lost its policy is dropped too', async () => {
-  await post([event('queued', { pool: 'junk1' })]);
-  await settled();
-  await store.engine.query('delete from policies');
-  await store.engine.query('update demand set start_ms = 0');
-  await app.get(RetentionLoop).run(new AbortController().signal);
-  expect(await demand().totalArrivals('junk1')).toBe(0);
 });
 
 test('the demand table leaves out what is no partial, alarms at a gap, and drops what it has seen', async () => {

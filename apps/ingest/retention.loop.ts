@@ -1,7 +1,7 @@
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import { Loop, type LoopObserver } from '#adapters/loop';
 import type { DemandStore } from '#adapters/store';
-import type { PoolRegistry, PoolSettings } from './pool-registry.js';
+import type { PoolSettings } from './pool-registry.js';
 
 /** History that is kept, in longest seasons of the pool: the seven of a trailing mean, and the one under way. */
 const KEPT_SEASONS = 8;
@@ -36,10 +36,7 @@ export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
 
   constructor(
     private readonly given: {
-      pools: Pick<PoolRegistry, 'settingsOf'>;
-      demand: DemandStore;
-      late: Lateness;
-      nowMs: () => number;
+      demand: Pick<DemandStore, 'retain'>;
       observer: LoopObserver;
     },
   ) {
@@ -62,12 +59,8 @@ export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
     await this.loop.stop();
   }
 
-  /** One round; stops between two pools when told to. */
+  /** One round; stops between two statements when told to. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pools, demand, late, nowMs } = this.given;
-    for (const pool of await demand.pools()) {
-      if (signal.aborted) return;
-      await demand.dropBefore({ pool, beforeMs: nowMs() - keptS(pools.settingsOf(pool), late) * 1000 });
-    }
+    await this.given.demand.retain(signal);
   }
 }

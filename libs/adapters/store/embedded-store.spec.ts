@@ -2,15 +2,36 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { openEmbeddedStore } from './open-store.js';
+import { openEmbeddedStore } from './embedded-store.js';
 import { DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
 import { makeDatabase } from './pglite/make-database.js';
+import { pgDriverOver } from './pglite/pg-driver.js';
+import { migrationsContract } from './migrations/migrations.contract.js';
+import { retentionContract } from './partitions/retention.contract.js';
+import { queryPlansContract } from './query-plans.contract.js';
 import { storeContract } from './store.contract.js';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'headroom-store-'));
 afterAll(() => rmSync(dataDir, { recursive: true }));
 
 storeContract('embedded', () => openEmbeddedStore({ dataDir }));
+retentionContract('embedded', () => openEmbeddedStore({ dataDir }));
+
+const emptied = mkdtempSync(join(tmpdir(), 'headroom-store-'));
+afterAll(() => rmSync(emptied, { recursive: true }));
+async function emptyEngine(): Promise<EmbeddedPostgres> {
+  const engine = await EmbeddedPostgres.open({ dataDir: emptied });
+  await engine.query('drop schema public cascade; create schema public');
+  return engine;
+}
+migrationsContract('embedded', async () => {
+  const engine = await emptyEngine();
+  return { connection: { driver: pgDriverOver(engine) }, close: () => engine.close() };
+});
+queryPlansContract('embedded', async () => {
+  await (await emptyEngine()).close();
+  return openEmbeddedStore({ dataDir: emptied });
+});
 
 test('a second opener of the same data directory is refused', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));

@@ -280,6 +280,13 @@ export const CATALOGUE = {
     meaning:
       'Execution events that workers could not deliver before they ended or ran out of room. Their executions leave in-flight only after ingest.maxExecutionS.',
   },
+  storePartitions: {
+    name: 'headroom_store_partitions_total',
+    kind: 'counter',
+    labels: ['table', 'outcome'],
+    meaning:
+      'Partitions of the tables of demand, forecasts and decisions: `created` for rows to come or that came late, `dropped` because no pool keeps what was in them, or `waiting` to be dropped because somebody was reading. Tables grow without bound when `waiting` rises and `dropped` does not.',
+  },
   sourceRequests: {
     name: 'headroom_source_requests_total',
     kind: 'counter',

@@ -107,8 +107,8 @@ export class EmbeddedPostgres {
     return this.exclusive(() => this.request({ kind: 'atomic', statements }));
   }
 
-  /** Waits for the session; the lease ends by itself (and rejects its next query) after LEASE_TIMEOUT_MS. */
-  async lease(): Promise<Lease> {
+  /** Waits for the session; the lease ends by itself (and rejects its next query) after leaseTimeoutMs. */
+  async lease({ leaseTimeoutMs = LEASE_TIMEOUT_MS }: { leaseTimeoutMs?: number } = {}): Promise<Lease> {
     const turn = Promise.withResolvers<void>();
     const over = Promise.withResolvers<void>();
     void this.exclusive(() => {
@@ -118,12 +118,12 @@ export class EmbeddedPostgres {
     await turn.promise;
     let ended: string | undefined;
     const timeout = setTimeout(() => {
-      ended = `not released within ${LEASE_TIMEOUT_MS} ms (a query outside the transaction's own manager waits for itself)`;
+      ended = `not released within ${leaseTimeoutMs} ms (a query outside the transaction's own manager waits for itself)`;
       void this.request({ kind: 'query', statement: { sql: 'rollback' } }).then(
         () => over.resolve(),
         () => over.resolve(),
       );
-    }, LEASE_TIMEOUT_MS);
+    }, leaseTimeoutMs);
     return {
       query: async (statement) => {
         if (ended !== undefined) throw new Error(`embedded store lease: ${ended}`);
@@ -136,6 +136,11 @@ export class EmbeddedPostgres {
         over.resolve();
       },
     };
+  }
+
+  /** Copies the database, as it is between two statements, into a data directory of its own. Others wait meanwhile. */
+  async copyTo(dataDir: string): Promise<void> {
+    await this.exclusive(() => this.request({ kind: 'copy', to: dataDir }));
   }
 
   /** How many times file contents were forced to disk since the start; a test watches it. */
