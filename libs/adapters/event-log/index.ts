@@ -1,10 +1,11 @@
-export { TopicMismatch } from './event-log.js';
+export { LogForbidden, LogOverloaded, LogUnreachable, TopicMismatch } from './event-log.js';
 export type {
   AtomicStep,
   EventLog,
   Lag,
   Member,
   NewRecord,
+  Position,
   ReadFrom,
   RecordBatch,
   StartOffset,
@@ -14,7 +15,6 @@ export type {
   TopicSpec,
 } from './event-log.js';
 export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embedded-event-log.js';
-export { LogOverloaded } from './embedded/group-commit.js';
 export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
 export { LogContext } from './transport/log-context.js';
 export { readable } from './transport/readable.js';
