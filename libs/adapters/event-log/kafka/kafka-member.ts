@@ -19,7 +19,7 @@ import { PartitionReader } from './partition-reader.js';
 import type { Outgoing } from './sends.js';
 
 /** Records of one batch, unless the subscription says otherwise. */
-const DEFAULT_BATCH_RECORDS = 1_000;
+const BATCH_RECORDS = { min: 1_000, max: 4_000 };
 /** What all readers of a member hold that was fetched and not handed out, and one reader at most and at least. */
 const MAX_MEMBER_BYTES = 64 * 1024 * 1024;
 const MAX_READER_BYTES = 4 * 1024 * 1024;
@@ -236,9 +236,9 @@ export class KafkaMember implements Member {
   }
 
   private readerOf(at: TopicPartition, start: number): PartitionReader {
-    const { subscription } = this.options;
+    const { maxBatchRecords: max = BATCH_RECORDS.max } = this.options.subscription;
     return new PartitionReader(at, start, {
-      maxBatchRecords: subscription.maxBatchRecords ?? DEFAULT_BATCH_RECORDS,
+      batchRecords: { min: Math.min(BATCH_RECORDS.min, max), max },
       maxWaitingBytes: this.readerBytes(),
       handle: (batch) => this.handle(batch),
       onFailed: (error) => this.expel(error),

@@ -5,8 +5,12 @@ import type { DecodedBatches } from './record-batches.js';
 const MIN_REST_MS = 25;
 const MAX_REST_MS = 250;
 
+/** A full batch that took longer makes the next one half as large, a faster one twice, within the reader's bounds. */
+const WANTED_BATCH_MS = 250;
+
 export interface ReaderOptions {
-  maxBatchRecords: number;
+  /** Larger batches share the cost of a transaction, smaller ones keep the process responsive. */
+  batchRecords: { min: number; max: number };
   /** Fetched and not handed out yet; more is fetched when half of it is free. */
   maxWaitingBytes: number;
   /** Rejects when the handler does, or takes too long. */
@@ -39,6 +43,7 @@ export class PartitionReader {
   private isStopped = false;
   private atHand: Promise<void> | undefined;
   private restUntilMs = 0;
+  private batchRecords: number;
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -49,6 +54,7 @@ export class PartitionReader {
     this.position = start;
     this.fetchPosition = start;
     this.endOffset = start;
+    this.batchRecords = options.batchRecords.min;
   }
 
   /** Where to fetch from; undefined while there is enough. */
@@ -105,7 +111,7 @@ export class PartitionReader {
   private handOut(): void {
     clearTimeout(this.timer);
     if (this.isHeld || this.isStopped || this.atHand !== undefined || this.waitingRecords === 0) return;
-    const isFull = this.waitingRecords >= this.options.maxBatchRecords;
+    const isFull = this.waitingRecords >= this.batchRecords;
     const restMs = isFull ? 0 : this.restUntilMs - performance.now();
     if (restMs > 0) this.timer = setTimeout(() => this.handOut(), restMs);
     else {
@@ -118,9 +124,9 @@ export class PartitionReader {
 
   private nextRecords(): StoredRecord[] {
     const batch: StoredRecord[] = [];
-    while (batch.length < this.options.maxBatchRecords && this.pieces.length > 0) {
+    while (batch.length < this.batchRecords && this.pieces.length > 0) {
       const piece = this.pieces[0] as Piece;
-      const taken = piece.records.slice(piece.at, piece.at + this.options.maxBatchRecords - batch.length);
+      const taken = piece.records.slice(piece.at, piece.at + this.batchRecords - batch.length);
       batch.push(...taken);
       piece.at += taken.length;
       if (piece.at < piece.records.length) continue;
@@ -144,5 +150,12 @@ export class PartitionReader {
     this.position = (records.at(-1) as StoredRecord).offset + 1;
     const tookMs = performance.now() - startedMs;
     this.restUntilMs = performance.now() + Math.min(Math.max(tookMs, MIN_REST_MS), MAX_REST_MS);
+    if (records.length === this.batchRecords) this.adapt(tookMs);
+  }
+
+  private adapt(tookMs: number): void {
+    const { min, max } = this.options.batchRecords;
+    const wanted = tookMs < WANTED_BATCH_MS ? 2 * this.batchRecords : this.batchRecords / 2;
+    this.batchRecords = Math.min(Math.max(min, Math.floor(wanted)), max);
   }
 }
