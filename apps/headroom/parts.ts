@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { EmbeddedEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
+import type { EventLog } from '#adapters/event-log';
 import { LogSink, type EventSink } from '#adapters/event-sink';
 import { LocalProcessFleet, type Fleet } from '#adapters/fleet';
 import type { Identity } from '#adapters/identity';
@@ -17,6 +17,7 @@ import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js
 import type { IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
+import { openEventLog } from './open-event-log.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
 import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
@@ -171,17 +172,16 @@ export class Parts {
   }
 }
 
-/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch. */
+/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, and as openEventLog. */
 export async function openParts(options: PartsOptions): Promise<Parts> {
   const { config, dataDir, identity, logger } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
   const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
-  let log: EmbeddedEventLog | undefined;
+  let log: EventLog | undefined;
   try {
-    log = await EmbeddedEventLog.open(store.engine);
-    await log.ensureTopics(topicSpecs(config.ingest));
+    log = await openEventLog({ config, store, logger });
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
     const fleet = localFleet({ config, identity, observers });

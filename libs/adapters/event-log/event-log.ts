@@ -28,6 +28,14 @@ export interface EventLog {
 /** A topic is not as it must be. */
 export class TopicMismatch extends Error {
   override name = 'TopicMismatch';
+
+  constructor(
+    message: string,
+    /** What an operator can do. */
+    readonly hint: string,
+  ) {
+    super(message);
+  }
 }
 
 /** The log cannot take more now; the sender waits and sends again. */

@@ -44,6 +44,11 @@ beforeEach(async () => {
   ]);
   members = [];
 });
+const start = (options?: { isAsked: boolean }): CopyingMember => {
+  const member = new CopyingMember(options);
+  members.push(member);
+  return member;
+};
 afterEach(async () => {
   await Promise.all(members.map((member) => member.kill()));
   await log.close();
@@ -69,7 +74,6 @@ class CopyingMember {
       isAsked,
     };
     this.child.send(orders);
-    members.push(this);
   }
 
   async reported<What extends CopyingReport['what']>(
@@ -129,12 +133,12 @@ async function caughtUp(): Promise<void> {
 }
 
 test('a zombie that wakes after its partitions went to another writes nothing: its commit is fenced', async () => {
-  const zombie = new CopyingMember({ isAsked: true });
+  const zombie = start({ isAsked: true });
   await zombie.reported('joined');
   await append(0, 4);
   await zombie.reported('batch', PARTITIONS);
   zombie.signal('SIGSTOP');
-  const heir = new CopyingMember();
+  const heir = start();
   await heir.reported('commit', PARTITIONS);
   zombie.signal('SIGCONT');
   for (let i = 0; i < PARTITIONS; i++) zombie.commitNow();
@@ -147,14 +151,14 @@ test('a zombie that wakes after its partitions went to another writes nothing: i
 
 test('members that are killed, come, and go lose nothing and count nothing twice', async () => {
   const RECORDS = 40_000;
-  new CopyingMember();
-  new CopyingMember();
+  start();
+  start();
   for (let from = 0; from < RECORDS; from += 5_000) {
     await append(from, from + 5_000);
     const victim = members.at(-2) as CopyingMember;
     await victim.reported('batch');
     await victim.kill();
-    new CopyingMember();
+    start();
   }
   await caughtUp();
   const copies = await readAll(OUT);

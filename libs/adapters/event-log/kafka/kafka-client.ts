@@ -56,14 +56,11 @@ const ZSTD = {
   decompress: async (buffer: Buffer) => promisify(zstdDecompress)(buffer),
 };
 
-/** The library's number of a compression; throws when it has none of that kind. */
+/** The library's number of a compression. */
 export function compressionOf({ compression }: Pick<KafkaSettings, 'compression'>): number {
-  if (compression === 'none') return CompressionTypes.None;
-  if (compression === 'gzip') return CompressionTypes.GZIP;
-  if (compression === 'zstd') return CompressionTypes.ZSTD;
-  throw new Error(
-    `eventLog.compression: must be none, gzip or zstd with producer kafkajs, got ${compression}`,
-  );
+  return { none: CompressionTypes.None, gzip: CompressionTypes.GZIP, zstd: CompressionTypes.ZSTD }[
+    compression
+  ];
 }
 
 export async function tlsOf({ tls }: KafkaSettings): Promise<KafkaConfig['ssl'] | undefined> {

@@ -60,9 +60,9 @@ export const kafkaSettingsSchema = z.strictObject({
       'Client that appends. `platformatic` takes half of the CPU; what commits with offsets is kafkajs’s always.',
     ),
   compression: z
-    .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
+    .enum(['none', 'gzip', 'zstd'])
     .default('none')
-    .describe('Of what Headroom writes; snappy and lz4 cannot be read back by it.'),
+    .describe('Of what Headroom writes. These three are what it can read as well; snappy and lz4 it cannot.'),
   bundles: z
     .number()
     .int()
@@ -82,6 +82,22 @@ export const kafkaSettingsSchema = z.strictObject({
   sasl: sasl.optional(),
   tls: tls.optional(),
 });
+
+/** The same settings with the paths of their files as `resolve` makes them. */
+export function withFiles(settings: KafkaSettings, resolve: (path: string) => string): KafkaSettings {
+  const resolved = <T extends object>(part: T): T =>
+    Object.fromEntries(
+      Object.entries(part).map(([key, value]) => [
+        key,
+        key.endsWith('File') ? resolve(value as string) : value,
+      ]),
+    ) as T;
+  return {
+    ...settings,
+    ...(settings.sasl && { sasl: resolved(settings.sasl) }),
+    ...(settings.tls && { tls: resolved(settings.tls) }),
+  };
+}
 
 export type KafkaSettings = z.output<typeof kafkaSettingsSchema>;
 export type KafkaSettingsInput = z.input<typeof kafkaSettingsSchema>;

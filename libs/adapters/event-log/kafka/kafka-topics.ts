@@ -55,21 +55,16 @@ async function ensured(
     specs.map((spec) => {
       const partitions = described.find(({ name }) => name === spec.name)?.partitions.length ?? 0;
       const config = configs.get(spec.name) as TopicConfig;
-      for (const problem of mismatches(spec, { partitions, config })) throw new TopicMismatch(problem);
+      for (const mismatch of mismatches(spec, { partitions, config })) throw mismatch;
       return [spec.name, { partitions, maxBatchBytes: Number(config['max.message.bytes']) }] as const;
     }),
   );
 }
 
-function creation({ name, partitions, retentionMs, compacted }: TopicSpec, replicationFactor: number) {
-  const settings = {
-    'cleanup.policy': compacted ? 'compact' : 'delete',
-    'message.timestamp.type': 'LogAppendTime',
-    'max.message.bytes': String(MAX_BATCH_BYTES),
-    ...(!compacted && { 'retention.ms': String(retentionMs) }),
-  };
-  const configEntries = Object.entries(settings).map(([key, value]) => ({ name: key, value }));
-  return { topic: name, numPartitions: partitions, replicationFactor, configEntries };
+function creation(spec: TopicSpec, replicationFactor: number) {
+  const needed = settingsOf(spec).map(({ setting, wanted }) => ({ name: setting, value: wanted }));
+  const configEntries = [...needed, { name: 'max.message.bytes', value: String(MAX_BATCH_BYTES) }];
+  return { topic: spec.name, numPartitions: spec.partitions, replicationFactor, configEntries };
 }
 
 async function configsOf(admin: Admin, topics: string[]): Promise<Map<string, TopicConfig>> {
@@ -87,23 +82,48 @@ async function configsOf(admin: Admin, topics: string[]): Promise<Map<string, To
   );
 }
 
-/** How a topic is not as it must be: what, the rule, what it is, and what helps. */
+/** How a topic is not as it must be. */
 function* mismatches(
   spec: TopicSpec,
   { partitions, config }: { partitions: number; config: TopicConfig },
-): Generator<string> {
-  const where = `event log topic ${spec.name}`;
-  const alter = (setting: string) =>
-    `hint: kafka-configs --alter --topic ${spec.name} --add-config ${setting}`;
+): Generator<TopicMismatch> {
+  const mismatch = (rule: string, got: string | number, hint: string) =>
+    new TopicMismatch(`event log topic ${spec.name}: ${rule}, got ${got}`, hint);
   if (partitions !== spec.partitions)
-    yield `${where}: must have ${spec.partitions} partitions, got ${partitions} (hint: set ingest.partitions to what the topics have, or let Headroom make new ones under another eventLog.prefix)`;
-  const policy = spec.compacted ? 'compact' : 'delete';
-  if (config['cleanup.policy'] !== policy)
-    yield `${where}: cleanup.policy must be ${policy}, got ${config['cleanup.policy']} (${alter(`cleanup.policy=${policy}`)})`;
-  const retentionMs = Number(config['retention.ms']);
-  if (!spec.compacted && retentionMs >= 0 && retentionMs < spec.retentionMs)
-    yield `${where}: retention.ms must be at least ${spec.retentionMs}, got ${retentionMs} (${alter(`retention.ms=${spec.retentionMs}`)})`;
-  const timestampType = config['message.timestamp.type'];
-  if (timestampType !== 'LogAppendTime')
-    yield `${where}: message.timestamp.type must be LogAppendTime, got ${timestampType}: records are judged by when they arrived (${alter('message.timestamp.type=LogAppendTime')})`;
+    yield mismatch(
+      `must have ${spec.partitions} partitions`,
+      partitions,
+      'set ingest.partitions to what executions.v1 has, or let Headroom make new topics under another eventLog.prefix',
+    );
+  for (const { setting, wanted, isMet, why } of settingsOf(spec)) {
+    const got = config[setting];
+    const hint = `kafka-configs --alter --topic ${spec.name} --add-config ${setting}=${wanted}`;
+    if (!isMet(got)) yield mismatch(`${setting} must be ${why}`, got, hint);
+  }
+}
+
+interface NeededSetting {
+  setting: (typeof ASKED)[number];
+  wanted: string;
+  isMet(got: string): boolean;
+  why: string;
+}
+
+function settingsOf({ compacted, retentionMs }: TopicSpec): NeededSetting[] {
+  const exactly = (setting: NeededSetting['setting'], wanted: string, why = wanted): NeededSetting => ({
+    setting,
+    wanted,
+    isMet: (got) => got === wanted,
+    why,
+  });
+  const arrival = 'LogAppendTime, because records are judged by when they arrived';
+  const policy = exactly('cleanup.policy', compacted ? 'compact' : 'delete');
+  const retention: NeededSetting = {
+    setting: 'retention.ms',
+    wanted: String(retentionMs),
+    isMet: (got) => Number(got) < 0 || Number(got) >= retentionMs,
+    why: `at least ${retentionMs}`,
+  };
+  const timestamps = exactly('message.timestamp.type', 'LogAppendTime', arrival);
+  return compacted ? [policy, timestamps] : [policy, retention, timestamps];
 }
