@@ -29,6 +29,6 @@ function openLog({ config: { eventLog }, store, logger }: Given): Promise<EventL
   if (eventLog.kind === 'embedded') return EmbeddedEventLog.open(store.engine);
   const notes = new LimitedNotes(({ msg, ...about }) => logger.warn(about, msg));
   return KafkaEventLog.open(eventLog, {
-    note: ({ level, text }) => notes.note({ msg: 'the Kafka client has trouble', level, text }),
+    note: (err) => notes.note({ msg: 'the Kafka client has trouble', err }),
   });
 }

@@ -18,8 +18,8 @@ export type TokenSource = () => Promise<string>;
 export interface KafkaClientOptions {
   /** Instead of the file of the settings. */
   token?: TokenSource;
-  /** What the client library has to say; no secrets. */
-  note?: (note: { level: 'error' | 'warn'; text: string }) => void;
+  /** What the client library calls errors; no secrets. It tries most of them again by itself. */
+  note?: (text: string) => void;
   /** How connections are made; default: TCP, or TLS when the settings say so. */
   socketFactory?: ISocketFactory;
 }
@@ -40,12 +40,11 @@ export async function kafkaClient(settings: KafkaSettings, options: KafkaClientO
     ...(tls && { ssl: tls }),
     ...(sasl && { sasl }),
     ...(socketFactory && { socketFactory }),
-    logLevel: note === undefined ? logLevel.NOTHING : logLevel.WARN,
+    logLevel: note === undefined ? logLevel.NOTHING : logLevel.ERROR,
     logCreator: () => (entry) => {
       const { message, error, broker } = entry.log;
       const detail = [error, broker].filter((part) => typeof part === 'string').join(', ');
-      const level = entry.level === logLevel.ERROR ? 'error' : 'warn';
-      note?.({ level, text: detail === '' ? message : `${message}: ${detail}` });
+      note?.(detail === '' ? message : `${message}: ${detail}`);
     },
   });
 }

@@ -35,8 +35,8 @@ export interface KafkaEventLogOptions {
   maxBatchMs?: number;
   /** Instead of eventLog.sasl.tokenFile. */
   token?: TokenSource;
-  /** What the client library has to say; no secrets. */
-  note?: (note: { level: 'error' | 'warn'; text: string }) => void;
+  /** What the client library calls errors; no secrets. It tries most of them again by itself. */
+  note?: (text: string) => void;
   /** How connections are made; default: TCP, or TLS when the settings say so. */
   socketFactory?: ISocketFactory;
   nowMs?: () => number;
