@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { isScalar, LineCounter, parseDocument, visit, type Document, type YAMLError } from 'yaml';
+import { withFiles } from '#adapters/event-log';
 import { checkInput, type InputProblem } from '#adapters/input-problems';
 import { configSchema, type Config } from './config.js';
 
@@ -79,8 +80,10 @@ function resolveFolders(config: Config, folder: string): Config {
     if (handlers === undefined) return [name, pool];
     return [name, { ...pool, worker: { ...pool.worker, handlers: resolve(folder, handlers) } }];
   });
+  const { eventLog } = config;
   return {
     ...config,
+    eventLog: eventLog.kind === 'kafka' ? withFiles(eventLog, (path) => resolve(folder, path)) : eventLog,
     ...(config.dataDir !== undefined && { dataDir: resolve(folder, config.dataDir) }),
     store: resolveFiles(config.store, folder),
     pools: Object.fromEntries(pools) as Config['pools'],

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { kafkaSettingsSchema } from '#adapters/event-log';
 import { syntheticSourceSchema } from '#adapters/sources';
 import { storeSchema } from '#adapters/store';
 import { poolName } from '#domain/events';
@@ -88,6 +89,10 @@ const ingest = z.strictObject({
     .default(1000)
     .describe('Pools created by their first event; beyond it their events go to the dead-letter topic.'),
 });
+
+const eventLog = z
+  .discriminatedUnion('kind', [z.strictObject({ kind: z.literal('embedded') }), kafkaSettingsSchema])
+  .describe('Where events, demand, forecasts and decisions flow: in the data directory, or on Kafka.');
 
 const identity = z.strictObject({
   tokenMaxS: z
@@ -241,6 +246,7 @@ export const configSchema = z
     api: api.prefault({}),
     router: router.prefault({}),
     log: log.prefault({}),
+    eventLog: eventLog.prefault({ kind: 'embedded' }),
     ingest: ingest.prefault({}),
     store: storeSchema
       .prefault({ kind: 'embedded' })

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { EmbeddedEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
+import type { EventLog } from '#adapters/event-log';
 import { LogSink, type EventSink } from '#adapters/event-sink';
 import { LocalProcessFleet, type Fleet } from '#adapters/fleet';
 import type { Identity } from '#adapters/identity';
@@ -21,6 +21,7 @@ import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js
 import type { IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
+import { openEventLog } from './open-event-log.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
 import { checkStoreFollowsLog } from './store-and-log.js';
@@ -173,8 +174,8 @@ export class Parts {
 }
 
 /**
- * Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, StoreUnavailable, TopicMismatch,
- * StoreAheadOfLog.
+ * Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, StoreUnavailable, StoreAheadOfLog, and as
+ * openEventLog.
  */
 export async function openParts(options: PartsOptions): Promise<Parts> {
   const { config, dataDir, identity, logger } = options;
@@ -182,10 +183,9 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
   const { store, engine } = await openStore({ config, dataDir: join(dataDir, 'store'), observers });
-  let log: EmbeddedEventLog | undefined;
+  let log: EventLog | undefined;
   try {
-    log = await EmbeddedEventLog.open(engine);
-    await log.ensureTopics(topicSpecs(config.ingest));
+    log = await openEventLog({ config, engine, logger });
     await checkStoreFollowsLog(store.dataSource, log);
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
@@ -201,17 +201,22 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   }
 }
 
-/** The engine of the data directory carries the event log, wherever the tables are. */
+/** The engine of the data directory carries what is embedded: the tables, the event log, both, or it is not there. */
 async function openStore(given: {
   config: Config;
   dataDir: string;
   observers: Observers;
-}): Promise<{ store: Store; engine: EmbeddedPostgres }> {
+}): Promise<{ store: Store; engine: EmbeddedPostgres | undefined }> {
   const { config, dataDir, observers } = given;
   if (config.store.kind === 'embedded') {
     const store = await openEmbeddedStore({ dataDir, observer: observers.log });
     return { store, engine: store.engine };
   }
+  if (config.eventLog.kind !== 'embedded')
+    return {
+      store: await openPostgresStore(config.store, { observer: observers.log }),
+      engine: undefined,
+    };
   const engine = await EmbeddedPostgres.open({ dataDir });
   try {
     const server = await openPostgresStore(config.store, { observer: observers.log });

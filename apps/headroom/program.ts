@@ -58,7 +58,7 @@ export async function startOn(
   const state = new SystemState(
     readiness,
     async () => {
-      await refreshGauges(parts, routerOf(app, targets));
+      await refreshGauges(parts, server, routerOf(app, targets));
       return parts.metrics.registry.metrics();
     },
     () => openApiOf(routes, { title: 'Headroom', version }),
@@ -118,12 +118,19 @@ function routerOf(app: NestFastifyApplication, targets: readonly TargetName[]): 
 }
 
 /** Levels are read when somebody asks for them. */
-async function refreshGauges({ log, metrics, pools }: Parts, router: Router | undefined): Promise<void> {
+async function refreshGauges(
+  { log, metrics, pools }: Parts,
+  server: EventLogServer,
+  router: Router | undefined,
+): Promise<void> {
   for (const pool of router === undefined ? [] : pools) {
     const { waiting, inFlight } = (router as Router).snapshot(pool);
     metrics.routerQueue.set({ pool }, waiting);
     metrics.routerInFlight.set({ pool }, inFlight);
   }
+  metrics.consumerLagRecords.reset();
+  for (const { group, topic, partition, offset, endOffset } of server.positions())
+    metrics.consumerLagRecords.set({ group, topic, partition }, endOffset - offset);
   // Everything else about a program is most wanted while its log does not answer.
   const lag = await log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
   if (lag === undefined) metrics.consumerLag.remove({ group: 'ingest' });

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { TopicMismatch } from '#adapters/event-log';
+import { LogForbidden, LogUnreachable, TopicMismatch, UnreadableSecret } from '#adapters/event-log';
 import { formatProblem } from '#adapters/input-problems';
 import { openLocalIdentity, type Identity } from '#adapters/identity';
 import { DataDirectoryFull, DataDirectoryInUse, StoreUnavailable } from '#adapters/store';
@@ -99,18 +99,18 @@ async function stopDead(program: Program, reason: Error, context: CommandContext
 }
 
 function cannotStart(error: unknown, context: CommandContext): ExitCode {
-  if (error instanceof TopicMismatch) {
-    const hint =
-      'ingest.partitions stays as the data directory was made; another one needs another directory';
-    return context.fail({ code: EXIT.usage, message: error.message, hint });
-  }
+  if (error instanceof TopicMismatch)
+    return context.fail({ code: EXIT.usage, message: error.message, hint: error.hint });
   if (error instanceof StoreAheadOfLog) {
-    const hint = 'use the data directory that belongs to the store, or an empty store';
+    const hint = 'use the event log that the store was filled from, or an empty store';
     return context.fail({ code: EXIT.usage, message: error.message, hint });
   }
   if (error instanceof StoreUnavailable)
     return context.fail({ code: storeExitCode(error), message: error.message, hint: error.hint });
-  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen];
+  if (error instanceof LogUnreachable)
+    return context.fail({ code: EXIT.unreachable, message: error.message });
+  if (error instanceof LogForbidden) return context.fail({ code: EXIT.notAllowed, message: error.message });
+  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen, UnreadableSecret];
   if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });
   throw error;

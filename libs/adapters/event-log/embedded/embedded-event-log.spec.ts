@@ -50,7 +50,12 @@ describe('housekeeping of the embedded log', () => {
     await log.append('t', [{ key: 'a', value: 'old' }]);
     await log.append('t', [{ key: 'a', value: 'older than the retention, but the newest' }]);
     const seen = Promise.withResolvers<void>();
-    const member = await log.subscribe({ group: 'g', topics: ['t'], onBatch: async () => seen.resolve() });
+    const member = await log.subscribe({
+      group: 'g',
+      topics: ['t'],
+      commits: true,
+      onBatch: async () => seen.resolve(),
+    });
     await seen.promise;
     await member.commit({ outputs: [], offsets: [{ ...at, offset: 0 }] });
     nowMs += 5000;
@@ -116,7 +121,12 @@ describe('housekeeping of the embedded log', () => {
     expect(await reopened.lag(group)).toEqual({ records: 2, ageMs: 1000 });
     expect(queries).toHaveLength(1);
     expect(queries[0]).not.toMatch(/\brecords\b/);
-    const member = await reopened.subscribe({ group: 'g', topics: ['t'], onBatch: async () => undefined });
+    const member = await reopened.subscribe({
+      group: 'g',
+      topics: ['t'],
+      commits: true,
+      onBatch: async () => undefined,
+    });
     await member.commit({ outputs: [], offsets: [{ ...at, offset: 1 }] });
     expect(await reopened.lag(group)).toEqual({ records: 1, ageMs: 700 });
     await member.commit({ outputs: [], offsets: [{ ...at, offset: 2 }] });
