@@ -3,6 +3,7 @@ import { syntheticSourceSchema } from '#adapters/sources';
 import { poolName } from '#domain/events';
 import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
 import { policySchema } from '#domain/scaling';
+import { mappingConfigSchema, mappingName } from './mappings/mapping-config.js';
 
 const port = z.number().int().min(1).max(65_535);
 const host = z.string().min(1).max(253).describe('Interface to listen on.');
@@ -219,6 +220,12 @@ export const configSchema = z
     log: log.prefault({}),
     ingest: ingest.prefault({}),
     identity: identity.prefault({}),
+    mappings: z
+      .record(mappingName, mappingConfigSchema)
+      .default({})
+      .describe(
+        'How records of other platforms become execution events, by name. Those in config/mappings are always there.',
+      ),
     pools: z
       .record(poolName, poolSchema)
       .default({})

@@ -126,7 +126,10 @@ describe('status', () => {
   });
 
   test('a word that is ignored, a rule that is ignored, and one that is not known', () => {
-    expect(one(record('ping'))).toEqual({ outcome: 'ignored', why: 'its status is ignored' });
+    expect(one(record('ping'))).toEqual({
+      outcome: 'ignored',
+      why: 'its status says nothing about executions',
+    });
     expect(one(record('', { ended: null, kind: 'test-1' }), rules)).toMatchObject({ outcome: 'ignored' });
     expect(one(record('paused'))).toEqual({
       outcome: 'refused',
@@ -136,6 +139,11 @@ describe('status', () => {
     const none = one(record('', { ended: null, started: null, kind: 'x' }), rules);
     expect(none).toMatchObject({ outcome: 'refused', reason: 'unknown_status' });
     expect(one({ ...record('ok'), state: null })).toMatchObject({ reason: 'missing' });
+    const ignoring = {
+      status: { text: '{state}', values: { ok: 'completed' }, otherwise: 'ignore' },
+    } as const;
+    expect(one(record('paused'), ignoring)).toMatchObject({ outcome: 'ignored' });
+    expect(one({ ...record('ok'), state: null }, ignoring)).toMatchObject({ outcome: 'refused' });
     // No word of the platform reaches what JavaScript inherits.
     expect(one(record('constructor'))).toMatchObject({ reason: 'unknown_status' });
   });

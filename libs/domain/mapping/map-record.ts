@@ -59,14 +59,15 @@ function mapElement(roots: Roots, mapping: Mapping): Mapped {
   if (ignored !== undefined) return ignored;
   const phase = phaseIn(roots, mapping);
   if (!phase.ok) return phase.refused;
-  if (phase.value === 'ignore') return { outcome: 'ignored', why: 'its status is ignored' };
+  if (phase.value === 'ignore')
+    return { outcome: 'ignored', why: 'its status says nothing about executions' };
   const event = eventIn(phase.value, roots, mapping);
   if (!event.ok) return event.refused;
   const checked = checkExecutionEvent(event.value);
   return checked.ok ? { outcome: 'mapped', event: checked.event } : refuse(checked.reason, checked.detail);
 }
 
-function ignoredBy(roots: Roots, { ignore }: Mapping): Mapped | undefined {
+function ignoredBy(roots: Roots, { ignore = [] }: Mapping): Mapped | undefined {
   const entry = ignore.find(({ when }) => allHold(when, roots));
   return entry && { outcome: 'ignored', why: entry.why };
 }
@@ -81,6 +82,7 @@ function phaseIn(roots: Roots, { status }: Mapping): OrRefused<Phase | 'ignore'>
   if (text === undefined) return missing('status', status.text);
   const value = status.values.get(text);
   if (value !== undefined) return { ok: true, value };
+  if (status.otherwise === 'ignore') return { ok: true, value: 'ignore' };
   const known = [...status.values.keys()].join(', ');
   return refused('unknown_status', `status: must be one of ${known}, got ${shown(text)}`);
 }

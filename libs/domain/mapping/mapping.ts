@@ -70,7 +70,14 @@ const phaseOrIgnore = z.enum([...PHASES, 'ignore']);
 const status = z
   .union([
     z.enum(PHASES).transform((phase) => ({ rules: [{ phase, when: undefined }] })),
-    z.strictObject({ text, values: table(phaseOrIgnore) }),
+    z.strictObject({
+      text,
+      values: table(phaseOrIgnore),
+      otherwise: z
+        .enum(['refuse', 'ignore'])
+        .default('refuse')
+        .describe('What becomes of records with other words.'),
+    }),
     z
       .array(z.strictObject({ phase: phaseOrIgnore, when: conditions.optional() }))
       .min(1)
@@ -135,7 +142,7 @@ export const mappingSchema = z.strictObject({
   ignore: z
     .array(z.strictObject({ when: conditions, why: value }))
     .max(MAX_CONDITIONS)
-    .default([])
+    .optional()
     .describe('Records that are left out on purpose: those for which all conditions of an entry hold.'),
   execution: text.describe('Id of the execution, the same in all records about it.'),
   attempt: z
