@@ -31,8 +31,12 @@ function resolveFolders(config: Config, folder: string): Config {
     if (handlers === undefined) return [name, pool];
     return [name, { ...pool, worker: { ...pool.worker, handlers: resolve(folder, handlers) } }];
   });
+  const webhooks = Object.entries(config.webhooks).map(([name, webhook]) => {
+    return [name, { ...webhook, secretFile: resolve(folder, webhook.secretFile) }];
+  });
   return {
     ...config,
+    webhooks: Object.fromEntries(webhooks) as Config['webhooks'],
     ...(config.dataDir !== undefined && { dataDir: resolve(folder, config.dataDir) }),
     pools: Object.fromEntries(pools) as Config['pools'],
   };

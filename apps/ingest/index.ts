@@ -1,4 +1,5 @@
 export { EVENT_ROUTES } from './events.controller.js';
+export { WEBHOOK_ROUTES } from './webhooks.controller.js';
 export { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 export { IngestModule, ingestSettings, type IngestModuleOptions } from './ingest.module.js';
 export { type PoolSettings } from './pool-registry.js';

@@ -3,6 +3,7 @@ import type { DataSource } from 'typeorm';
 import type { EventLog } from '#adapters/event-log';
 import { DemandStore, PolicyStore } from '#adapters/store';
 import type { IngestSettings } from '#domain/demand';
+import type { Mapping } from '#domain/mapping';
 import { DemandTableConsumer } from './demand-table.consumer.js';
 import { DemandTable } from './demand-table.js';
 import { EventIntake } from './event-intake.js';
@@ -12,6 +13,8 @@ import { IngestObserver } from './ingest-observer.js';
 import { PartitionCounting } from './partition-counting.js';
 import { PoolRegistry, type PoolRegistryOptions } from './pool-registry.js';
 import { RetentionLoop } from './retention.loop.js';
+import { WebhookIntake } from './webhook-intake.js';
+import { WebhooksController } from './webhooks.controller.js';
 
 export interface IngestModuleOptions {
   log: EventLog;
@@ -24,6 +27,8 @@ export interface IngestModuleOptions {
   /** Pools of the configuration, and what a pool gets that its first event creates. */
   pools: PoolRegistryOptions['configured'];
   defaults: PoolRegistryOptions['defaults'];
+  /** Of records that other platforms send, by name. */
+  mappings: ReadonlyMap<string, Mapping>;
   nowMs?: () => number;
 }
 
@@ -41,13 +46,13 @@ export function ingestSettings(given: { dedupeWindowS: number; maxExecutionS: nu
 @Module({})
 export class IngestModule {
   static register(options: IngestModuleOptions): DynamicModule {
-    const { log, dataSource, observer, maxPools, pools, defaults, nowMs = Date.now } = options;
+    const { log, dataSource, observer, maxPools, pools, defaults, mappings, nowMs = Date.now } = options;
     const onCreated = (pool: string) => observer.poolCreated(pool);
     const policies = new PolicyStore(dataSource);
     const demand = new DemandStore(dataSource);
     return {
       module: IngestModule,
-      controllers: [EventsController, IngestConsumer, DemandTableConsumer],
+      controllers: [EventsController, WebhooksController, IngestConsumer, DemandTableConsumer],
       providers: [
         { provide: IngestObserver, useValue: observer },
         {
@@ -63,6 +68,7 @@ export class IngestModule {
         },
         { provide: DemandTable, useFactory: () => new DemandTable(log, demand, observer) },
         { provide: EventIntake, useFactory: () => new EventIntake(log, observer) },
+        { provide: WebhookIntake, useFactory: () => new WebhookIntake(log, mappings, observer) },
         {
           provide: RetentionLoop,
           useFactory: (registry: PoolRegistry) =>

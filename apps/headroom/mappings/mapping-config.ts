@@ -28,6 +28,10 @@ export const mappingConfigSchema = mappingSchema
   });
 export type MappingConfig = z.output<typeof mappingConfigSchema>;
 
+export function isKnownMapping(name: string, configured: Record<string, unknown>): boolean {
+  return Object.hasOwn(configured, name) || (SHIPPED_MAPPINGS as readonly string[]).includes(name);
+}
+
 /** JSON Schema of the files in config/mappings, for editors; docs/mapping.schema.json is this, checked by a test. */
 export function mappingJsonSchema(): Record<string, unknown> {
   return { ...z.toJSONSchema(mappingSchema, { io: 'input' }), title: 'Headroom mapping' };
