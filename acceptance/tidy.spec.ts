@@ -6,7 +6,7 @@ import { expect, test } from '@jest/globals';
 // The rules of docs/ARCHITECTURE.md, "The house", read from the sources. Each failure names its remedy.
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const FOLDERS = ['apps', 'libs', 'handlers', 'acceptance', 'bench'];
+const FOLDERS = ['apps', 'libs', 'handlers', 'acceptance', 'bench', 'parts'];
 
 /** Reading order: each may import only those before it. */
 const DOMAIN = [
@@ -56,13 +56,15 @@ function sourcesIn(folder: string): Source[] {
         path,
         text,
         imports,
-        isTest: /\.(spec|contract)\.ts$/.test(path) || path.startsWith('acceptance/'),
+        isTest: /\.(spec|contract|parts)\.ts$/.test(path) || /^(acceptance|parts)\//.test(path),
       };
     });
 }
 
 /** `libs/domain/demand/x.ts` → ['libs', 'domain', 'demand']. */
-const home = (path: string) => path.split('/').slice(0, /^libs\/(domain|adapters)\//.test(path) ? 3 : 2);
+const home = (path: string) => path.split('/').slice(0, homeDepth(path));
+const homeDepth = (path: string) =>
+  /^libs\/(domain|adapters)\//.test(path) ? 3 : path.startsWith('parts/') ? 1 : 2;
 const inLib =
   (layer: string) =>
   ({ path }: Source) =>

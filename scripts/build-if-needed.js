@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const stamp = join(root, 'dist', '.built');
-const SOURCES = ['apps', 'libs', 'handlers', 'acceptance', 'bench'];
+const SOURCES = ['apps', 'libs', 'handlers', 'acceptance', 'bench', 'parts'];
 const CONFIGS = ['tsconfig.json', 'package-lock.json'];
 
 /** Builds if needed; exits the process with the compiler's code when the build fails. */
