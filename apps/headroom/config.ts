@@ -3,6 +3,7 @@ import { syntheticSourceSchema } from '#adapters/sources';
 import { poolName } from '#domain/events';
 import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
 import { policySchema } from '#domain/scaling';
+import { eventSourceSchema, readPlaces } from './event-sources-config.js';
 import { isKnownMapping, mappingConfigSchema, mappingName } from './mappings/mapping-config.js';
 
 const port = z.number().int().min(1).max(65_535);
@@ -244,6 +245,10 @@ export const configSchema = z
       .describe(
         'How records of other platforms become execution events, by name. Those in config/mappings are always there.',
       ),
+    sources: z
+      .record(mappingName, eventSourceSchema)
+      .default({})
+      .describe('Where execution events come from beside executions.v1 and the API, by name.'),
     webhooks: z
       .record(mappingName, webhook)
       .default({})
@@ -256,6 +261,19 @@ export const configSchema = z
       .describe('Pools by name: lower-case letters, digits and dashes.'),
   })
   .superRefine((value, context) => {
+    for (const [name, { mapping }] of Object.entries(value.sources)) {
+      if (mapping !== undefined && !isKnownMapping(mapping, value.mappings)) {
+        context.addIssue({ code: 'custom', path: ['sources', name, 'mapping'], message: 'a known mapping' });
+      }
+    }
+    const read = new Set<string>();
+    for (const [name, source] of Object.entries(value.sources)) {
+      for (const place of readPlaces(source)) {
+        const message = `a source of its own: ${place} is read by another one`;
+        if (read.has(place)) context.addIssue({ code: 'custom', path: ['sources', name], message });
+        read.add(place);
+      }
+    }
     for (const name of Object.keys(value.webhooks)) {
       if (!isKnownMapping(name, value.mappings)) {
         context.addIssue({ code: 'custom', path: ['webhooks', name], message: 'the name of a mapping' });

@@ -18,6 +18,7 @@ import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js
 import type { IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
+import { eventSourcesOf } from './event-sources-config.js';
 import { knownMappings } from './mappings/known-mappings.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
@@ -73,7 +74,7 @@ export class Parts {
   }
 
   readonly forIngest = (): IngestModuleOptions => {
-    const { ingest, pools } = this.options.config;
+    const { ingest, pools, sources } = this.options.config;
     return {
       log: this.log,
       dataSource: this.store.dataSource,
@@ -82,6 +83,7 @@ export class Parts {
       pools: new Map(Object.entries(pools)),
       defaults: this.settingsOf(''),
       mappings: this.mappings,
+      sources: eventSourcesOf(sources, this.mappings),
       nowMs: Date.now,
     };
   };

@@ -7,6 +7,7 @@ import type { Mapping } from '#domain/mapping';
 import { DemandTableConsumer } from './demand-table.consumer.js';
 import { DemandTable } from './demand-table.js';
 import { EventIntake } from './event-intake.js';
+import { EventSourcesModule, type EventSources } from './event-sources.module.js';
 import { EventsController } from './events.controller.js';
 import { IngestConsumer } from './ingest.consumer.js';
 import { IngestObserver } from './ingest-observer.js';
@@ -29,6 +30,8 @@ export interface IngestModuleOptions {
   defaults: PoolRegistryOptions['defaults'];
   /** Of records that other platforms send, by name. */
   mappings: ReadonlyMap<string, Mapping>;
+  /** Where events come from beside the topic and the API. */
+  sources: EventSources;
   nowMs?: () => number;
 }
 
@@ -46,12 +49,14 @@ export function ingestSettings(given: { dedupeWindowS: number; maxExecutionS: nu
 @Module({})
 export class IngestModule {
   static register(options: IngestModuleOptions): DynamicModule {
-    const { log, dataSource, observer, maxPools, pools, defaults, mappings, nowMs = Date.now } = options;
+    const { log, dataSource, observer, maxPools, pools, defaults, mappings, sources } = options;
+    const { nowMs = Date.now } = options;
     const onCreated = (pool: string) => observer.poolCreated(pool);
     const policies = new PolicyStore(dataSource);
     const demand = new DemandStore(dataSource);
     return {
       module: IngestModule,
+      imports: [EventSourcesModule.register({ ...sources, observer, nowMs, ...ingestSettings(options) })],
       controllers: [EventsController, WebhooksController, IngestConsumer, DemandTableConsumer],
       providers: [
         { provide: IngestObserver, useValue: observer },

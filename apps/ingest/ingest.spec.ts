@@ -116,6 +116,9 @@ afterEach(() => stop());
 async function start(): Promise<void> {
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0, fetchLingerMs: 1 });
   await log.ensureTopics(topicSpecs({ partitions: PARTITIONS, ...settings }));
+  const others = ['platform.jobs', 'platform.events'];
+  const topic = { partitions: PARTITIONS, retentionMs: 3_600_000, compacted: false };
+  await log.ensureTopics(others.map((name) => ({ ...topic, name })));
   const { dataSource } = store;
   const module = IngestModule.register({
     log,
@@ -125,6 +128,12 @@ async function start(): Promise<void> {
     pools: new Map([['web', web]]),
     defaults,
     mappings: new Map([['jobs', jobs]]),
+    sources: {
+      topics: [
+        { topic: 'platform.jobs', mapping: jobs },
+        { topic: 'platform.events', mapping: undefined },
+      ],
+    },
   });
   const adapter = apiAdapter({ bodyLimitBytes: 1_048_576 });
   app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
@@ -490,6 +499,67 @@ describe('webhooks', () => {
     expect(await hook({ runs: [run(2)] })).toMatchObject({ status: 503 });
     log.append = append;
     expect(witness.mapped).toMatchObject({ 'jobs mapped': 1, 'jobs overloaded': 1 });
+  });
+});
+
+describe('topics of other platforms', () => {
+  const run = (id: number, more: object = {}) => ({ id, state: 'ok', at: Date.now() - 500, ...more });
+  /** Resolves once everything in the topic was read; ingest may not have counted it yet. */
+  async function mapped(topic: string): Promise<void> {
+    const group = `mapped-${topic}`;
+    const met = Promise.withResolvers<void>();
+    const look = async () => (await log.lag({ group, topic })).records === 0 && met.resolve();
+    const timer = setInterval(() => void look().catch(met.reject), 20);
+    await met.promise.finally(() => clearInterval(timer));
+    await settled();
+  }
+
+  test('are mapped, each record once; what cannot be is set aside with the place it was at', async () => {
+    const records = [{ runs: [run(1), run(2)] }, { runs: [run(3, { at: 'soon' }), run(4)] }];
+    await log.append('platform.jobs', [
+      ...records.map((record, i) => ({ key: `k${i}`, value: JSON.stringify(record), partition: 1 })),
+      { key: 'k', value: '{', partition: 1 },
+      { key: 'k', value: null, partition: 1 },
+    ]);
+    await mapped('platform.jobs');
+    expect(await demand().totalArrivals('web')).toBe(3);
+    const letters = await recordsOf(TOPICS.deadLetters);
+    expect(letters.map(({ value, headers }) => [value, headers])).toEqual([
+      [
+        JSON.stringify(records[1]),
+        expect.objectContaining({ reason: 'unreadable_time', source: 'platform.jobs[1]@1', mapping: 'jobs' }),
+      ],
+      ['{', expect.objectContaining({ reason: 'malformed_json', source: 'platform.jobs[1]@2' })],
+    ]);
+    expect(witness.mapped).toEqual({ 'jobs mapped': 3, 'jobs unreadable_time': 1, 'jobs malformed_json': 1 });
+  });
+
+  test('without a mapping hold CloudEvents, structured or binary', async () => {
+    const { data, ...attributes } = event('completed');
+    const headers = Object.fromEntries(
+      Object.entries(attributes).map(([name, value]) => [`ce_${name}`, value]),
+    );
+    await log.append('platform.events', [
+      { key: 'a', value: JSON.stringify(data), headers },
+      { key: 'b', value: JSON.stringify(event('completed')) },
+      { key: 'c', value: JSON.stringify({ type: 'com.example.other' }) },
+    ]);
+    await mapped('platform.events');
+    expect(await demand().totalArrivals('web')).toBe(2);
+    expect(witness.mapped).toEqual({ 'none mapped': 2, 'none unknown_type': 1 });
+  });
+
+  test('a step that cannot be committed is done again, and what it holds counts once', async () => {
+    await store.engine.query('alter table log_offsets rename to log_offsets_away');
+    await log.append('platform.jobs', [{ key: 'k', value: JSON.stringify({ runs: [run(1), run(2)] }) }]);
+    const failed = Promise.withResolvers<void>();
+    const watch = setInterval(() => groupFailures.length > 0 && failed.resolve(), 5);
+    await failed.promise;
+    clearInterval(watch);
+    await store.engine.query('alter table log_offsets_away rename to log_offsets');
+    await mapped('platform.jobs');
+    expect(await recordsOf(TOPICS.executions)).toHaveLength(2);
+    expect(await demand().totalArrivals('web')).toBe(2);
   });
 });
 

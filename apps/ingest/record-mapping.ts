@@ -1,10 +1,31 @@
 import type { NewRecord } from '#adapters/event-log';
-import type { Mapped, Mapping } from '#domain/mapping';
+import { parseEventRecord } from '#domain/events';
+import { mapText, type About, type Mapped, type Mapping } from '#domain/mapping';
 import { deadLetterRecord } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 
+/** A record as a source hands it over. */
+export interface ReceivedRecord {
+  text: string;
+  /** What the source knows about it: what `@` leads to in a mapping. */
+  about: About & { headers?: Readonly<Record<string, string>> };
+  /** Where it was, for its dead letter: `platform.jobs[2]@17`. */
+  place: string;
+}
+
 /** Text of a record that its dead letter keeps; the sender has the rest. */
 const MAX_LETTER_CHARS = 16_384;
+
+/** How records that are execution events already are counted beside those of mappings. */
+export const NO_MAPPING = 'none';
+
+/** What becomes of a record, or of its elements; without a mapping it is an execution event itself. */
+export function mapReceived({ text, about }: ReceivedRecord, mapping: Mapping | undefined): Mapped[] {
+  if (mapping !== undefined) return mapText(text, mapping, about);
+  const parsed = parseEventRecord(text, about.headers ?? {});
+  if (parsed.ok) return [{ outcome: 'mapped', event: parsed.event }];
+  return [{ outcome: 'refused', reason: parsed.reason, detail: parsed.detail }];
+}
 
 /** The execution events in what a record was mapped to; an event's key is its execution. */
 export function eventsIn(mapped: readonly Mapped[]): NewRecord[] {
@@ -16,12 +37,12 @@ export function eventsIn(mapped: readonly Mapped[]): NewRecord[] {
 /** One dead letter for a record, however many of its elements are refused. None: nothing is. */
 export function deadLetterOf(
   mapped: readonly Mapped[],
-  given: { text: string; mapping: Mapping; source: string },
+  given: { text: string; place: string; mapping: Mapping | undefined },
 ): NewRecord[] {
   const refused = mapped.flatMap((one, element) => (one.outcome === 'refused' ? [{ ...one, element }] : []));
   const [first] = refused;
   if (first === undefined) return [];
-  const { text, mapping, source } = given;
+  const { text, place, mapping } = given;
   const others = refused.length === 1 ? '' : `, and ${refused.length - 1} more of its elements`;
   const where = mapped.length === 1 ? '' : `[${first.element}] `;
   return [
@@ -30,8 +51,8 @@ export function deadLetterOf(
       value: text.slice(0, MAX_LETTER_CHARS),
       reason: first.reason,
       detail: `${where}${first.detail}${others}`,
-      source,
-      mapping: mapping.name,
+      source: place,
+      ...(mapping !== undefined && { mapping: mapping.name }),
     }),
   ];
 }
@@ -39,9 +60,10 @@ export function deadLetterOf(
 /** Counts what became of records, once it is durable. */
 export function reportMapped(
   mapped: readonly Mapped[],
-  mapping: Mapping,
+  mapping: Mapping | undefined,
   observer: Pick<IngestObserver, 'recordsMapped'>,
 ): void {
   const outcomes = Map.groupBy(mapped, (one) => (one.outcome === 'refused' ? one.reason : one.outcome));
-  for (const [outcome, records] of outcomes) observer.recordsMapped(mapping.name, outcome, records.length);
+  for (const [outcome, records] of outcomes)
+    observer.recordsMapped(mapping?.name ?? NO_MAPPING, outcome, records.length);
 }

@@ -35,9 +35,9 @@ export class WebhookIntake {
       if (events > MAX_RECORDS_PER_REQUEST) return { outcome: 'too_many_events' };
       mapped.push(own);
     }
-    const source = `POST /v1/webhooks/${name}`;
+    const place = `POST /v1/webhooks/${name}`;
     const deadLetters = mapped.flatMap((own, i) =>
-      deadLetterOf(own, { text: JSON.stringify(cutBelow(records[i], MAX_LETTER_LEVELS)), mapping, source }),
+      deadLetterOf(own, { text: JSON.stringify(cutBelow(records[i], MAX_LETTER_LEVELS)), mapping, place }),
     );
     const received = { accepted: mapped.flatMap(eventsIn), deadLetters };
     const failure = await appendReceived(this.log, received, (error) => this.observer.appendFailed(error));
