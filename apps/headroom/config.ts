@@ -5,6 +5,8 @@ import { storeSchema } from '#adapters/store';
 import { poolName } from '#domain/events';
 import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
 import { policySchema, staleAfterS } from '#domain/scaling';
+import { eventSourceSchema, readPlaces } from './event-sources-config.js';
+import { isKnownMapping, mappingConfigSchema, mappingName } from './mappings/mapping-config.js';
 
 const port = z.number().int().min(1).max(65_535);
 const host = z.string().min(1).max(253).describe('Interface to listen on.');
@@ -133,6 +135,24 @@ const worker = z.strictObject({
     .describe('How long a worker that leaves may finish what it has.'),
 });
 
+const webhook = z.strictObject({
+  secretFile: z
+    .string()
+    .min(1)
+    .describe('File with the secret of the sender, relative to this file; several, one a line, all count.'),
+  proof: z
+    .enum(['signature', 'secret'])
+    .default('signature')
+    .describe(
+      'signature: the header is the HMAC-SHA256 of the body, in hexadecimal or base64, with or without sha256= before it. secret: the header is the secret itself, for senders that cannot sign; whoever reads the connection learns it.',
+    ),
+  header: z
+    .string()
+    .regex(/^[a-z0-9-]{1,100}$/, 'the name of a header in lower case')
+    .default('x-headroom-signature'),
+});
+export type WebhookConfig = z.output<typeof webhook>;
+
 export const poolSchema = z
   .strictObject({
     bucketS: z.number().int().min(1).max(3600).default(10).describe('Length of a demand bucket, seconds.'),
@@ -252,12 +272,46 @@ export const configSchema = z
       .prefault({ kind: 'embedded' })
       .describe('Where policies, demand, forecasts and decisions are.'),
     identity: identity.prefault({}),
+    mappings: z
+      .record(mappingName, mappingConfigSchema)
+      .default({})
+      .describe(
+        'How records of other platforms become execution events, by name. Those in config/mappings are always there.',
+      ),
+    sources: z
+      .record(mappingName, eventSourceSchema)
+      .default({})
+      .describe('Where execution events come from beside executions.v1 and the API, by name.'),
+    webhooks: z
+      .record(mappingName, webhook)
+      .default({})
+      .describe(
+        'By mapping: how senders that cannot bring a token prove to POST /v1/webhooks/<mapping> who they are.',
+      ),
     pools: z
       .record(poolName, poolSchema)
       .default({})
       .describe('Pools by name: lower-case letters, digits and dashes.'),
   })
   .superRefine((value, context) => {
+    for (const [name, { mapping }] of Object.entries(value.sources)) {
+      if (mapping !== undefined && !isKnownMapping(mapping, value.mappings)) {
+        context.addIssue({ code: 'custom', path: ['sources', name, 'mapping'], message: 'a known mapping' });
+      }
+    }
+    const read = new Set<string>();
+    for (const [name, source] of Object.entries(value.sources)) {
+      for (const place of readPlaces(source)) {
+        const message = `a source of its own: ${place} is read by another one`;
+        if (read.has(place)) context.addIssue({ code: 'custom', path: ['sources', name], message });
+        read.add(place);
+      }
+    }
+    for (const name of Object.keys(value.webhooks)) {
+      if (!isKnownMapping(name, value.mappings)) {
+        context.addIssue({ code: 'custom', path: ['webhooks', name], message: 'the name of a mapping' });
+      }
+    }
     if (value.api.port === value.router.port) {
       context.addIssue({ code: 'custom', path: ['router', 'port'], message: 'another port than api.port' });
     }

@@ -162,6 +162,7 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
       logger.error(record, 'a record of demand.v1 is no demand');
     },
     eventsReceived: (outcome, events) => metrics.apiEvents.inc({ outcome }, events),
+    recordsMapped: (mapping, outcome, records) => metrics.mappedRecords.inc({ mapping, outcome }, records),
     appendFailed: (err) => logger.error({ err }, 'events could not be appended'),
   };
 }

@@ -16,12 +16,15 @@ import {
   type Store,
 } from '#adapters/store';
 import { createMetrics, type Logger, type Metrics } from '#adapters/telemetry';
+import type { Mapping } from '#domain/mapping';
 import type { AutoscalerModuleOptions } from '../autoscaler/autoscaler.module.js';
 import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js';
 import type { IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
 import { openEventLog } from './open-event-log.js';
+import { eventSourcesOf } from './event-sources-config.js';
+import { knownMappings } from './mappings/known-mappings.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
 import { checkStoreFollowsLog } from './store-and-log.js';
@@ -53,6 +56,7 @@ export class Parts {
     readonly log: EventLog,
     private readonly fleet: Fleet,
     private readonly sink: EventSink,
+    private readonly mappings: ReadonlyMap<string, Mapping>,
     readonly metrics: Metrics,
     readonly observers: Observers,
     readonly status: StatusLines,
@@ -71,7 +75,7 @@ export class Parts {
   }
 
   readonly forIngest = (): IngestModuleOptions => {
-    const { ingest, pools } = this.options.config;
+    const { ingest, pools, sources } = this.options.config;
     return {
       log: this.log,
       stores: this.stores,
@@ -79,6 +83,8 @@ export class Parts {
       ...ingest,
       pools: new Map(Object.entries(pools)),
       defaults: this.settingsOf(''),
+      mappings: this.mappings,
+      sources: eventSourcesOf(sources, this.mappings),
       nowMs: Date.now,
     };
   };
@@ -190,7 +196,8 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
     const fleet = localFleet({ config, identity, observers });
-    return new Parts(options, store, log, fleet, sink, metrics, observers, status);
+    const mappings = await knownMappings(config.mappings);
+    return new Parts(options, store, log, fleet, sink, mappings, metrics, observers, status);
   } catch (error) {
     // Its housekeeping would keep the process alive.
     await log?.close();

@@ -2,7 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions, NestMicroservice } from '@nestjs/microservices';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { EventLogServer, HandlerErrors } from '#adapters/event-log';
-import { apiAdapter, configureApi, openApiOf, type Route } from '#adapters/http-api';
+import { apiAdapter, configureApi, openApiOf, type ProofOf, type Route } from '#adapters/http-api';
 import { NestLogger } from '#adapters/telemetry';
 import { Router } from '../router/router.js';
 import { originOf } from './origin.js';
@@ -14,6 +14,8 @@ import { modulesOf, TARGETS, type TargetName } from './targets.js';
 export interface ProgramOptions extends PartsOptions {
   targets: readonly TargetName[];
   version: string;
+  /** What senders of webhooks may bring instead of a token; absent: nothing. */
+  proofOf?: ProofOf;
 }
 
 /** A running Headroom. */
@@ -47,7 +49,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
 /** Starts the targets on parts that are open already; closing them after a failed start is the caller's. */
 export async function startOn(
   parts: Parts,
-  { targets, version, config, logger }: ProgramOptions,
+  { targets, version, config, logger, proofOf }: ProgramOptions,
 ): Promise<Program> {
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
@@ -74,6 +76,7 @@ export async function startOn(
     configureApi(app, {
       routes,
       verify: (token) => parts.identity.verifyToken(token),
+      ...(proofOf && { proofOf }),
       onTokenRefused: (reason) => parts.metrics.apiUnauthorized.inc({ reason }),
       onProblem,
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),

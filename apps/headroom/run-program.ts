@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { LogForbidden, LogUnreachable, TopicMismatch, UnreadableSecret } from '#adapters/event-log';
+import type { ProofOf } from '#adapters/http-api';
 import { formatProblem } from '#adapters/input-problems';
 import { openLocalIdentity, type Identity } from '#adapters/identity';
 import { DataDirectoryFull, DataDirectoryInUse, StoreUnavailable } from '#adapters/store';
@@ -15,6 +16,7 @@ import { storeExitCode } from './store-exit-code.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
 import { parseTargets, type TargetName } from './targets.js';
 import { tokenCommand } from './token-command.js';
+import { openWebhookProofs } from './webhook-proofs.js';
 
 /** How long a start may wait for its first workers before it says that it is not ready. */
 const READY_WITHIN_MS = 10_000;
@@ -39,19 +41,24 @@ export async function runProgram(
   const dataDir = dataDirOf({ option: options.dataDir, configured: config.dataDir, ...context });
   const opened = await openLocalIdentity(dataDir, { create: true, tokenMaxS: config.identity.tokenMaxS });
   if (!opened.ok) return context.fail({ code: EXIT.usage, message: opened.problem, hint: opened.hint });
-  return run({ config, dataDir, identity: opened.identity, targets: targets.targets, file }, context);
+  const proofs = await openWebhookProofs(config.webhooks);
+  if (!proofs.ok) return context.fail({ code: EXIT.usage, message: proofs.problem, hint: proofs.hint });
+  const { identity } = opened;
+  const { proofOf } = proofs;
+  return run({ config, dataDir, identity, proofOf, targets: targets.targets, file }, context);
 }
 
 interface Run {
   config: Config;
   dataDir: string;
   identity: Identity;
+  proofOf: ProofOf;
   targets: TargetName[];
   file: string;
 }
 
 async function run(given: Run, context: CommandContext): Promise<ExitCode> {
-  const { config, dataDir, identity, targets } = given;
+  const { config, dataDir, identity, proofOf, targets } = given;
   const logger = createLogger({ level: config.log.level });
   const startedMs = performance.now();
   // From here on a signal is remembered, so that a Ctrl-C during the start stops what has started.
@@ -68,7 +75,8 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
     onAgain: (signal) => process.exit(exitCodeOfSignal(signal)),
   });
   try {
-    program = await startProgram({ config, dataDir, identity, logger, targets, version: context.version });
+    const { version } = context;
+    program = await startProgram({ config, dataDir, identity, proofOf, logger, targets, version });
   } catch (error) {
     stopListening();
     return cannotStart(error, context);

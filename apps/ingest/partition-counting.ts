@@ -19,7 +19,7 @@ import {
   type IngestRecord,
   type IngestSettings,
 } from '#domain/demand';
-import { parseExecutionEvent } from '#domain/events';
+import { parseEventRecord } from '#domain/events';
 import { deadLetterRecord } from './dead-letter.js';
 import type { CountedBatch } from './ingest-observer.js';
 import type { PoolRegistry } from './pool-registry.js';
@@ -126,8 +126,8 @@ export class PartitionCounting {
   }
 }
 
-function toIngest({ offset, timestampMs, value }: StoredRecord): IngestRecord {
-  return { offset, timestampMs, parsed: parseExecutionEvent(value ?? '') };
+function toIngest({ offset, timestampMs, value, headers }: StoredRecord): IngestRecord {
+  return { offset, timestampMs, parsed: parseEventRecord(value ?? '', headers) };
 }
 
 function stepOf({ topic, partition, records }: RecordBatch, outputs: IngestOutput[]): AtomicStep {

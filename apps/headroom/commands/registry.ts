@@ -1,5 +1,6 @@
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
+import { registerMapping } from './mapping.js';
 import { registerReplay } from './replay.js';
 import { registerStart } from './start.js';
 import { registerToken } from './token.js';
@@ -9,5 +10,6 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerStart,
   registerConfig,
   registerToken,
+  registerMapping,
   registerReplay,
 ];

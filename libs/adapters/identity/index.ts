@@ -8,3 +8,9 @@ export {
   type Verified,
 } from './local-tokens.js';
 export { KEY_FILE, openLocalIdentity, type OpenedIdentity } from './key-file.js';
+export {
+  readWebhookSecrets,
+  webhookSecrets,
+  type ReadSecrets,
+  type WebhookSecrets,
+} from './webhook-secrets.js';

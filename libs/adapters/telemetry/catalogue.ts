@@ -94,7 +94,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reason'],
     meaning:
-      'Requests to the API refused for their token, by reason: `none` and `no-bearer` had none, `malformed`, `signature` and `claims` are none of ours, `expired` and `lifetime` are too old or were signed for too long, `scope` does not allow the route. Many with `signature` mean that somebody uses the key of another data directory, or tries.',
+      'Requests to the API refused for their token, by reason: `none` and `no-bearer` had none, `malformed`, `signature` and `claims` are none of ours, `expired` and `lifetime` are too old or were signed for too long, `scope` does not allow the route; `proof`: a webhook brought another signature or secret than that of its sender. Many with `signature` mean that somebody uses the key of another data directory, or tries.',
   },
   apiEvents: {
     name: 'headroom_api_events_total',
@@ -102,6 +102,13 @@ export const CATALOGUE = {
     labels: ['outcome'],
     meaning:
       'Events received by POST /v1/events: `accepted`, refused by reason, or of requests that were answered with 503 because the event log was `overloaded` or `unavailable` (some of these may be written: they are sent again and count once). A sender that is refused sees the reason in the answer.',
+  },
+  mappedRecords: {
+    name: 'headroom_mapped_records_total',
+    kind: 'counter',
+    labels: ['mapping', 'outcome'],
+    meaning:
+      'Records of other platforms, or their elements, by the mapping they came through (`none`: they were execution events) and what became of them: `mapped` to an execution event, `ignored` because the mapping says so, `too_old` and left out because it was written to its topic before anything could count, refused by reason (`missing`, `unknown_status`, `unreadable_time`, `unreadable_attempt`, `too_many_elements`, `malformed_json`, `oversized`, `invalid`), or not written because the event log was `overloaded` or `unavailable` (they come again). Refused ones are in executions.dlq.v1; `headroom mapping test` says what is wrong with a sample.',
   },
   ingestRecords: {
     name: 'headroom_ingest_records_total',

@@ -31,6 +31,7 @@ interface Told {
   pool?: string;
   attempt?: number;
   errorClass?: string;
+  assumed?: ('queuedAtMs' | 'startedAtMs')[] | undefined;
 }
 
 function eventOf({
@@ -40,6 +41,7 @@ function eventOf({
   startedAtMs,
   endedAtMs,
   errorClass,
+  assumed,
   ...rest
 }: Told): ExecutionEvent {
   const { pool = 'web', attempt = 1 } = rest;
@@ -55,6 +57,7 @@ function eventOf({
       ...(startedAtMs !== undefined && { startedAtMs }),
       ...(endedAtMs !== undefined && { endedAtMs }),
       ...(errorClass !== undefined && { errorClass }),
+      ...(assumed !== undefined && { assumed }),
     },
   };
 }
@@ -180,6 +183,7 @@ const chaos = fc.array(
     ageMs: fc.constantFrom(0, 0, 700, 4000, 20_000, 34_000, 36_000, -3000, -6000),
     waitMs: fc.constantFrom(0, 600),
     unstarted: fc.boolean(),
+    assumed: fc.constantFrom<Told['assumed']>(undefined, ['queuedAtMs'], ['queuedAtMs', 'startedAtMs']),
   }),
   { minLength: 1, maxLength: 40 },
 );
@@ -192,13 +196,17 @@ function chaosRecords(events: typeof chaos extends fc.Arbitrary<infer V> ? V : n
     if (event.phase === 'poison') {
       return { offset, timestampMs, parsed: { ok: false, reason: 'invalid', detail: 'poison' } };
     }
-    const { id, attempt, pool, phase } = event;
+    const { id, attempt, pool, phase, assumed } = event;
     const queuedAtMs = timestampMs - event.ageMs;
     const startedAtMs = queuedAtMs + event.waitMs;
     const ends = phase === 'completed' || phase === 'failed';
     const startless = phase === 'queued' || (phase === 'failed' && event.unstarted);
     const times = { ...(!startless && { startedAtMs }), ...(ends && { endedAtMs: startedAtMs + 5 }) };
-    return { offset, timestampMs, parsed: parsedOf({ id, attempt, pool, phase, queuedAtMs, ...times }) };
+    return {
+      offset,
+      timestampMs,
+      parsed: parsedOf({ id, attempt, pool, phase, queuedAtMs, assumed, ...times }),
+    };
   });
 }
 const cutAt = (records: Chaos, cuts: number[]): Chaos[] => {
@@ -338,6 +346,66 @@ describe('stories', () => {
     expect(buckets[`web ${at(1)}`]?.waitMs).toMatchObject({ count: 1, sum: 1 * S });
     expect(buckets[`web ${at(4)}`]?.serviceMs).toMatchObject({ count: 1, sum: 3 * S });
     expect(buckets[`web ${at(4)}`]?.responseMs).toMatchObject({ count: 1, sum: 4 * S });
+  });
+
+  describe('a platform whose events tell nothing but their own time', () => {
+    const ALL = ['queuedAtMs', 'startedAtMs'] as const;
+    const enqueued = queued('a', 0);
+    const active = (s: number) =>
+      parsedOf({ id: 'a', phase: 'started', queuedAtMs: at(s), startedAtMs: at(s), assumed: ['queuedAtMs'] });
+    const done = (s: number) => {
+      const times = { queuedAtMs: at(s), startedAtMs: at(s), endedAtMs: at(s) };
+      return parsedOf({ id: 'a', phase: 'completed', ...times, assumed: [...ALL] });
+    };
+
+    test('waits, service and response times come from what earlier events told', () => {
+      const partition = new Partition();
+      partition.take(at(4), enqueued, active(1), done(4));
+      const { buckets } = resultOf(partition.outputs);
+      expect(Object.keys(buckets)).toEqual([`web ${at(0)}`, `web ${at(1)}`, `web ${at(4)}`]);
+      expect(buckets[`web ${at(1)}`]?.waitMs).toMatchObject({ count: 1, sum: 1 * S });
+      expect(buckets[`web ${at(4)}`]?.serviceMs).toMatchObject({ count: 1, sum: 3 * S });
+      expect(buckets[`web ${at(4)}`]?.responseMs).toMatchObject({ count: 1, sum: 4 * S });
+    });
+
+    test('also across a restart, whether the log or the state topic tells it', () => {
+      for (const pauseS of [1, 6]) {
+        const partition = new Partition();
+        partition.take(at(1), enqueued, active(1));
+        partition.take(at(1 + pauseS), queued('other', 1));
+        partition.restart();
+        partition.take(at(8), done(8));
+        expect(partition.totals().serviceMs).toMatchObject({ count: 1, sum: 7 * S });
+        expect(partition.totals().responseMs).toMatchObject({ count: 1, sum: 8 * S });
+      }
+    });
+
+    test('what nobody has told is not measured, and counts all the same', () => {
+      const partition = new Partition();
+      partition.take(at(4), done(4));
+      expect(partition.totals()).toMatchObject({ arrivals: 1, starts: 1, completions: 1 });
+      const { waitMs, serviceMs, responseMs } = partition.totals();
+      expect([waitMs.count, serviceMs.count, responseMs.count]).toEqual([0, 0, 0]);
+    });
+
+    test('a start that comes before its arrival leaves the arrival to be told', () => {
+      const partition = new Partition();
+      partition.take(at(4), active(1), enqueued, done(4));
+      expect(partition.totals()).toMatchObject({ arrivals: 1, starts: 1, completions: 1 });
+      expect(partition.totals().waitMs.count).toBe(0);
+      expect(partition.totals().responseMs).toMatchObject({ count: 1, sum: 4 * S });
+    });
+
+    test('a try that is not numbered is the same attempt: its service time runs from the last start', () => {
+      const partition = new Partition();
+      partition.take(at(1), enqueued, active(1));
+      partition.take(at(7), queued('other', 7)); // by now its state is in the topic
+      partition.take(at(8), active(8));
+      partition.restart();
+      partition.take(at(9), done(9));
+      expect(partition.totals()).toMatchObject({ starts: 1, completions: 1, retries: 0 });
+      expect(partition.totals().serviceMs).toMatchObject({ count: 1, sum: 1 * S });
+    });
   });
 
   test('a rejection is an arrival that never started; a retry is no arrival', () => {

@@ -3,7 +3,10 @@ import {
   endAttempt,
   forgetEnded,
   isOverfull,
+  knownTimes,
+  newAttempt,
   noAttempts,
+  noteTimes,
   openAttempt,
   overdue,
   takeAgeing,
@@ -181,7 +184,9 @@ class Step {
     const newStart = phase !== 'queued' && event.data.startedAtMs !== undefined && !known?.started;
     const ends = phase === 'completed' || phase === 'failed';
     if (attempts.ended.has(key)) tellEnded(attempts, key, this.memory.nowMs);
+    const isNews = known !== undefined && noteTimes(known, event.data);
     if (attempts.ended.has(key) || (known !== undefined && !newStart && !ends)) {
+      if (isNews) this.keep(known, key);
       this.counts.duplicates++;
       return;
     }
@@ -210,17 +215,22 @@ class Step {
     const bucket = this.bucketAt(pool, queuedAtMs);
     if (data.attempt === 1) bucket.arrivals++;
     else bucket.retries++;
-    const attempt = { pool, queuedAtMs, started: false, firstSeenMs: this.memory.nowMs };
+    const attempt = newAttempt(data, this.memory.nowMs);
     this.memory.attempts.young.set(key, attempt);
     return attempt;
   }
 
   private start(attempt: Attempt, { data }: ExecutionEvent, key: string): void {
-    const startedAtMs = data.startedAtMs as number;
     attempt.started = true;
-    const bucket = this.bucketAt(attempt.pool, startedAtMs);
+    const bucket = this.bucketAt(attempt.pool, data.startedAtMs as number);
     bucket.starts++;
-    addToSketch(bucket.waitMs, startedAtMs - data.queuedAtMs);
+    const { queuedAtMs, startedAtMs } = knownTimes(attempt, data);
+    addToSketch(bucket.waitMs, startedAtMs - queuedAtMs);
+    this.keep(attempt, key);
+  }
+
+  /** Writes the state of an attempt that the log will not tell again. */
+  private keep(attempt: Attempt, key: string): void {
     if (this.memory.attempts.old.has(key)) this.state.push(openRecord(key, attempt));
   }
 
@@ -234,8 +244,9 @@ class Step {
       bucket.failures++;
     } else {
       bucket.completions++;
-      addToSketch(bucket.serviceMs, endedAtMs - (data.startedAtMs as number));
-      addToSketch(bucket.responseMs, endedAtMs - data.queuedAtMs);
+      const { queuedAtMs, startedAtMs } = knownTimes(attempt, data);
+      addToSketch(bucket.serviceMs, endedAtMs - startedAtMs);
+      addToSketch(bucket.responseMs, endedAtMs - queuedAtMs);
     }
     this.close(key);
   }
@@ -424,8 +435,8 @@ function replayEvent(key: string, { type, data }: ExecutionEvent, restored: Rest
     endAttempt(memory.attempts, key, replayedMs);
     return;
   }
-  const { pool, queuedAtMs } = data;
-  const attempt = young.get(key) ?? { pool, queuedAtMs, started: false, firstSeenMs: replayedMs };
+  const attempt = young.get(key) ?? newAttempt(data, replayedMs);
+  noteTimes(attempt, data);
   attempt.started ||= phase === 'started';
   young.set(key, attempt);
 }

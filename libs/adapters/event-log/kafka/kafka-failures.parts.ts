@@ -55,7 +55,7 @@ const records = (...values: string[]) => values.map((value) => ({ key: value, va
 async function valuesIn(topic: string): Promise<string[]> {
   const values: string[] = [];
   for (let partition = 0; partition < PARTITIONS; partition++) {
-    for (let offset = 0, isEnd = false; !isEnd; ) {
+    for (let offset = 0, isEnd = false; !isEnd;) {
       const page = await log.read({ topic, partition, offset, maxRecords: 5_000 });
       values.push(...page.map(({ value }) => value as string));
       isEnd = page.length === 0;
@@ -75,9 +75,7 @@ function startCopying(): { failures: Error[] } {
   const handle = async (batch: RecordBatch, context: LogContext) => {
     await context.commit({
       outputs: [{ topic: OUT, records: batch.records.map(({ key, value }) => ({ key, value })) }],
-      offsets: [
-        { topic: IN, partition: batch.partition, offset: (batch.records.at(-1)?.offset ?? 0) + 1 },
-      ],
+      offsets: [{ topic: IN, partition: batch.partition, offset: (batch.records.at(-1)?.offset ?? 0) + 1 }],
     });
   };
   server.addHandler(COPY, handle, true);
@@ -192,8 +190,12 @@ test('a topic that goes while it is read: the member fails and says which', asyn
   });
   expect(member.assignment()).toHaveLength(PARTITIONS);
   await admin.deleteTopics({ topics: [inKafka(IN)] });
-  expect((await failed.promise).message).toMatch(/event log on Kafka, reading.*: .*UNKNOWN_TOPIC_OR_PARTITION/);
-  await expect(log.append(IN, records('late'))).rejects.toThrow(/writing failures-\d+\.in\.v1: .*UNKNOWN_TOPIC/);
+  expect((await failed.promise).message).toMatch(
+    /event log on Kafka, reading.*: .*UNKNOWN_TOPIC_OR_PARTITION/,
+  );
+  await expect(log.append(IN, records('late'))).rejects.toThrow(
+    /writing failures-\d+\.in\.v1: .*UNKNOWN_TOPIC/,
+  );
 });
 
 test('retention that overtakes a reader: it goes on with the first record there is', async () => {
