@@ -12,6 +12,7 @@ const FOLDERS = ['apps', 'libs', 'handlers', 'acceptance', 'bench', 'parts'];
 const DOMAIN = [
   'slo',
   'events',
+  'mapping',
   'demand',
   'forecasting',
   'queueing',

@@ -20,13 +20,14 @@ export async function installPackages(
 ): Promise<void> {
   const wanted = packages.join(' ');
   if (findCommand('apt-get') === undefined)
+    throw new ToolMissing(`apt-get must be on this machine, got nothing; install ${wanted} another way`);
+  const uid = process.getuid?.();
+  if (uid !== ROOT_UID)
     throw new ToolMissing(
-      `apt-get is not on this machine: install ${wanted} with the system's package manager`,
+      `apt-get must run as root, got user ${uid}; run \`apt-get install ${wanted}\` as root`,
     );
-  if (process.getuid?.() !== ROOT_UID)
-    throw new ToolMissing(`apt-get needs root: run \`apt-get install ${wanted}\` as root`);
   const apt = (...args: string[]) =>
-    run(['apt-get', '-q', ...args], {
+    run(['apt-get', '-qq', ...args], {
       withinMs: OBTAIN_WITHIN_MS,
       env: { DEBIAN_FRONTEND: 'noninteractive' },
       say,

@@ -15,10 +15,10 @@ const GUARD = `
   group=0
   while read -r line; do group=$line; done
   if [ "$group" != 0 ]; then
-    kill -TERM -- "-$group"; kill -CONT -- "-$group"
+    kill -s TERM -- "-$group"; kill -s CONT -- "-$group"
     tries=50
-    while kill -0 -- "-$group" && [ $tries -gt 0 ]; do tries=$((tries - 1)); sleep 0.1; done
-    kill -KILL -- "-$group"
+    while kill -s 0 -- "-$group" && [ $tries -gt 0 ]; do tries=$((tries - 1)); sleep 0.1; done
+    kill -s KILL -- "-$group"
   fi
   tries=50
   until rm -rf -- "$1" || [ $tries = 0 ]; do tries=$((tries - 1)); sleep 0.1; done
@@ -43,6 +43,16 @@ export class ServerFolder {
     await once(guard, 'spawn');
     guard.unref();
     return new ServerFolder(path, guard);
+  }
+
+  /** Prepares its data; when that fails, nothing is left. */
+  async fill(prepare: () => Promise<unknown>): Promise<void> {
+    try {
+      await prepare();
+    } catch (error) {
+      await this.remove();
+      throw error;
+    }
   }
 
   /** From now on this process group dies with us; 0: none. */

@@ -19,7 +19,7 @@ import {
   type FleetView,
   type Policy,
 } from '#domain/scaling';
-import { viewOf, type FleetViews } from './fleet-views.js';
+import { viewOf, type FleetViews, type MissingInput } from './fleet-views.js';
 import { inTime, within } from './in-time.js';
 import type { LatestForecasts } from './latest-forecasts.js';
 import type { PolicyCache } from './policy-cache.js';
@@ -34,6 +34,10 @@ export interface AutoscalerObserver {
   outdated(decision: Decision): void;
   /** A fleet that nobody had asked for anything was brought to where its pool stood. */
   restored(order: { pool: string; desired: number; error: Error | undefined }): void;
+  /** Decisions will be blind for it. */
+  inputMissing(missing: MissingInput): void;
+  /** Decisions were made and acted upon, and will never be in the record: the event log took none for too long. */
+  decisionsLost(decisions: number): void;
   /** The pool has lost its policy, or belongs to another process. */
   forgotten(pool: string): void;
 }
@@ -57,6 +61,8 @@ export interface AutoscalerOptions {
   nowMs(): number;
   /** Never goes back, ms from any start; default: the process's. */
   uptimeMs?: () => number;
+  /** Decisions that wait for the event log; default 20,000. */
+  maxUnrecorded?: number;
 }
 
 /** History for the mean load, in first seasons. */
@@ -122,7 +128,10 @@ export class Autoscaler {
     const { reader, nowMs } = this.options;
     // The clock first: what happens while the answer is on its way is not counted.
     const askedAtMs = nowMs();
-    const behindMs = await inTime(reader.behindMs());
+    const behindMs = await inTime(reader.behindMs(), {
+      what: 'event log: how far behind its readers are',
+      missing: (error) => this.options.observer.inputMissing({ input: 'event-log', error }),
+    });
     const countedToMs = behindMs === undefined ? undefined : askedAtMs - behindMs;
     const rows = await this.openedRows();
     const fleets = await Promise.all(rows.map((row) => this.fleetOf(row)));
@@ -134,10 +143,13 @@ export class Autoscaler {
         made.push(this.decideFor(row, { fleet: fleets[i], countedToMs }));
     }
     // An order without a record would be left behind by a kill; but a log that is away must not stop the orders.
-    const recorded = this.record(made.map(({ record }) => record));
-    await inTime(recorded);
+    const recorded = within(
+      this.record(made.map(({ record }) => record)),
+      'event log: the record of decisions',
+    );
+    await recorded.catch(() => undefined);
     await Promise.all(made.map((each) => this.apply(each)));
-    await within(recorded, 'event log: the record of decisions');
+    await recorded;
   }
 
   /** Pools that were opened, some more each run. Those that lost their policy are forgotten. */
@@ -230,21 +242,28 @@ export class Autoscaler {
 
   /** What could not be recorded is recorded with the next run; the oldest are lost when there are too many. */
   private record(records: DecisionRecord[]): Promise<void> {
-    this.unrecorded = [...this.unrecorded, ...records].slice(-MAX_UNRECORDED);
+    const waiting = [...this.unrecorded, ...records];
     // One at a time: what is on its way must not be sent twice.
-    this.recording ??= this.send().finally(() => (this.recording = undefined));
+    if (this.recording !== undefined) this.keepUnrecorded(waiting);
+    else this.recording = this.send(waiting).finally(() => (this.recording = undefined));
     return this.recording;
   }
 
-  private async send(): Promise<void> {
-    const records = this.unrecorded;
+  private keepUnrecorded(records: DecisionRecord[]): void {
+    const { observer, maxUnrecorded = MAX_UNRECORDED } = this.options;
+    const lost = Math.max(0, records.length - maxUnrecorded);
+    if (lost > 0) observer.decisionsLost(lost);
+    this.unrecorded = records.slice(lost);
+  }
+
+  private async send(records: DecisionRecord[]): Promise<void> {
     this.unrecorded = [];
     if (records.length === 0) return;
     const messages = records.map((record) => ({ key: record.decision.pool, value: JSON.stringify(record) }));
     try {
       await this.options.log.append('decisions.v1', messages);
     } catch (error) {
-      this.unrecorded = [...records, ...this.unrecorded].slice(-MAX_UNRECORDED);
+      this.keepUnrecorded([...records, ...this.unrecorded]);
       throw error;
     }
   }

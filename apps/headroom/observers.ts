@@ -6,7 +6,9 @@ import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
 import type { PartitionOptions } from '#adapters/store';
 import type { Logger, Metrics } from '#adapters/telemetry';
+import { decisionIdOf, forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
+import type { PolicyObserver } from '../autoscaler/policies.controller.js';
 import type { ForecasterObserver } from '../forecaster/forecaster.js';
 import type { IngestObserver } from '../ingest/index.js';
 import type { RouteOutcome, RouterObserver } from '../router/router-observer.js';
@@ -24,7 +26,7 @@ export interface Observers {
   remoteFleet: RemoteFleetObserver;
   ingest: IngestObserver;
   forecaster: ForecasterObserver & LoopObserver & RecordObserver & DemandRead;
-  autoscaler: AutoscalerObserver & LoopObserver & RecordObserver & DemandRead;
+  autoscaler: AutoscalerObserver & PolicyObserver & LoopObserver & RecordObserver & DemandRead;
   router: RouterObserver;
   sources: SourcesModuleOptions['observer'];
   partition: PartitionOptions['observe'];
@@ -178,6 +180,7 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
       logger.error(record, 'a record of demand.v1 is no demand');
     },
     eventsReceived: (outcome, events) => metrics.apiEvents.inc({ outcome }, events),
+    recordsMapped: (mapping, outcome, records) => metrics.mappedRecords.inc({ mapping, outcome }, records),
     appendFailed: (err) => logger.error({ err }, 'events could not be appended'),
   };
 }
@@ -193,7 +196,8 @@ function forecasterObserver({ metrics, logger }: Given): ForecasterObserver {
   };
 }
 
-function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver {
+function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver & PolicyObserver {
+  const missing = new LimitedNotes(({ msg, ...what }) => logger.error(what, msg));
   return {
     decided: (made) => {
       const { decision, input } = made;
@@ -201,6 +205,7 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
       status.decided(made);
       metrics.decisions.inc({ pool, kind, reason });
       for (const { limit } of limits) metrics.decisionLimits.inc({ pool, limit });
+      if (forecastEndsEarly(decision)) metrics.shortForecastDecisions.inc({ pool });
       metrics.objectiveReachable.set({ pool }, objectiveReachable ? 1 : 0);
       metrics.workers.set({ pool, state: 'desired' }, desired);
       if (input.fleet !== undefined) {
@@ -208,13 +213,25 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
           metrics.workers.set({ pool, state }, input.fleet[state]);
       }
       if (kind === 'scale') {
-        const { previousDesired, explanation, atMs } = decision;
+        const { previousDesired, explanation } = decision;
         logger.info(
-          { pool, decision: `${pool}/${atMs}`, from: previousDesired, to: desired, reason },
+          { pool, decision: decisionIdOf(decision), from: previousDesired, to: desired, reason },
           explanation,
         );
       }
     },
+    inputMissing: ({ error, ...what }) => {
+      metrics.decisionInputsMissing.inc({ input: what.input });
+      missing.note({ msg: 'decisions are blind for want of an answer', err: error.message, ...what });
+    },
+    decisionsLost: (decisions) => {
+      metrics.decisionsLost.inc(decisions);
+      logger.error(
+        { decisions },
+        'decisions are missing in the record: the event log took none for too long',
+      );
+    },
+    policyChanged: ({ what, ...change }) => logger.info(change, `policy ${what}`),
     forgotten: (pool) => {
       status.forgotten(pool);
       metrics.objectiveReachable.remove({ pool });
@@ -226,14 +243,21 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
       if (error === undefined) logger.info({ pool, desired }, 'a fleet that knew of no order got one');
       else logger.error({ err: error, pool, desired }, 'the fleet did not take an order');
     },
-    outdated: ({ pool, atMs, desired }) => {
+    outdated: (decision) => {
       metrics.decisionsApplied.inc({ outcome: 'outdated' });
-      logger.warn({ pool, decision: `${pool}/${atMs}`, desired }, 'decided too long ago to be ordered still');
+      const { pool, desired } = decision;
+      logger.warn(
+        { pool, decision: decisionIdOf(decision), desired },
+        'decided too long ago to be ordered still',
+      );
     },
-    ordered: ({ decision: { pool, atMs }, error }) => {
+    ordered: ({ decision, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'taken' : 'failed' });
       if (error !== undefined)
-        logger.error({ err: error, pool, decision: `${pool}/${atMs}` }, 'the fleet did not take an order');
+        logger.error(
+          { err: error, pool: decision.pool, decision: decisionIdOf(decision) },
+          'the fleet did not take an order',
+        );
     },
   };
 }

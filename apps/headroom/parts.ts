@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { EmbeddedEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
+import type { EventLog } from '#adapters/event-log';
 import { LogSink, type EventSink } from '#adapters/event-sink';
 import type { Fleet } from '#adapters/fleet';
 import type { Verifier } from '#adapters/identity';
@@ -7,20 +7,28 @@ import {
   DecisionStore,
   DemandStore,
   ForecastStore,
+  EmbeddedPostgres,
   openEmbeddedStore,
+  openPostgresStore,
   PolicyStore,
+  spaceProblemIn,
   type Retention,
   type Store,
 } from '#adapters/store';
 import { createMetrics, type Logger, type Metrics } from '#adapters/telemetry';
+import type { Mapping } from '#domain/mapping';
 import type { AutoscalerModuleOptions } from '../autoscaler/autoscaler.module.js';
 import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js';
 import type { IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
 import { openFleet } from './open-fleet.js';
+import { openEventLog } from './open-event-log.js';
+import { eventSourcesOf } from './event-sources-config.js';
+import { knownMappings } from './mappings/known-mappings.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
+import { checkStoreFollowsLog } from './store-and-log.js';
 import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
 import type { SourcesModuleOptions } from './sources.module.js';
 import { StatusLines } from './status-lines.js';
@@ -43,6 +51,7 @@ interface Opened {
   /** Where the router's events go. */
   sink?: EventSink;
   fleet?: Fleet;
+  mappings: ReadonlyMap<string, Mapping>;
 }
 
 /** Events that are not acknowledged this long after the stop are lost, and counted. */
@@ -81,7 +90,7 @@ export class Parts {
   }
 
   readonly forIngest = (): IngestModuleOptions => {
-    const { ingest, pools } = this.options.config;
+    const { ingest, pools, sources } = this.options.config;
     return {
       log: this.log,
       stores: this.stores(),
@@ -89,6 +98,8 @@ export class Parts {
       ...ingest,
       pools: new Map(Object.entries(pools)),
       defaults: this.settingsOf(''),
+      mappings: this.opened.mappings,
+      sources: eventSourcesOf(sources, this.opened.mappings),
       nowMs: Date.now,
     };
   };
@@ -133,6 +144,7 @@ export class Parts {
         }),
       sink: needed(this.opened.sink),
       pools: () => known,
+      trustsExecutionIds: (pool) => this.settingsOf(pool).trustExecutionIds,
       observer: this.observers.router,
     };
   };
@@ -213,26 +225,22 @@ function needed<T>(part: T | undefined): T {
   return part;
 }
 
-/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch, CannotSign. */
+/**
+ * Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, StoreUnavailable, StoreAheadOfLog,
+ * CannotSign, and as openEventLog.
+ */
 export async function openParts(options: PartsOptions): Promise<Parts> {
   const { config, dataDir, logger, needs } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
-  const opened: Opened = {};
+  const opened: Opened = { mappings: await knownMappings(config.mappings) };
   const parts = new Parts(options, opened, metrics, observers, status);
   try {
     // Before anything that must be closed: it may find that it cannot sign.
     if (needs.has('fleet') || needs.has('workers'))
       opened.fleet = openFleet({ ...options, observers, hostsWorkers: needs.has('workers') });
-    if (needs.has('store') || needs.has('log')) {
-      const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
-      opened.store = store;
-      opened.log = await EmbeddedEventLog.open(store.engine);
-      await opened.log.ensureTopics(topicSpecs(config.ingest));
-      opened.sink = new LogSink({ log: opened.log, observer: observers.sink });
-    }
-    if (needs.has('store')) await createPolicies(config, new PolicyStore(needed(opened.store).dataSource));
+    await openStoreAndLog(opened, { config, dataDir: join(dataDir, 'store'), logger, needs, observers });
     return parts;
   } catch (error) {
     // Its housekeeping would keep the process alive.
@@ -241,6 +249,59 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     throw error;
   } finally {
     logger.debug({ dataDir }, 'parts opened');
+  }
+}
+
+async function openStoreAndLog(
+  opened: Opened,
+  given: Pick<PartsOptions, 'config' | 'dataDir' | 'logger' | 'needs'> & { observers: Observers },
+): Promise<void> {
+  const { config, logger, needs, observers } = given;
+  const sharesEngine = needs.has('log') && config.eventLog.kind === 'embedded';
+  const { store, engine } = needs.has('store') || sharesEngine ? await openStore(given) : NO_STORE;
+  if (store !== undefined) opened.store = store;
+  if (!needs.has('log')) return;
+  const log = await openEventLog({ config, engine, logger });
+  opened.log = log;
+  opened.sink = new LogSink({ log, observer: observers.sink });
+  if (store === undefined) return;
+  await checkStoreFollowsLog(store.dataSource, log);
+  await createPolicies(config, new PolicyStore(store.dataSource));
+}
+const NO_STORE = { store: undefined, engine: undefined };
+
+/** The engine of the data directory carries what is embedded: the tables, the event log, both, or it is not there. */
+async function openStore(given: {
+  config: Config;
+  dataDir: string;
+  observers: Observers;
+}): Promise<{ store: Store; engine: EmbeddedPostgres | undefined }> {
+  const { config, dataDir, observers } = given;
+  if (config.store.kind === 'embedded') {
+    const store = await openEmbeddedStore({ dataDir, observer: observers.log });
+    return { store, engine: store.engine };
+  }
+  if (config.eventLog.kind !== 'embedded')
+    return {
+      store: await openPostgresStore(config.store, { observer: observers.log }),
+      engine: undefined,
+    };
+  const engine = await EmbeddedPostgres.open({ dataDir });
+  try {
+    const server = await openPostgresStore(config.store, { observer: observers.log });
+    const store = {
+      ...server,
+      problem: () => server.problem() ?? spaceProblemIn(dataDir),
+      died: engine.died,
+      close: async () => {
+        await server.close();
+        await engine.close();
+      },
+    };
+    return { store, engine };
+  } catch (error) {
+    await engine.close();
+    throw error;
   }
 }
 

@@ -2,7 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions, NestMicroservice } from '@nestjs/microservices';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { EventLogServer, HandlerErrors } from '#adapters/event-log';
-import { apiAdapter, configureApi, openApiOf, type Route } from '#adapters/http-api';
+import { apiAdapter, configureApi, openApiOf, type ProofOf, type Route } from '#adapters/http-api';
 import { NestLogger } from '#adapters/telemetry';
 import { Router } from '../router/router.js';
 import { originOf } from './origin.js';
@@ -15,6 +15,8 @@ import { modulesOf, needsOf, TARGETS, type TargetName } from './targets.js';
 export interface ProgramOptions extends Omit<PartsOptions, 'needs'> {
   targets: readonly TargetName[];
   version: string;
+  /** What senders of webhooks may bring instead of a token; absent: nothing. */
+  proofOf?: ProofOf;
 }
 
 /** A running Headroom. */
@@ -29,8 +31,7 @@ export interface Program {
 }
 
 /**
- * Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull,
- * TopicMismatch, CannotListen.
+ * Starts the targets in this process. Rejects with nothing left open; throws what openParts throws, and CannotListen.
  */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const parts = await openParts({ ...options, needs: needsOf(options.targets) });
@@ -46,7 +47,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
 /** Starts the targets on parts that are open already; closing them after a failed start is the caller's. */
 export async function startOn(
   parts: Parts,
-  { targets, version, config, logger }: ProgramOptions,
+  { targets, version, config, logger, proofOf }: ProgramOptions,
 ): Promise<Program> {
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
@@ -58,7 +59,7 @@ export async function startOn(
   const state = new SystemState(
     readiness,
     async () => {
-      await refreshGauges(parts, { targets, router: routerOf(app, targets) });
+      await refreshGauges(parts, { targets, server, router: routerOf(app, targets) });
       return parts.metrics.registry.metrics();
     },
     () => openApiOf(routes, { title: 'Headroom', version }),
@@ -74,6 +75,7 @@ export async function startOn(
     configureApi(app, {
       routes,
       verify: (token) => parts.identity.verifyToken(token),
+      ...(proofOf && { proofOf }),
       onTokenRefused: (reason) => parts.metrics.apiUnauthorized.inc({ reason }),
       onProblem,
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
@@ -117,17 +119,23 @@ function routerOf(app: NestFastifyApplication, targets: readonly TargetName[]): 
   return targets.includes('router') ? app.get(Router, { strict: false }) : undefined;
 }
 
+interface Running {
+  targets: readonly TargetName[];
+  server: EventLogServer | undefined;
+  router: Router | undefined;
+}
+
 /** Levels are read when somebody asks for them: those of the targets of this process. */
-async function refreshGauges(
-  parts: Parts,
-  { targets, router }: { targets: readonly TargetName[]; router: Router | undefined },
-): Promise<void> {
+async function refreshGauges(parts: Parts, { targets, server, router }: Running): Promise<void> {
   const { metrics, pools } = parts;
   for (const pool of router === undefined ? [] : pools) {
     const { waiting, inFlight } = (router as Router).snapshot(pool);
     metrics.routerQueue.set({ pool }, waiting);
     metrics.routerInFlight.set({ pool }, inFlight);
   }
+  metrics.consumerLagRecords.reset();
+  for (const { group, topic, partition, offset, endOffset } of server?.positions() ?? [])
+    metrics.consumerLagRecords.set({ group, topic, partition }, endOffset - offset);
   if (!targets.includes('ingest')) return;
   // Everything else about a program is most wanted while its log does not answer.
   const lag = await parts.log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);

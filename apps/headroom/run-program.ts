@@ -1,8 +1,9 @@
 import { performance } from 'node:perf_hooks';
-import { TopicMismatch } from '#adapters/event-log';
+import { LogForbidden, LogUnreachable, TopicMismatch, UnreadableSecret } from '#adapters/event-log';
+import type { ProofOf } from '#adapters/http-api';
 import { formatProblem } from '#adapters/input-problems';
 import { canSign, type Verifier } from '#adapters/identity';
-import { DataDirectoryFull, DataDirectoryInUse } from '#adapters/store';
+import { DataDirectoryFull, DataDirectoryInUse, StoreUnavailable } from '#adapters/store';
 import { createLogger } from '#adapters/telemetry';
 import type { CommandContext } from './commands/command-context.js';
 import { loadConfig } from './config-file.js';
@@ -12,9 +13,12 @@ import { configFileOf, dataDirOf } from './locations.js';
 import { CannotSign } from './open-fleet.js';
 import { openIdentity } from './open-identity.js';
 import { CannotListen, startProgram, type Program } from './program.js';
+import { StoreAheadOfLog } from './store-and-log.js';
+import { storeExitCode } from './store-exit-code.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
 import { parseTargets, type TargetName } from './targets.js';
 import { tokenCommand } from './token-command.js';
+import { openWebhookProofs } from './webhook-proofs.js';
 
 /** How long a start may wait for its first workers before it says that it is not ready. */
 const READY_WITHIN_MS = 10_000;
@@ -39,19 +43,24 @@ export async function runProgram(
   const dataDir = dataDirOf({ option: options.dataDir, configured: config.dataDir, ...context });
   const opened = await openIdentity({ ...config, dataDir, create: true });
   if (!opened.ok) return context.fail({ code: EXIT.usage, message: opened.problem, hint: opened.hint });
-  return run({ config, dataDir, identity: opened.identity, targets: targets.targets, file }, context);
+  const proofs = await openWebhookProofs(config.webhooks);
+  if (!proofs.ok) return context.fail({ code: EXIT.usage, message: proofs.problem, hint: proofs.hint });
+  const { identity } = opened;
+  const { proofOf } = proofs;
+  return run({ config, dataDir, identity, proofOf, targets: targets.targets, file }, context);
 }
 
 interface Run {
   config: Config;
   dataDir: string;
   identity: Verifier;
+  proofOf: ProofOf;
   targets: TargetName[];
   file: string;
 }
 
 async function run(given: Run, context: CommandContext): Promise<ExitCode> {
-  const { config, dataDir, identity, targets } = given;
+  const { config, dataDir, identity, proofOf, targets } = given;
   const logger = createLogger({ level: config.log.level });
   const startedMs = performance.now();
   // From here on a signal is remembered, so that a Ctrl-C during the start stops what has started.
@@ -68,7 +77,8 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
     onAgain: (signal) => process.exit(exitCodeOfSignal(signal)),
   });
   try {
-    program = await startProgram({ config, dataDir, identity, logger, targets, version: context.version });
+    const { version } = context;
+    program = await startProgram({ config, dataDir, identity, proofOf, logger, targets, version });
   } catch (error) {
     stopListening();
     return cannotStart(error, context);
@@ -99,12 +109,18 @@ async function stopDead(program: Program, reason: Error, context: CommandContext
 }
 
 function cannotStart(error: unknown, context: CommandContext): ExitCode {
-  if (error instanceof TopicMismatch) {
-    const hint =
-      'ingest.partitions stays as the data directory was made; another one needs another directory';
+  if (error instanceof TopicMismatch)
+    return context.fail({ code: EXIT.usage, message: error.message, hint: error.hint });
+  if (error instanceof StoreAheadOfLog) {
+    const hint = 'use the event log that the store was filled from, or an empty store';
     return context.fail({ code: EXIT.usage, message: error.message, hint });
   }
-  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen, CannotSign];
+  if (error instanceof StoreUnavailable)
+    return context.fail({ code: storeExitCode(error), message: error.message, hint: error.hint });
+  if (error instanceof LogUnreachable)
+    return context.fail({ code: EXIT.unreachable, message: error.message });
+  if (error instanceof LogForbidden) return context.fail({ code: EXIT.notAllowed, message: error.message });
+  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen, CannotSign, UnreadableSecret];
   if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });
   throw error;

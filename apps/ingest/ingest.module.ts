@@ -2,15 +2,20 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import type { EventLog } from '#adapters/event-log';
 import type { DemandStore, PolicyStore } from '#adapters/store';
 import type { IngestSettings } from '#domain/demand';
+import type { Mapping } from '#domain/mapping';
 import { DemandTableConsumer } from './demand-table.consumer.js';
 import { DemandTable } from './demand-table.js';
 import { EventIntake } from './event-intake.js';
+import { EventSourcesModule, type EventSources } from './event-sources.module.js';
 import { EventsController } from './events.controller.js';
 import { IngestConsumer } from './ingest.consumer.js';
 import { IngestObserver } from './ingest-observer.js';
 import { PartitionCounting } from './partition-counting.js';
+import { PoolRegistryLoop } from './pool-registry.loop.js';
 import { PoolRegistry, type PoolRegistryOptions } from './pool-registry.js';
 import { RetentionLoop } from './retention.loop.js';
+import { WebhookIntake } from './webhook-intake.js';
+import { WebhooksController } from './webhooks.controller.js';
 
 export interface IngestModuleOptions {
   log: EventLog;
@@ -23,6 +28,10 @@ export interface IngestModuleOptions {
   /** Pools of the configuration, and what a pool gets that its first event creates. */
   pools: PoolRegistryOptions['configured'];
   defaults: PoolRegistryOptions['defaults'];
+  /** Of records that other platforms send, by name. */
+  mappings: ReadonlyMap<string, Mapping>;
+  /** Where events come from beside the topic and the API. */
+  sources: EventSources;
   nowMs?: () => number;
 }
 
@@ -40,12 +49,14 @@ export function ingestSettings(given: { dedupeWindowS: number; maxExecutionS: nu
 @Module({})
 export class IngestModule {
   static register(options: IngestModuleOptions): DynamicModule {
-    const { log, stores, observer, maxPools, pools, defaults, nowMs = Date.now } = options;
+    const { log, stores, observer, maxPools, pools, defaults, mappings, sources } = options;
+    const { nowMs = Date.now } = options;
     const onCreated = (pool: string) => observer.poolCreated(pool);
     const { policies, demand } = stores;
     return {
       module: IngestModule,
-      controllers: [EventsController, IngestConsumer, DemandTableConsumer],
+      imports: [EventSourcesModule.register({ ...sources, observer, nowMs, ...ingestSettings(options) })],
+      controllers: [EventsController, WebhooksController, IngestConsumer, DemandTableConsumer],
       providers: [
         { provide: IngestObserver, useValue: observer },
         {
@@ -61,11 +72,15 @@ export class IngestModule {
         },
         { provide: DemandTable, useFactory: () => new DemandTable(log, demand, observer) },
         { provide: EventIntake, useFactory: () => new EventIntake(log, observer) },
+        { provide: WebhookIntake, useFactory: () => new WebhookIntake(log, mappings, observer) },
+        {
+          provide: PoolRegistryLoop,
+          useFactory: (registry: PoolRegistry) => new PoolRegistryLoop(registry, observer.loop),
+          inject: [PoolRegistry],
+        },
         {
           provide: RetentionLoop,
-          useFactory: (registry: PoolRegistry) =>
-            new RetentionLoop({ pools: registry, demand, observer: observer.loop }),
-          inject: [PoolRegistry],
+          useFactory: () => new RetentionLoop({ demand, observer: observer.loop }),
         },
       ],
       exports: [PoolRegistry],

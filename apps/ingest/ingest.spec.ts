@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -17,20 +17,41 @@ import {
   type StoredRecord,
 } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf } from '#adapters/http-api';
-import { DemandStore, openEmbeddedStore, PolicyStore, type EmbeddedStore } from '#adapters/store';
+import {
+  DemandStore,
+  openEmbeddedStore,
+  PolicyStore,
+  type EmbeddedStore,
+  type PolicyRow,
+} from '#adapters/store';
 import type { DemandPartial } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
+import { mappingSchema, type Mapping } from '#domain/mapping';
 import { policySchema } from '#domain/scaling';
 import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
 import { EVENT_ROUTES } from './events.controller.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
-import { keptS, RetentionLoop } from './retention.loop.js';
+import { PoolRegistry } from './pool-registry.js';
+import { keptS } from './retention.loop.js';
+import { WEBHOOK_ROUTES } from './webhooks.controller.js';
 
 const PARTITIONS = 2;
 const settings = { dedupeWindowS: 300, maxExecutionS: 3600, maxPools: 3 };
 const defaults = { bucketS: 10, latenessS: 5, seasonsS: [86_400], policy: policySchema.parse({}) };
 const web = { ...defaults, bucketS: 1, policy: policySchema.parse({ mode: 'reactive' }) };
+
+const jobs: Mapping = {
+  ...mappingSchema.parse({
+    each: 'runs',
+    execution: '{id}',
+    pool: 'web',
+    ignore: [{ when: { path: 'manual', is: true }, why: 'by hand' }],
+    status: { text: '{state}', values: { ok: 'completed' } },
+    times: { endedAt: 'at' },
+  }),
+  name: 'jobs',
+};
 
 /** Keeps what it is told. */
 class Witness extends IngestObserver {
@@ -59,6 +80,11 @@ class Witness extends IngestObserver {
   }
   eventsReceived(outcome: string, events: number): void {
     this.received[outcome] = (this.received[outcome] ?? 0) + events;
+  }
+  mapped: Record<string, number> = {};
+  recordsMapped(mapping: string, outcome: string, records: number): void {
+    const name = `${mapping} ${outcome}`;
+    this.mapped[name] = (this.mapped[name] ?? 0) + records;
   }
   appendFailed(error: Error): void {
     this.failures.push(error);
@@ -97,6 +123,9 @@ afterEach(() => stop());
 async function start(): Promise<void> {
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0, fetchLingerMs: 1 });
   await log.ensureTopics(topicSpecs({ partitions: PARTITIONS, ...settings }));
+  const others = ['platform.jobs', 'platform.events'];
+  const topic = { partitions: PARTITIONS, retentionMs: 3_600_000, compacted: false };
+  await log.ensureTopics(others.map((name) => ({ ...topic, name })));
   const { dataSource } = store;
   const module = IngestModule.register({
     log,
@@ -105,6 +134,13 @@ async function start(): Promise<void> {
     ...settings,
     pools: new Map([['web', web]]),
     defaults,
+    mappings: new Map([['jobs', jobs]]),
+    sources: {
+      topics: [
+        { topic: 'platform.jobs', mapping: jobs },
+        { topic: 'platform.events', mapping: undefined },
+      ],
+    },
   });
   const adapter = apiAdapter({ bodyLimitBytes: 1_048_576 });
   app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
@@ -112,7 +148,7 @@ async function start(): Promise<void> {
     logger: false,
   });
   configureApi(app, {
-    routes: EVENT_ROUTES,
+    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES],
     verify: async () => ({ ok: true, scopes: ['events:write'], subject: 'test' }),
     onUnexpected: ({ error }) => void groupFailures.push(error as Error),
   });
@@ -148,10 +184,14 @@ function event(phase: string, given: { id?: string; pool?: string; agoMs?: numbe
   };
 }
 
-async function post(body: unknown, type = 'application/json') {
-  const reply = await fetch(`${base}/v1/events`, {
+async function post(
+  body: unknown,
+  type = 'application/json',
+  more: { path?: string; headers?: object } = {},
+) {
+  const reply = await fetch(`${base}${more.path ?? '/v1/events'}`, {
     method: 'POST',
-    headers: { authorization: 'Bearer any', 'content-type': type },
+    headers: { authorization: 'Bearer any', 'content-type': type, ...more.headers },
     body: JSON.stringify(body),
   });
   return {
@@ -315,7 +355,7 @@ test('pools are created in mode observe up to maxPools; one more is dead-lettere
   expect(letter?.headers).toMatchObject({ reason: 'too_many_pools' });
   // An operator who writes the policy lets the pool in.
   await policies.create({ pool: 'c', policy: defaults.policy, nowMs: 1 });
-  await app.get(RetentionLoop).run(new AbortController().signal);
+  await app.get(PoolRegistry).refresh();
   await post([event('queued', { pool: 'c' })]);
   await settled();
   expect(await demand().totalArrivals('c')).toBe(1);
@@ -336,6 +376,31 @@ test('places that others have taken meanwhile are taken: whoever counted on one 
   expect((await policies.page({ limit: 9 })).map(({ pool }) => pool)).toEqual(['web', 'x', 'y']);
   expect(witness.partials.filter(({ outcome }) => outcome === 'gap')).toEqual([]);
   expect(groupFailures).toEqual([]);
+});
+
+test('a deleted policy stays deleted, over a restart too, and gives its place back', async () => {
+  await post([event('queued', { pool: 'junk1' }), event('queued', { pool: 'junk2' })]);
+  await settled();
+  const policies = new PolicyStore(store.dataSource);
+  for (const pool of ['junk1', 'junk2']) {
+    const { version, updatedAtMs } = (await policies.get(pool)) as PolicyRow;
+    expect(await policies.delete({ pool, seen: { version, updatedAtMs } })).toBe('deleted');
+  }
+  await app.get(PoolRegistry).refresh();
+  await post([event('queued', { pool: 'real' })]);
+  await settled();
+  expect(await demand().totalArrivals('real')).toBe(1);
+  await stop();
+  await start();
+  await post([event('queued', { pool: 'real' })]);
+  await settled();
+  expect(await policies.pools()).toEqual(expect.arrayContaining(['real', 'web']));
+  expect(await policies.pools()).toHaveLength(2);
+  // A pool that is used again is a pool first seen.
+  await post([event('queued', { pool: 'junk1' })]);
+  await settled();
+  expect((await policies.get('junk1'))?.policy.mode).toBe('observe');
+  expect(await demand().totalArrivals('junk1')).toBe(2);
 });
 
 test('the demand table leaves out what is no partial, alarms at a gap, and drops what it has seen', async () => {
@@ -376,6 +441,177 @@ test('too many events, or none, are refused as a whole; a log that cannot write 
   expect(await post(event('queued'))).toMatchObject({ status: 202 });
 });
 
+test('an event in binary mode has its attributes in headers; a structured one keeps its own', async () => {
+  const { data, ...attributes } = event('completed', { id: 'büro 1' });
+  const headers = Object.fromEntries(
+    Object.entries(attributes).map(([name, value]) => [`ce-${name}`, encodeURIComponent(value)]),
+  );
+  const binary = (body: unknown, type?: string) => post(body, type, { headers });
+  expect(await binary(data)).toMatchObject({ status: 202, body: { accepted: 1, refused: [] } });
+  expect(await binary([data, data])).toMatchObject({
+    body: { accepted: 0, refused: [{ reason: 'invalid' }] },
+  });
+  const other = event('completed');
+  expect(await binary(other, 'application/cloudevents+json')).toMatchObject({ body: { accepted: 1 } });
+  await settled();
+  const records = await recordsOf(TOPICS.executions);
+  expect(records.map(({ key }) => key).toSorted()).toEqual(['büro 1', other.subject].toSorted());
+  expect(await demand().totalArrivals('web')).toBe(2);
+});
+
+test('events that others wrote to the topic in binary mode count', async () => {
+  const { data, ...attributes } = event('completed');
+  const headers = Object.fromEntries(
+    Object.entries(attributes).map(([name, value]) => [`ce_${name}`, value]),
+  );
+  await log.append(TOPICS.executions, [
+    { key: attributes.subject, value: JSON.stringify(data), headers },
+    { key: 'b', value: '{', headers },
+  ]);
+  await settled();
+  expect(await demand().totalArrivals('web')).toBe(1);
+  expect((await recordsOf(TOPICS.deadLetters))[0]?.headers).toMatchObject({ reason: 'malformed_json' });
+});
+
+describe('webhooks', () => {
+  const hook = (body: unknown, mapping = 'jobs') =>
+    post(body, undefined, { path: `/v1/webhooks/${mapping}` });
+  const run = (id: number, more: object = {}) => ({ id, state: 'ok', at: Date.now() - 500, ...more });
+
+  test('of each record, and each element of it, the answer says what became of it; what is good counts once', async () => {
+    const good = {
+      runs: [run(1), run(2, { manual: true }), run(3, { at: 'soon' }), run(4, { state: 'no' })],
+    };
+    expect(await hook([good, { runs: [run(5)] }, { runs: 'none' }])).toEqual({
+      status: 202,
+      headers: expect.anything(),
+      body: {
+        accepted: 2,
+        ignored: 1,
+        refused: 3,
+        records: [
+          { index: 0, element: 0, outcome: 'accepted' },
+          { index: 0, element: 1, outcome: 'ignored', why: 'by hand' },
+          { index: 0, element: 2, outcome: 'refused', reason: 'unreadable_time', detail: expect.any(String) },
+          { index: 0, element: 3, outcome: 'refused', reason: 'unknown_status', detail: expect.any(String) },
+          { index: 1, outcome: 'accepted' },
+          { index: 2, outcome: 'refused', reason: 'missing', detail: expect.any(String) },
+        ],
+      },
+    });
+    expect(await hook({ runs: [run(1), run(5)] })).toMatchObject({ body: { accepted: 2 } });
+    await settled();
+    expect(await demand().totalArrivals('web')).toBe(2);
+    expect(witness.mapped).toEqual({
+      'jobs mapped': 4,
+      'jobs ignored': 1,
+      'jobs unreadable_time': 1,
+      'jobs unknown_status': 1,
+      'jobs missing': 1,
+    });
+  });
+
+  test('a record with refused elements is one dead letter that says where it came from', async () => {
+    const record = { runs: [run(1), run(2, { at: 'soon' }), run(3, { state: 'no' })] };
+    await hook(record);
+    const letters = await recordsOf(TOPICS.deadLetters);
+    expect(letters).toHaveLength(1);
+    expect(JSON.parse(letters[0]?.value as string)).toEqual(record);
+    expect(letters[0]?.headers).toMatchObject({
+      reason: 'unreadable_time',
+      detail: expect.stringMatching(/^\[1\] times\.endedAt: .*, and 1 more of its elements$/),
+      source: 'POST /v1/webhooks/jobs',
+      mapping: 'jobs',
+    });
+  });
+
+  test('an unknown mapping, no record, too many records and too many elements are problems', async () => {
+    expect(await hook({ runs: [] }, 'jobz')).toMatchObject({
+      status: 404,
+      body: { type: 'urn:headroom:unknown-mapping', detail: 'mapping: must be known, got jobz' },
+    });
+    expect(await hook([])).toMatchObject({ status: 422 });
+    expect(await hook(Array(MAX_EVENTS_PER_REQUEST + 1).fill(1))).toMatchObject({ status: 422 });
+    const many = { runs: Array(600).fill(7) };
+    expect(await hook([many, many])).toMatchObject({ status: 422 });
+    expect(await recordsOf(TOPICS.deadLetters)).toEqual([]);
+  });
+
+  test('a deep record is refused alone, and a log that cannot write says when to come again', async () => {
+    let deep: unknown = [];
+    for (let i = 0; i < 2_000; i++) deep = [deep];
+    expect(await hook([{ runs: [run(1)] }, { runs: { deep } }])).toMatchObject({
+      body: { accepted: 1, refused: 1 },
+    });
+    const append = log.append.bind(log);
+    log.append = () => Promise.reject(new LogOverloaded('full'));
+    expect(await hook({ runs: [run(2)] })).toMatchObject({ status: 503 });
+    log.append = append;
+    expect(witness.mapped).toMatchObject({ 'jobs mapped': 1, 'jobs overloaded': 1 });
+  });
+});
+
+describe('topics of other platforms', () => {
+  const run = (id: number, more: object = {}) => ({ id, state: 'ok', at: Date.now() - 500, ...more });
+  /** Resolves once everything in the topic was read; ingest may not have counted it yet. */
+  async function mapped(topic: string): Promise<void> {
+    const group = `mapped-${topic}`;
+    const met = Promise.withResolvers<void>();
+    const look = async () => (await log.lag({ group, topic })).records === 0 && met.resolve();
+    const timer = setInterval(() => void look().catch(met.reject), 20);
+    await met.promise.finally(() => clearInterval(timer));
+    await settled();
+  }
+
+  test('are mapped, each record once; what cannot be is set aside with the place it was at', async () => {
+    const records = [{ runs: [run(1), run(2)] }, { runs: [run(3, { at: 'soon' }), run(4)] }];
+    await log.append('platform.jobs', [
+      ...records.map((record, i) => ({ key: `k${i}`, value: JSON.stringify(record), partition: 1 })),
+      { key: 'k', value: '{', partition: 1 },
+      { key: 'k', value: null, partition: 1 },
+    ]);
+    await mapped('platform.jobs');
+    expect(await demand().totalArrivals('web')).toBe(3);
+    const letters = await recordsOf(TOPICS.deadLetters);
+    expect(letters.map(({ value, headers }) => [value, headers])).toEqual([
+      [
+        JSON.stringify(records[1]),
+        expect.objectContaining({ reason: 'unreadable_time', source: 'platform.jobs[1]@1', mapping: 'jobs' }),
+      ],
+      ['{', expect.objectContaining({ reason: 'malformed_json', source: 'platform.jobs[1]@2' })],
+    ]);
+    expect(witness.mapped).toEqual({ 'jobs mapped': 3, 'jobs unreadable_time': 1, 'jobs malformed_json': 1 });
+  });
+
+  test('without a mapping hold CloudEvents, structured or binary', async () => {
+    const { data, ...attributes } = event('completed');
+    const headers = Object.fromEntries(
+      Object.entries(attributes).map(([name, value]) => [`ce_${name}`, value]),
+    );
+    await log.append('platform.events', [
+      { key: 'a', value: JSON.stringify(data), headers },
+      { key: 'b', value: JSON.stringify(event('completed')) },
+      { key: 'c', value: JSON.stringify({ type: 'com.example.other' }) },
+    ]);
+    await mapped('platform.events');
+    expect(await demand().totalArrivals('web')).toBe(2);
+    expect(witness.mapped).toEqual({ 'none mapped': 2, 'none unknown_type': 1 });
+  });
+
+  test('a step that cannot be committed is done again, and what it holds counts once', async () => {
+    await store.engine.query('alter table log_offsets rename to log_offsets_away');
+    await log.append('platform.jobs', [{ key: 'k', value: JSON.stringify({ runs: [run(1), run(2)] }) }]);
+    const failed = Promise.withResolvers<void>();
+    const watch = setInterval(() => groupFailures.length > 0 && failed.resolve(), 5);
+    await failed.promise;
+    clearInterval(watch);
+    await store.engine.query('alter table log_offsets_away rename to log_offsets');
+    await mapped('platform.jobs');
+    expect(await recordsOf(TOPICS.executions)).toHaveLength(2);
+    expect(await demand().totalArrivals('web')).toBe(2);
+  });
+});
+
 test('the retention keeps eight seasons, at least as long as events may be late, and a bounded number of rows', async () => {
   const late = { dedupeWindowS: 300, maxExecutionS: 3600 };
   expect(keptS({ bucketS: 1, latenessS: 0, seasonsS: [240] }, late)).toBe(7200);
@@ -389,8 +625,11 @@ test('the retention keeps eight seasons, at least as long as events may be late,
   expect({ maxAgeS, maxFutureS }).toEqual({ maxAgeS: 100, maxFutureS: 30 });
 });
 
-test('the route is documented with the schema of an event', () => {
-  const page = JSON.stringify(openApiOf(EVENT_ROUTES, { title: 'Headroom', version: '1' }));
+test('the routes are documented with the schema of an event', () => {
+  const page = JSON.stringify(
+    openApiOf([...EVENT_ROUTES, ...WEBHOOK_ROUTES], { title: 'Headroom', version: '1' }),
+  );
   expect(page).toContain('queuedAtMs');
   expect(page).toContain('application/cloudevents-batch+json');
+  expect(page).toContain('/v1/webhooks/{mapping}');
 });

@@ -21,18 +21,17 @@ export interface PoolRegistryOptions {
   onCreated: (pool: string) => void;
 }
 
-/** Policies read at a time. */
-const PAGE_POLICIES = 500;
-
 /**
- * The pools whose events count. A step must know at once whether a pool is one too many, so a new pool is admitted in
- * memory first; its policy is created before the step commits. After a crash in between the same events admit it again.
- * Other processes admit pools as well: the store has the last word on the last places.
+ * The pools whose events count: those with a policy. A step must know at once whether a pool is one too many, so a new
+ * pool is admitted in memory first; its policy is created before the step commits. After a crash in between the same
+ * events admit it again. Other processes admit pools as well, and the store has the last word on the last places. A pool
+ * whose policy was deleted gives its place back; its next event creates it anew.
  */
 export class PoolRegistry {
-  private readonly known = new Set<string>();
-  /** Admitted, and not in the store yet. */
-  private readonly uncreated = new Map<string, { maxPolicies?: number }>();
+  private known = new Set<string>();
+  private readonly uncreated = new Set<string>();
+  /** Created since the last refresh began: its answer may not have them. */
+  private readonly created = new Set<string>();
 
   private constructor(private readonly options: PoolRegistryOptions) {}
 
@@ -40,28 +39,23 @@ export class PoolRegistry {
   static async load(options: PoolRegistryOptions): Promise<PoolRegistry> {
     const registry = new PoolRegistry(options);
     await registry.refresh();
-    registry.keep(options.configured.keys());
+    for (const pool of options.configured.keys()) registry.admits(pool);
     await registry.createAll(options.configured.keys());
     return registry;
   }
 
-  /** Settings of a pool, which this may admit; undefined: one pool too many. */
-  settingsOf(pool: string): PoolSettings | undefined {
-    if (!this.known.has(pool)) {
-      const { maxPools } = this.options;
-      if (this.known.size >= maxPools) return undefined;
-      this.admit(pool, { maxPolicies: maxPools });
-    }
+  /** Whether a pool's events count, which may take it in; false: it is one pool too many. */
+  admits(pool: string): boolean {
+    if (this.known.has(pool)) return true;
+    if (this.known.size >= this.options.maxPools && !this.options.configured.has(pool)) return false;
+    this.known.add(pool);
+    this.uncreated.add(pool);
+    return true;
+  }
+
+  /** Settings of a pool, whether it is admitted or not. */
+  settingsOf(pool: string): PoolSettings {
     return this.options.configured.get(pool) ?? this.options.defaults;
-  }
-
-  /** Pools that have been counted before stay, whatever the bound says now. */
-  keep(pools: Iterable<string>): void {
-    for (const pool of pools) if (!this.known.has(pool)) this.admit(pool, {});
-  }
-
-  pools(): string[] {
-    return [...this.known];
   }
 
   /**
@@ -75,36 +69,27 @@ export class PoolRegistry {
     return counted.every((pool) => this.known.has(pool));
   }
 
-  /** Learns of pools whose policy was made elsewhere, e.g. through the API. */
+  /** Follows the store: pools whose policy was made elsewhere, e.g. through the API, come; those that lost it go. */
   async refresh(): Promise<void> {
-    let after: string | undefined;
-    do {
-      const page = await this.options.policies.page({ after, limit: PAGE_POLICIES });
-      for (const { pool } of page) this.known.add(pool);
-      after = page.at(-1)?.pool;
-    } while (after !== undefined);
-  }
-
-  private admit(pool: string, bound: { maxPolicies?: number }): void {
-    this.known.add(pool);
-    this.uncreated.set(pool, bound);
+    this.created.clear();
+    const stored = await this.options.policies.pools();
+    this.known = new Set([...stored, ...this.created, ...this.uncreated]);
   }
 
   private async create(pool: string): Promise<void> {
-    const { policies, configured, defaults, nowMs, onCreated } = this.options;
-    const { policy } = configured.get(pool) ?? defaults;
-    const { maxPolicies = Infinity } = this.uncreated.get(pool) ?? {};
-    const row = { pool, policy, nowMs: nowMs() };
-    const created = await (maxPolicies === Infinity
-      ? policies.create(row)
-      : policies.create({ ...row, maxPolicies }));
+    const { policies, configured, defaults, maxPools, nowMs, onCreated } = this.options;
+    const own = configured.get(pool);
+    const row = { pool, policy: (own ?? defaults).policy, nowMs: nowMs() };
+    const made = await (own === undefined
+      ? policies.create({ ...row, maxPolicies: maxPools })
+      : policies.create(row));
     this.uncreated.delete(pool);
-    if (created === 'full') {
+    if (made === 'full') {
       this.known.delete(pool);
-      await this.refresh();
-      return;
+      return this.refresh();
     }
+    this.created.add(pool);
     this.known.add(pool);
-    if (created !== 'conflict') onCreated(pool);
+    if (made !== 'conflict') onCreated(pool);
   }
 }

@@ -1,7 +1,7 @@
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import { Loop, type LoopObserver } from '#adapters/loop';
 import type { DemandStore } from '#adapters/store';
-import type { PoolRegistry, PoolSettings } from './pool-registry.js';
+import type { PoolSettings } from './pool-registry.js';
 
 /** History that is kept, in longest seasons of the pool: the seven of a trailing mean, and the one under way. */
 const KEPT_SEASONS = 8;
@@ -30,13 +30,12 @@ export function keptS({ bucketS, seasonsS }: PoolSettings, late: Lateness): numb
   );
 }
 
-/** Drops demand that is older than anybody reads, and learns of pools whose policy was made elsewhere. */
+/** Drops demand that is older than anybody reads, also of pools that have lost their policy. */
 export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly loop: Loop;
 
   constructor(
     private readonly given: {
-      pools: PoolRegistry;
       demand: Pick<DemandStore, 'retain'>;
       observer: LoopObserver;
     },
@@ -62,8 +61,6 @@ export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** One round; stops between two statements when told to. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pools, demand } = this.given;
-    await pools.refresh();
-    await demand.retain(signal);
+    await this.given.demand.retain(signal);
   }
 }

@@ -1,6 +1,7 @@
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
 import { registerKey } from './key.js';
+import { registerMapping } from './mapping.js';
 import { registerReplay } from './replay.js';
 import { registerStart } from './start.js';
 import { registerToken } from './token.js';
@@ -11,5 +12,6 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerConfig,
   registerToken,
   registerKey,
+  registerMapping,
   registerReplay,
 ];

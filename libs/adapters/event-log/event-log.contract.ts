@@ -21,6 +21,7 @@ export interface LogUnderTest {
 const IN = 'in.v1';
 const OUT = 'out.v1';
 const PARTITIONS = 4;
+const POLL_MS = 5;
 
 /** What every event log must do; run on each implementation, real ones included. */
 export function eventLogContract(name: string, start: () => Promise<LogUnderTest>): void {
@@ -106,6 +107,29 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       expect(await readAll(log, OUT)).toMatchObject([{ value: 'out' }]);
     });
 
+    test('a group that did not say that it commits cannot, and fences nobody', async () => {
+      await log.append(IN, [{ key: 'a', value: '1', partition: 0 }]);
+      const reader = collector({ commits: false });
+      const member = await log.subscribe(reader.subscription('g'));
+      await reader.received(1);
+      const outputs = [{ topic: OUT, records: [{ key: 'k', value: 'out' }] }];
+      await expect(
+        member.commit({ outputs, offsets: [{ topic: IN, partition: 0, offset: 1 }] }),
+      ).rejects.toThrow(/group g: a group that commits must say so/);
+      expect(await readAll(log, OUT)).toEqual([]);
+    });
+
+    test('a member says where it stands and where the end is, of each of its partitions', async () => {
+      await log.append(IN, numbered(0, 3, 1));
+      const reader = collector();
+      const member = await log.subscribe(reader.subscription('g'));
+      await reader.received(3);
+      const at = () => member.positions().find(({ partition }) => partition === 1);
+      await until(() => at()?.offset === 3);
+      expect(at()).toEqual({ topic: IN, partition: 1, offset: 3, endOffset: 3 });
+      expect(member.positions()).toHaveLength(PARTITIONS);
+    });
+
     test('an output that cannot be written takes the offsets with it', async () => {
       await log.append(IN, [{ key: 'a', value: '1', partition: 0 }]);
       const reader = collector();
@@ -144,13 +168,13 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       const first = await log.subscribe(a.subscription('g'));
       expect(first.assignment()).toHaveLength(PARTITIONS);
       const second = await log.subscribe(b.subscription('g'));
-      expect(first.assignment()).toHaveLength(PARTITIONS / 2);
+      await until(() => first.assignment().length === PARTITIONS / 2);
       expect(second.assignment()).toHaveLength(PARTITIONS / 2);
       expect(a.revoked).toHaveLength(PARTITIONS / 2);
       await log.append(IN, numbered(0, 40));
       await Promise.all([a.received(1), b.received(1)]);
       await first.leave();
-      expect(second.assignment()).toHaveLength(PARTITIONS);
+      await until(() => second.assignment().length === PARTITIONS);
       await b.received(40 /* nothing was committed: b reads everything of the partitions it got */);
     });
 
@@ -220,6 +244,7 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       const dead = await log.subscribe({
         group: 'g',
         topics: [IN],
+        commits: true,
         onBatch: () => hanging.promise,
         onFailed: failure.resolve,
       });
@@ -320,6 +345,11 @@ function numbered(from: number, to: number, partition?: number): NewRecord[] {
   }));
 }
 
+/** Members learn of a change of the group each in its own time. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+}
+
 /** Collects what a subscription is handed, and says when there is enough. */
 function collector(extra: Partial<Subscription> = {}) {
   const batches: RecordBatch[] = [];
@@ -336,6 +366,7 @@ function collector(extra: Partial<Subscription> = {}) {
     subscription: (group: string): Subscription => ({
       group,
       topics: [IN],
+      commits: true,
       onRevoked: async (partitions) => void revoked.push(...partitions),
       onBatch: async (batch: RecordBatch, _member: Member) => {
         batches.push(batch);

@@ -94,6 +94,7 @@ export function fleetContract(
         draining: 0,
         desired: 0,
         ordered: false,
+        maxWorkers: expect.any(Number),
         slotsPerWorker: 2,
         leadTimeS: 7,
         crashes: 0,

@@ -47,6 +47,8 @@ export interface FleetObservation {
   desired: number;
   /** Somebody has asked for a number since the fleet has started; otherwise `desired` is nobody's wish. */
   ordered: boolean;
+  /** The most workers of a pool that this fleet runs; an order beyond it is cut to it. */
+  maxWorkers: number;
   slotsPerWorker: number;
   /** A high quantile of measured starts, seconds; the configured expectation until one was measured. */
   leadTimeS: number;

@@ -114,6 +114,7 @@ export class WorkerPool {
       draining: count('draining'),
       desired: this.desired,
       ordered: this.ordered,
+      maxWorkers: this.settings.maxWorkers,
       slotsPerWorker: this.settings.slots,
       leadTimeS: this.leadTime.s,
       crashes: this.crashes,

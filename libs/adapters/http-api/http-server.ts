@@ -4,6 +4,7 @@ import { checkAccess, type VerifyToken } from './access-check.js';
 import { ProblemFilter, sendProblem, type UnexpectedFailure } from './problem-filter.js';
 import { addressProblem, answerClientError, MAX_PARAMETER_CHARS } from './protocol-errors.js';
 import { keyOf, type Route } from './route-table.js';
+import type { PendingSignatures, ProofOf } from './sender-proof.js';
 
 /** At a stop a connection that is in use may be so for this long, ms. */
 const STOP_WITHIN_MS = 5_000;
@@ -47,6 +48,8 @@ export function configureApi(
   given: {
     routes: readonly Route[];
     verify: VerifyToken;
+    /** What senders may bring instead of a token, on routes with `proof`. */
+    proofOf?: ProofOf;
     onUnexpected: (failure: UnexpectedFailure) => void;
     /** Every token that is refused: see {@link checkAccess}. */
     onTokenRefused?: (reason: string) => void;
@@ -55,20 +58,25 @@ export function configureApi(
   },
 ): void {
   const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
-  acceptOnlyJson(fastify, given.routes);
+  acceptOnlyJson(fastify, given.routes, checkAccess(fastify, given));
   closeConnections(fastify);
-  checkAccess(fastify, given);
   app.useGlobalFilters(new ProblemFilter(given.onUnexpected, given.onProblem ?? (() => undefined)));
 }
 
 /** Fastify would also take text/plain; a body that no schema can check is refused with 415 instead. */
-function acceptOnlyJson(fastify: FastifyInstance, routes: readonly Route[]): void {
+function acceptOnlyJson(
+  fastify: FastifyInstance,
+  routes: readonly Route[],
+  signatures: PendingSignatures,
+): void {
   const types = new Set(['application/json', ...routes.flatMap((route) => route.accepts ?? [])]);
   fastify.removeAllContentTypeParsers();
   // Keys named __proto__ or constructor are refused: copied into an object, they would change its prototype.
   const parseJson = fastify.getDefaultJsonParser('error', 'error');
   const takesBody = new Set(routes.filter(({ body }) => body !== undefined).map(keyOf));
   fastify.addContentTypeParser([...types], { parseAs: 'string' }, (request, body, done) => {
+    const wrong = signatures.check(request, body as string);
+    if (wrong !== undefined) return done(wrong);
     // Some clients name a media type whether there is a body or not.
     const isMissing = body === '' && !takesBody.has(`${request.method} ${request.routeOptions.url}`);
     if (isMissing) return done(null, undefined);

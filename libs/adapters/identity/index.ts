@@ -18,3 +18,9 @@ export {
   type OpenedKey,
 } from './key-file.js';
 export { signedTokens, tokensOfFile, type TokenSource } from './token-sources.js';
+export {
+  readWebhookSecrets,
+  webhookSecrets,
+  type ReadSecrets,
+  type WebhookSecrets,
+} from './webhook-secrets.js';

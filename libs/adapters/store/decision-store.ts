@@ -79,11 +79,6 @@ export class DecisionStore {
     return (await page.getMany()).map(storedDecision);
   }
 
-  async byId(id: number): Promise<StoredDecision | undefined> {
-    const row = await this.dataSource.getRepository(decisions).findOneBy({ id });
-    return row === null ? undefined : storedDecision(row);
-  }
-
   /** The latest decision of each pool that has one. */
   async latestOf(pools: string[]): Promise<Map<string, StoredDecision>> {
     const rows = await latestOf(this.dataSource.manager, pools);

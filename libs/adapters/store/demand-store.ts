@@ -136,6 +136,12 @@ export class DemandStore {
     });
   }
 
+  /** Pools that were ever counted, those that have lost their policy too. */
+  async pools(): Promise<string[]> {
+    const rows = await this.dataSource.query<{ pool: string }[]>('select distinct pool from demand_chains');
+    return rows.map(({ pool }) => pool);
+  }
+
   /** Everything ever counted for a pool. */
   async totalArrivals(pool: string): Promise<number> {
     const rows = await this.dataSource.query<{ total: number }[]>(

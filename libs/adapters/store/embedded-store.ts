@@ -4,7 +4,7 @@ import { Loop, type LoopObserver } from '#adapters/loop';
 import { MIGRATION_DEADLINE_MS, migrate, newDataSource } from './data-source.js';
 import { COPY_PREFIX } from './pglite/database-copy.js';
 import { EmbeddedPostgres } from './pglite/embedded-postgres.js';
-import { freeBytesIn, spaceProblem } from './pglite/free-space.js';
+import { spaceProblemIn } from './pglite/free-space.js';
 import { pgDriverOver } from './pglite/pg-driver.js';
 import type { Store, StoreSnapshot } from './store.js';
 
@@ -36,7 +36,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
       dataSource,
       engine,
       died: engine.died,
-      problem: () => spaceProblem(freeBytesIn(dataDir))?.message,
+      problem: () => spaceProblemIn(dataDir),
       snapshot: () => snapshotOf(engine, dataDir),
       close: async () => {
         await upkeep.stop();

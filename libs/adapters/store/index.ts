@@ -9,8 +9,12 @@ export {
 export { ForecastStore } from './forecast-store.js';
 export { openEmbeddedStore, type EmbeddedStore } from './embedded-store.js';
 export { DataDirectoryFull, DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
+export { spaceProblemIn } from './pglite/free-space.js';
 export { pgDriverOver } from './pglite/pg-driver.js';
 export { KEEP_EIGHT_DAYS, type PartitionOptions, type Retention } from './partitions/partitioned-table.js';
 export { PolicyStore, type PolicyRow, type SeenPolicy } from './policy-store.js';
 export { ProjectionMoved, type ProjectionOffset, type ProjectionStep } from './projection.js';
 export type { Store, StoreSnapshot } from './store.js';
+export { openPostgresStore } from './postgres/postgres-store.js';
+export { StoreUnavailable } from './postgres/store-unavailable.js';
+export { storeSchema, type PostgresSettings, type StoreSettings } from './store-settings.js';

@@ -27,6 +27,12 @@ export class PolicyStore {
     return page.where('p.pool > :after', { after }).orderBy('p.pool').limit(limit).getMany();
   }
 
+  /** Names of all pools that have a policy. */
+  async pools(): Promise<string[]> {
+    const rows = await this.dataSource.getRepository(policies).find({ select: { pool: true } });
+    return rows.map(({ pool }) => pool);
+  }
+
   /** `conflict`: there is a policy already. `full`: there is not, and there are `maxPolicies` of others. */
   async create(row: NewPolicy & { maxPolicies: number }): Promise<PolicyRow | 'conflict' | 'full'>;
   async create(row: NewPolicy): Promise<PolicyRow | 'conflict'>;

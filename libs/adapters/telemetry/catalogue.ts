@@ -94,7 +94,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reason'],
     meaning:
-      'Requests to the API refused for their token, by reason: `none` and `no-bearer` had none, `malformed`, `signature` and `claims` are none of ours, `expired` and `lifetime` are too old or were signed for too long, `scope` does not allow the route. Many with `signature` mean that somebody uses the key of another data directory, or tries.',
+      'Requests to the API refused for their token, by reason: `none` and `no-bearer` had none, `malformed`, `signature` and `claims` are none of ours, `expired` and `lifetime` are too old or were signed for too long, `scope` does not allow the route; `proof`: a webhook brought another signature or secret than that of its sender. Many with `signature` mean that somebody uses the key of another data directory, or tries.',
   },
   apiEvents: {
     name: 'headroom_api_events_total',
@@ -103,12 +103,19 @@ export const CATALOGUE = {
     meaning:
       'Events received by POST /v1/events: `accepted`, refused by reason, or of requests that were answered with 503 because the event log was `overloaded` or `unavailable` (some of these may be written: they are sent again and count once). A sender that is refused sees the reason in the answer.',
   },
+  mappedRecords: {
+    name: 'headroom_mapped_records_total',
+    kind: 'counter',
+    labels: ['mapping', 'outcome'],
+    meaning:
+      'Records of other platforms, or their elements, by the mapping they came through (`none`: they were execution events) and what became of them: `mapped` to an execution event, `ignored` because the mapping says so, `too_old` and left out because it was written to its topic before anything could count, refused by reason (`missing`, `unknown_status`, `unreadable_time`, `unreadable_attempt`, `too_many_elements`, `malformed_json`, `oversized`, `invalid`), or not written because the event log was `overloaded` or `unavailable` (they come again). Refused ones are in executions.dlq.v1; `headroom mapping test` says what is wrong with a sample.',
+  },
   ingestRecords: {
     name: 'headroom_ingest_records_total',
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Records of executions.v1 by what ingest made of them: `counted`, `duplicate` (told nothing new), `late` (counted, but corrected a bucket that was final), or `dead-lettered`.',
+      'Records of executions.v1 by what ingest made of them: `counted`, `duplicate` (told nothing new), `late` (counted, but the bucket of its own moment, or of the arrival that it was the first to tell, was final), or `dead-lettered`.',
   },
   ingestDeadLetters: {
     name: 'headroom_ingest_dead_letters_total',
@@ -174,6 +181,13 @@ export const CATALOGUE = {
     meaning:
       'Age of the oldest record of executions.v1 that group `ingest` has not handled; absent while the event log does not answer. Decisions see demand only up to this age: beyond a few buckets they turn `blind`. The other groups keep no offsets in the log (each starts from its own table); whether they keep up is seen in headroom_consumer_batch_seconds.',
   },
+  consumerLagRecords: {
+    name: 'headroom_consumer_lag_records',
+    kind: 'gauge',
+    labels: ['group', 'topic', 'partition'],
+    meaning:
+      'Records of each partition that this process reads for a group and has not handled yet; partitions that another process reads are in its metrics. One partition that grows while the others do not has a key that is too hot, or records that are too slow.',
+  },
   loopRuns: {
     name: 'headroom_loop_runs_total',
     kind: 'counter',
@@ -214,7 +228,28 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['pool', 'limit'],
     meaning:
-      'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise.',
+      'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise; one that meets `fleet-max-workers` needs a larger fleet: its machine runs no more workers.',
+  },
+  shortForecastDecisions: {
+    name: 'headroom_short_forecast_decisions_total',
+    kind: 'counter',
+    labels: ['pool'],
+    meaning:
+      'Decisions whose forecast ended before workers ordered then could be ready: they take longer to start than leadTimeMaxS of the pool says. What comes in between is met too late; raise leadTimeMaxS.',
+  },
+  decisionInputsMissing: {
+    name: 'headroom_decision_input_failures_total',
+    kind: 'counter',
+    labels: ['input'],
+    meaning:
+      'Questions that had no answer when decisions needed it, by whom: `event-log` (up to when demand is counted; every pool is blind then) or `fleet` (the workers of one pool). The log says why.',
+  },
+  decisionsLost: {
+    name: 'headroom_lost_decisions_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Decisions that were made and will never be in the record, because the event log took none for so long that too many waited. Must stay at zero.',
   },
   decisionsApplied: {
     name: 'headroom_decisions_applied_total',

@@ -12,7 +12,7 @@ import { EventLogServer } from './event-log-server.js';
 import { HandlerErrors } from './handler-errors.filter.js';
 import type { LogContext } from './log-context.js';
 
-const sums = { topic: 'numbers.v1', group: 'sums' };
+const sums = { topic: 'numbers.v1', group: 'sums', commits: true };
 const journal = { topic: 'numbers.v1', group: 'journal' };
 
 let failures: { group: string; error: Error; retryInMs: number }[];

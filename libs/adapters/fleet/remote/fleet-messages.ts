@@ -17,6 +17,7 @@ const observation = z.object({
   draining: count,
   desired: count,
   ordered: z.boolean(),
+  maxWorkers: z.number().int().min(1),
   slotsPerWorker: z.number().int().min(1),
   leadTimeS: z.number().min(0),
   crashes: count,

@@ -35,3 +35,8 @@ export function spaceProblem(freeBytes: number, needed = MIN_FREE_BYTES): Engine
   const message = `data directory: at least ${Math.ceil(needed / MIB)} MiB free, got ${Math.floor(freeBytes / MIB)} MiB`;
   return { message, code: DISK_FULL };
 }
+
+/** Why nothing can be written in a data directory; undefined: it can. */
+export function spaceProblemIn(dataDir: string): string | undefined {
+  return spaceProblem(freeBytesIn(dataDir))?.message;
+}

@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { startPostgres, type Postgres } from '#parts/postgres';
+import { ApiClient } from './api-client.js';
+import { expectExactAfterKills } from './exact-after-kills.js';
+import { DEADLINE_MS, eventually, freePorts, Workplace } from './headroom-process.js';
+import { ResendingSender, seededRandom, stateAfter } from './killed-program.js';
+
+// The program with its tables on a server: what is promised on the embedded store holds there too.
+
+let server: Postgres;
+let work: Workplace;
+beforeAll(async () => {
+  server = await startPostgres();
+}, DEADLINE_MS);
+afterEach(() => work.clean());
+afterAll(() => server.stop(), DEADLINE_MS);
+
+const store = (more: object = {}) => ({
+  kind: 'postgres',
+  url: server.url,
+  connectTimeoutMs: 1_000,
+  ...more,
+});
+
+async function place(more: object = {}) {
+  work = new Workplace();
+  const [apiPort, routerPort] = await freePorts(2);
+  const configFile = work.write('headroom.yaml', {
+    api: { port: apiPort },
+    router: { port: routerPort },
+    log: { statusEveryS: 0, level: 'warn' },
+    store: store(),
+    pools: { away: { bucketS: 1, seasonsS: [60] } },
+    ...more,
+  });
+  const connect = async () => new ApiClient(`http://127.0.0.1:${apiPort}`, await work.token('all'));
+  return { configFile, connect };
+}
+
+test('killed again and again: every event counts, and every one once', async () => {
+  work = new Workplace();
+  await expectExactAfterKills({ work, kills: 3, withinMs: 1_500, config: { store: store() } });
+}, 180_000);
+
+test('a server that restarts under load: requests wait or get 503, readiness says why, nothing is lost', async () => {
+  const { configFile, connect } = await place();
+  const program = work.start(configFile);
+  await program.line(/^headroom: ready/m);
+  const api = await connect();
+  const sender = new ResendingSender({ api, pool: 'away', name: 'away', random: seededRandom(1) });
+  const ready = async () => (await api.get<{ ready: boolean; problems: string[] }>('/readyz')).body;
+  for (let round = 0; round < 2; round++) {
+    const before = sender.acknowledged;
+    await eventually('events', () => sender.acknowledged > before + 200 || undefined);
+    await server.kill();
+    await eventually('the problem is said', async () => {
+      const { problems } = await ready();
+      return problems.some((problem) => /^store: PostgreSQL must be reachable/.test(problem)) || undefined;
+    });
+    const policies = await api.get<{ type: string }>('/v1/policies');
+    expect(policies).toMatchObject({ status: 503, body: { type: 'urn:headroom:store-unavailable' } });
+    expect(policies.headers.get('retry-after')).toBe('10');
+    // The log is elsewhere: events are taken all the same.
+    const meanwhile = sender.acknowledged;
+    await eventually('events meanwhile', () => sender.acknowledged > meanwhile || undefined);
+    await server.restart();
+    await eventually('ready again', async () => (await ready()).ready || undefined);
+  }
+  await sender.stop();
+  const { acknowledged, resent } = sender;
+  const after = {
+    api,
+    acknowledged,
+    resent,
+    seen: { policyVersion: 1, maxWorkers: 0, decisions: new Map() },
+  };
+  const state = await stateAfter(after, 'away');
+  expect({ arrivals: state.arrivals, completions: state.completions }).toEqual({
+    arrivals: acknowledged,
+    completions: acknowledged,
+  });
+}, 180_000);
+
+test('a start without its server, or with the tables of another event log, says so and ends', async () => {
+  const first = await place({ store: store({ url: 'postgres://app@127.0.0.1:1/nothing' }) });
+  const unreachable = work.start(first.configFile);
+  expect((await unreachable.ended).code).toBe(3);
+  expect(unreachable.stderr).toMatch(/store: PostgreSQL at 127.0.0.1:1\/nothing must be reachable, got: /);
+  await work.clean();
+  // The tables of the tests before were filled from data directories that are gone.
+  const { configFile } = await place();
+  const foreign = work.headroom('start', '--config', configFile, '--data-dir', join(work.folder, 'other'));
+  expect((await foreign.ended).code).toBe(2);
+  expect(foreign.stderr).toMatch(/store: must have been filled from this event log, includes .* of 0/);
+}, 60_000);

@@ -1,0 +1,182 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Broker, Cluster, Kafka } from 'kafkajs';
+import type { TopicPartition } from '../event-log.js';
+import {
+  fetchRequest,
+  type FetchedPartition,
+  type FetchFrom,
+  type FetchWait,
+  type ProtocolRequest,
+} from './fetch-request.js';
+import { REQUEST_TIMEOUT_MS } from './kafka-client.js';
+import { explained, isPassing } from './kafka-errors.js';
+
+const METADATA_MAX_AGE_MS = 60_000;
+const FIRST_PAUSE_MS = 20;
+const MAX_PAUSE_MS = 500;
+
+/** Times with a meaning of their own in a request for offsets. */
+export const END = -1;
+export const START = -2;
+
+const ISOLATION = { uncommitted: 0, committed: 1 } as const;
+
+/** What the library's brokers can do beyond what its types say. */
+export interface ProtocolBroker extends Broker {
+  connectionPool: { send<T>(request: ProtocolRequest<T>): Promise<T> };
+  listOffsets(request: {
+    isolationLevel: number;
+    topics: { topic: string; partitions: { partition: number; timestamp: number }[] }[];
+  }): Promise<{ responses: { partitions: { partition: number; offset: string }[] }[] }>;
+  joinGroup(request: {
+    groupId: string;
+    sessionTimeout: number;
+    rebalanceTimeout: number;
+    memberId: string;
+    groupProtocols: { name: string; metadata: Buffer }[];
+  }): Promise<{
+    generationId: number;
+    leaderId: string;
+    memberId: string;
+    members: { memberId: string; memberMetadata: Buffer }[];
+  }>;
+  syncGroup(request: {
+    groupId: string;
+    generationId: number;
+    memberId: string;
+    groupAssignment: { memberId: string; memberAssignment: Buffer }[];
+  }): Promise<{ memberAssignment: Buffer }>;
+  heartbeat(request: { groupId: string; groupGenerationId: number; memberId: string }): Promise<unknown>;
+  leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown>;
+}
+
+/**
+ * One set of connections to the brokers, with the requests that a reader needs. The library keeps them behind its own
+ * consumer; its partition assigners are given them, and so is this.
+ */
+export class KafkaCluster {
+  private constructor(private readonly cluster: Cluster) {}
+
+  /** Throws as {@link explained}, after some seconds without an answer. */
+  static async connect(kafka: Kafka, topics: string[]): Promise<KafkaCluster> {
+    const cluster = new KafkaCluster(clusterBehind(kafka));
+    try {
+      await cluster.cluster.connect();
+      await cluster.cluster.addMultipleTargetTopics(topics);
+    } catch (error) {
+      await cluster.close();
+      throw explained(error, 'connecting');
+    }
+    return cluster;
+  }
+
+  /** Which broker has what to be read of each partition. */
+  leaders(topic: string): Map<number, number> {
+    const partitions = this.cluster.findTopicPartitionMetadata(topic);
+    return new Map(partitions.map(({ partitionId, leader }) => [partitionId, leader]));
+  }
+
+  /** Asks for the cluster's state again. */
+  refresh(): Promise<void> {
+    return this.cluster.refreshMetadata();
+  }
+
+  /** What one broker has of the partitions it leads, waiting for it when it has nothing. */
+  async fetch(nodeId: number, partitions: FetchFrom[], wait: FetchWait): Promise<FetchedPartition[]> {
+    const broker = await this.broker(nodeId);
+    const answer = broker.connectionPool.send(fetchRequest(partitions, wait, REQUEST_TIMEOUT_MS));
+    return answer.catch(async (error: Error) => {
+      if (error.name === 'KafkaJSConnectionClosedError') await broker.disconnect();
+      throw error;
+    });
+  }
+
+  /**
+   * Of each partition the first offset at or after the time (END and START are times as well); undefined when there is
+   * none. `committed`: the end is where the first open transaction begins.
+   */
+  async offsets(
+    topic: string,
+    at: { partitions: number[]; timeMs: number; isolation?: keyof typeof ISOLATION },
+  ): Promise<Map<number, number | undefined>> {
+    const { partitions, timeMs, isolation = 'uncommitted' } = at;
+    const found = new Map<number, number | undefined>();
+    const leaders = this.leaders(topic);
+    for (const [nodeId, led] of Map.groupBy(partitions, (partition) => leaders.get(partition) ?? -1)) {
+      const broker = await this.broker(nodeId);
+      const { responses } = await broker.listOffsets({
+        isolationLevel: ISOLATION[isolation],
+        topics: [{ topic, partitions: led.map((partition) => ({ partition, timestamp: timeMs })) }],
+      });
+      for (const { partition, offset } of responses.flatMap((response) => response.partitions))
+        found.set(partition, offset === '-1' ? undefined : Number(offset));
+    }
+    return found;
+  }
+
+  /** Next offset that a group has to handle of each partition; undefined when it has never committed one. */
+  async committed(group: string, partitions: TopicPartition[]): Promise<(number | undefined)[]> {
+    if (partitions.length === 0) return [];
+    const coordinator = await this.coordinator(group);
+    const topics = [...Map.groupBy(partitions, ({ topic }) => topic)].map(([topic, own]) => ({
+      topic,
+      partitions: own.map(({ partition }) => ({ partition, offset: '' })),
+    }));
+    const { responses } = await coordinator.offsetFetch({ groupId: group, topics });
+    return partitions.map(({ topic, partition }) => {
+      const own = responses.find((response) => response.topic === topic);
+      const offset = Number(own?.partitions.find((entry) => entry.partition === partition)?.offset ?? -1);
+      return offset < 0 ? undefined : offset;
+    });
+  }
+
+  /** The broker that knows the group. */
+  async coordinator(group: string): Promise<ProtocolBroker> {
+    return (await this.cluster.findGroupCoordinator({ groupId: group })) as ProtocolBroker;
+  }
+
+  /** Tries again what fails for a passing reason, until the time is over; then throws as {@link explained}. */
+  async retried<T>(doing: string, withinMs: number, work: () => Promise<T>): Promise<T> {
+    const deadlineMs = performance.now() + withinMs;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isPassing(error) || performance.now() + pauseMs > deadlineMs) throw explained(error, doing);
+      }
+      await delay(pauseMs);
+      await this.refresh().catch(() => undefined); // the next try will tell
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.cluster.disconnect().catch(() => undefined); // what does not answer is gone
+  }
+
+  private async broker(nodeId: number): Promise<ProtocolBroker> {
+    return (await this.cluster.findBroker({ nodeId: String(nodeId) })) as ProtocolBroker;
+  }
+}
+
+function clusterBehind(kafka: Kafka): Cluster {
+  let cluster: Cluster | undefined;
+  kafka.consumer({
+    groupId: 'none',
+    allowAutoTopicCreation: false,
+    metadataMaxAge: METADATA_MAX_AGE_MS,
+    partitionAssigners: [
+      (given) => {
+        cluster = given.cluster;
+        const unused = () => Promise.reject(new Error('no member of any group'));
+        return {
+          name: 'none',
+          version: 0,
+          assign: unused,
+          protocol: () => ({ name: '', metadata: Buffer.alloc(0) }),
+        };
+      },
+    ],
+  });
+  if (cluster === undefined) throw new Error('kafkajs: an assigner must be given the cluster, got nothing');
+  return cluster;
+}

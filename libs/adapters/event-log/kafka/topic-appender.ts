@@ -1,0 +1,110 @@
+import type { Kafka, Producer } from 'kafkajs';
+import { LogOverloaded } from '../event-log.js';
+import { inTime } from '../in-time.js';
+import { explained } from './kafka-errors.js';
+import { sendsOf, sizeOf, type Outgoing } from './sends.js';
+
+/** Records of a topic that wait to be written, or are being; more are refused, so that a slow broker fills no memory. */
+export const MAX_PENDING_BYTES = 64 * 1024 * 1024;
+/** An append that is not through by then has failed; it may be written all the same. */
+const APPEND_WITHIN_MS = 20_000;
+/** Appends that are written together. */
+const MAX_WRITE_BYTES = 8 * 1024 * 1024;
+
+interface Pending {
+  records: Outgoing[];
+  bytes: number;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Appends to one topic, in order: those that come while others are being written go together. Each topic has a producer
+ * of its own, so that one that refuses records fails no other.
+ */
+export class TopicAppender {
+  private pending: Pending[] = [];
+  private pendingBytes = 0;
+  private writing: Promise<void> | undefined;
+  private producer: Promise<Producer> | undefined;
+
+  constructor(
+    private readonly kafka: Kafka,
+    private readonly topic: string,
+    private readonly compression: number,
+  ) {}
+
+  /** Resolves when durable. Rejects with {@link LogOverloaded}, or with what a broker said. */
+  append(records: Outgoing[]): Promise<void> {
+    const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
+    if (this.pendingBytes + bytes > MAX_PENDING_BYTES) {
+      const rule = `at most ${MAX_PENDING_BYTES} bytes may wait to be written, ${this.pendingBytes} do`;
+      return Promise.reject(
+        new LogOverloaded(`event log on Kafka, ${this.topic}: ${rule} (send again later)`),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.pending.push({ records, bytes, resolve, reject });
+      this.pendingBytes += bytes;
+      this.writing ??= this.writeAll().finally(() => (this.writing = undefined));
+    });
+  }
+
+  /** Resolves when everything is written or refused. */
+  async close(): Promise<void> {
+    await this.writing;
+    await this.discard();
+  }
+
+  private async writeAll(): Promise<void> {
+    while (this.pending.length > 0) {
+      const group = this.takeGroup();
+      try {
+        const late = () => new Error(`an append must end within ${APPEND_WITHIN_MS} ms`);
+        await inTime(this.write(group), APPEND_WITHIN_MS, late);
+        for (const { resolve } of group) resolve();
+      } catch (error) {
+        // Its count of what was written may be wrong by now, and brokers would take later records for sent before.
+        void this.discard();
+        const reason = explained(error, `writing ${this.topic}`);
+        for (const { reject } of group) reject(reason);
+      }
+      for (const { bytes } of group) this.pendingBytes -= bytes;
+    }
+  }
+
+  private takeGroup(): Pending[] {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.pending.length && (count === 0 || bytes < MAX_WRITE_BYTES))
+      bytes += (this.pending[count++] as Pending).bytes;
+    return this.pending.splice(0, count);
+  }
+
+  private async write(group: Pending[]): Promise<void> {
+    const { compression } = this;
+    this.producer ??= this.connect();
+    const producer = await this.producer;
+    for (const topicMessages of sendsOf(group.flatMap(({ records }) => records)))
+      await producer.sendBatch({ topicMessages, compression });
+  }
+
+  private async connect(): Promise<Producer> {
+    const producer = this.kafka.producer({
+      idempotent: true,
+      allowAutoTopicCreation: false,
+      createPartitioner:
+        () =>
+        ({ message }) =>
+          message.partition as number,
+    });
+    await producer.connect();
+    return producer;
+  }
+
+  private async discard(): Promise<void> {
+    const { producer } = this;
+    this.producer = undefined;
+    await producer?.then((connected) => connected.disconnect()).catch(() => undefined); // what does not answer is gone
+  }
+}
