@@ -1,10 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Kafka, Producer, Transaction } from 'kafkajs';
+import type { KafkaCluster } from './cluster.js';
 import { LogOverloaded, type StartOffset } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import { explained, isFenced, kafkaTypeOf } from './kafka-errors.js';
 import { sendsOf, sizeOf, type Outgoing } from './sends.js';
 
+/** The brokers end what was begun with the id before, and then let it begin. */
+const OPEN_WITHIN_MS = 20_000;
 /** A commit that is not through by then has failed: its outcome shows when the bundle is taken over. */
 const COMMIT_WITHIN_MS = 20_000;
 /** Brokers give up a transaction of a process that went silent; not before the process itself has. */
@@ -49,9 +52,11 @@ export class BundleProducer {
 
   static async open(
     kafka: Kafka,
-    given: { transactionalId: string; group: string; compression: number },
+    given: { cluster: KafkaCluster; transactionalId: string; group: string; compression: number },
   ): Promise<BundleProducer> {
-    const { transactionalId, group, compression } = given;
+    const { cluster, transactionalId, group, compression } = given;
+    const doing = `opening transactions ${transactionalId}`;
+    await cluster.retried(doing, OPEN_WITHIN_MS, () => cluster.coordinator(transactionalId, 'transaction'));
     const producer = kafka.producer({
       transactionalId,
       transactionTimeout: TRANSACTION_TIMEOUT_MS,
@@ -59,13 +64,17 @@ export class BundleProducer {
       allowAutoTopicCreation: false,
       createPartitioner: () => chosenPartition,
     });
-    try {
+    const begin = async () => {
       await producer.connect();
       // Nothing is begun at the brokers by this but the id itself.
       return new BundleProducer(group, producer, compression, await producer.transaction());
+    };
+    try {
+      const late = () => new Error(`transactions must open within ${OPEN_WITHIN_MS} ms`);
+      return await inTime(begin(), OPEN_WITHIN_MS, late);
     } catch (error) {
-      await producer.disconnect().catch(() => undefined);
-      throw explained(error, `opening transactions ${transactionalId}`);
+      void producer.disconnect().catch(() => undefined); // what does not answer is gone
+      throw explained(error, doing);
     }
   }
 

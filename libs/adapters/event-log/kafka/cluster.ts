@@ -19,6 +19,7 @@ const MAX_PAUSE_MS = 500;
 export const END = -1;
 export const START = -2;
 
+const COORDINATOR = { group: 0, transaction: 1 } as const;
 const ISOLATION = { uncommitted: 0, committed: 1 } as const;
 
 /** What the library's brokers can do beyond what its types say. */
@@ -28,6 +29,10 @@ export interface ProtocolBroker extends Broker {
     isolationLevel: number;
     topics: { topic: string; partitions: { partition: number; timestamp: number }[] }[];
   }): Promise<{ responses: { partitions: { partition: number; offset: string }[] }[] }>;
+  findGroupCoordinator(request: {
+    groupId: string;
+    coordinatorType: number;
+  }): Promise<{ coordinator: { nodeId: number } }>;
   joinGroup(request: {
     groupId: string;
     sessionTimeout: number;
@@ -130,9 +135,14 @@ export class KafkaCluster {
     });
   }
 
-  /** The broker that knows the group. */
-  async coordinator(group: string): Promise<ProtocolBroker> {
-    return (await this.cluster.findGroupCoordinator({ groupId: group })) as ProtocolBroker;
+  /**
+   * The broker that knows a group, or a transactional id. Asked for here, because the library takes every refusal for
+   * a broker that it could not find.
+   */
+  async coordinator(id: string, of: keyof typeof COORDINATOR = 'group'): Promise<ProtocolBroker> {
+    const request = { groupId: id, coordinatorType: COORDINATOR[of] };
+    const { coordinator } = await (await this.anyBroker()).findGroupCoordinator(request);
+    return this.broker(coordinator.nodeId);
   }
 
   /** Tries again what fails for a passing reason, until the time is over; then throws as {@link explained}. */
@@ -151,6 +161,15 @@ export class KafkaCluster {
 
   async close(): Promise<void> {
     await this.cluster.disconnect().catch(() => undefined); // what does not answer is gone
+  }
+
+  private async anyBroker(): Promise<ProtocolBroker> {
+    const [first = -1, ...others] = this.cluster.getNodeIds();
+    for (const nodeId of others) {
+      const broker = await this.broker(nodeId).catch(() => undefined);
+      if (broker !== undefined) return broker;
+    }
+    return this.broker(first);
   }
 
   private async broker(nodeId: number): Promise<ProtocolBroker> {

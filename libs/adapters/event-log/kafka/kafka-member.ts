@@ -197,14 +197,14 @@ export class KafkaMember implements Member {
   }
 
   private async openProducers(gained: TopicPartition[]): Promise<void> {
-    const { kafka, subscription, bundles, compression } = this.options;
+    const { kafka, cluster, subscription, bundles, compression } = this.options;
     if (subscription.commits !== true) return;
     const { group } = this;
     const missing = new Set(gained.map(({ partition }) => bundleOf(partition, bundles)));
     for (const bundle of this.producers.keys()) missing.delete(bundle);
     const opening = [...missing].map(async (bundle) => {
       const transactionalId = transactionalIdOf({ group, bundle });
-      const producer = await BundleProducer.open(kafka, { transactionalId, group, compression });
+      const producer = await BundleProducer.open(kafka, { cluster, transactionalId, group, compression });
       if (this.gone) await producer.close();
       else this.producers.set(bundle, producer);
     });

@@ -1,4 +1,4 @@
-import type { Kafka, Producer } from 'kafkajs';
+import type { Kafka, TopicMessages } from 'kafkajs';
 import { LogOverloaded } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import { explained } from './kafka-errors.js';
@@ -10,6 +10,12 @@ export const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 const APPEND_WITHIN_MS = 20_000;
 /** Appends that are written together. */
 const MAX_WRITE_BYTES = 8 * 1024 * 1024;
+
+/** A client's producer: sends one batch for each partition, acknowledged by all copies, and each of them once. */
+export interface BatchSender {
+  sendBatch(batch: { topicMessages: TopicMessages[]; compression: number }): Promise<unknown>;
+  disconnect(): Promise<void>;
+}
 
 interface Pending {
   records: Outgoing[];
@@ -26,10 +32,10 @@ export class TopicAppender {
   private pending: Pending[] = [];
   private pendingBytes = 0;
   private writing: Promise<void> | undefined;
-  private producer: Promise<Producer> | undefined;
+  private sender: Promise<BatchSender> | undefined;
 
   constructor(
-    private readonly kafka: Kafka,
+    private readonly connect: () => Promise<BatchSender>,
     private readonly topic: string,
     private readonly compression: number,
   ) {}
@@ -83,28 +89,29 @@ export class TopicAppender {
 
   private async write(group: Pending[]): Promise<void> {
     const { compression } = this;
-    this.producer ??= this.connect();
-    const producer = await this.producer;
+    this.sender ??= this.connect();
+    const sender = await this.sender;
     for (const topicMessages of sendsOf(group.flatMap(({ records }) => records)))
-      await producer.sendBatch({ topicMessages, compression });
-  }
-
-  private async connect(): Promise<Producer> {
-    const producer = this.kafka.producer({
-      idempotent: true,
-      allowAutoTopicCreation: false,
-      createPartitioner:
-        () =>
-        ({ message }) =>
-          message.partition as number,
-    });
-    await producer.connect();
-    return producer;
+      await sender.sendBatch({ topicMessages, compression });
   }
 
   private async discard(): Promise<void> {
-    const { producer } = this;
-    this.producer = undefined;
-    await producer?.then((connected) => connected.disconnect()).catch(() => undefined); // what does not answer is gone
+    const { sender } = this;
+    this.sender = undefined;
+    await sender?.then((connected) => connected.disconnect()).catch(() => undefined); // what does not answer is gone
   }
+}
+
+/** The library's idempotent producer. */
+export async function kafkajsSender(kafka: Kafka): Promise<BatchSender> {
+  const producer = kafka.producer({
+    idempotent: true,
+    allowAutoTopicCreation: false,
+    createPartitioner:
+      () =>
+      ({ message }) =>
+        message.partition as number,
+  });
+  await producer.connect();
+  return producer;
 }
