@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Kafka, Producer, Transaction } from 'kafkajs';
-import type { KafkaCluster } from './cluster.js';
+import { disconnected, type KafkaCluster } from './cluster.js';
 import { LogOverloaded, type StartOffset } from '../event-log.js';
 import { inTime } from '../in-time.js';
-import { explained, isFenced, kafkaTypeOf } from './kafka-errors.js';
+import { explained, isFenced, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
 import { sendsOf, sizeOf, type Outgoing } from './sends.js';
 
 /** The brokers end what was begun with the id before, and then let it begin. */
@@ -41,6 +41,7 @@ export class BundleProducer {
   private pendingBytes = 0;
   private writing: Promise<void> | undefined;
   private broken: Error | undefined;
+  private isLost = false;
   private isClosed = false;
 
   private constructor(
@@ -70,17 +71,16 @@ export class BundleProducer {
       return new BundleProducer(group, producer, compression, await producer.transaction());
     };
     try {
-      const late = () => new Error(`transactions must open within ${OPEN_WITHIN_MS} ms`);
-      return await inTime(begin(), OPEN_WITHIN_MS, late);
+      return await inTime(begin(), OPEN_WITHIN_MS, () => new NoAnswer(OPEN_WITHIN_MS));
     } catch (error) {
-      void producer.disconnect().catch(() => undefined); // what does not answer is gone
+      void disconnected(producer);
       throw explained(error, doing);
     }
   }
 
   /** Rejects with {@link LogOverloaded}, or with what a broker said: then nothing of it is written. */
   commit(step: BundleStep): Promise<'committed' | 'fenced'> {
-    if (this.isClosed) return Promise.resolve('fenced');
+    if (this.isClosed || this.isLost) return Promise.resolve('fenced');
     if (this.broken !== undefined) return Promise.reject(this.broken);
     const bytes = step.outputs.reduce((sum, record) => sum + sizeOf(record), 0);
     if (this.pendingBytes + bytes > MAX_PENDING_BYTES) {
@@ -99,7 +99,7 @@ export class BundleProducer {
     this.isClosed = true;
     for (const { resolve } of this.takePending(Infinity)) resolve('fenced');
     await this.writing;
-    await this.producer.disconnect().catch(() => undefined); // what does not answer is gone
+    await disconnected(this.producer);
   }
 
   private async writeAll(): Promise<void> {
@@ -107,8 +107,7 @@ export class BundleProducer {
       const steps = this.takePending(MAX_TRANSACTION_BYTES);
       try {
         if (this.broken !== undefined) throw this.broken;
-        const late = () => new Error(`a commit must end within ${COMMIT_WITHIN_MS} ms`);
-        await inTime(this.write(steps), COMMIT_WITHIN_MS, late);
+        await inTime(this.write(steps), COMMIT_WITHIN_MS, () => new NoAnswer(COMMIT_WITHIN_MS));
         for (const { resolve } of steps) resolve('committed');
       } catch (error) {
         this.fail(error, steps);
@@ -152,15 +151,13 @@ export class BundleProducer {
   }
 
   private fail(error: unknown, steps: Pending[]): void {
-    const isLost = isFenced(error);
-    this.broken ??= isLost
-      ? new Error('event log on Kafka: these transactions belong to another member')
-      : explained(error, 'committing');
+    this.isLost ||= isFenced(error);
+    this.broken ??= explained(error, 'committing');
     for (const { resolve, reject } of steps) {
-      if (isLost) resolve('fenced');
+      if (this.isLost) resolve('fenced');
       else reject(this.broken);
     }
-    if (!isLost) void this.rollBack();
+    if (!this.isLost) void this.rollBack();
   }
 
   /** Readers wait for an open transaction; what does not answer now is rolled back by the brokers later. */

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Broker, Cluster, Kafka } from 'kafkajs';
 import type { TopicPartition } from '../event-log.js';
+import { inTime } from '../in-time.js';
 import {
   fetchRequest,
   type FetchedPartition,
@@ -9,8 +10,12 @@ import {
   type ProtocolRequest,
 } from './fetch-request.js';
 import { REQUEST_TIMEOUT_MS } from './kafka-client.js';
-import { explained, isPassing } from './kafka-errors.js';
+import { explained, isPassing, NoAnswer } from './kafka-errors.js';
 
+/** Brokers of which at least one must answer by then. */
+const CONNECT_WITHIN_MS = 20_000;
+/** Connections wait for what they were asked; not for long. */
+const DISCONNECT_WITHIN_MS = 3_000;
 const METADATA_MAX_AGE_MS = 60_000;
 const FIRST_PAUSE_MS = 20;
 const MAX_PAUSE_MS = 500;
@@ -65,9 +70,12 @@ export class KafkaCluster {
   /** Throws as {@link explained}, after some seconds without an answer. */
   static async connect(kafka: Kafka, topics: string[]): Promise<KafkaCluster> {
     const cluster = new KafkaCluster(clusterBehind(kafka));
-    try {
+    const connecting = async () => {
       await cluster.cluster.connect();
       await cluster.cluster.addMultipleTargetTopics(topics);
+    };
+    try {
+      await inTime(connecting(), CONNECT_WITHIN_MS, () => new NoAnswer(CONNECT_WITHIN_MS));
     } catch (error) {
       await cluster.close();
       throw explained(error, 'connecting');
@@ -150,7 +158,7 @@ export class KafkaCluster {
     const deadlineMs = performance.now() + withinMs;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       try {
-        return await work();
+        return await inTime(work(), deadlineMs - performance.now(), () => new NoAnswer(withinMs));
       } catch (error) {
         if (!isPassing(error) || performance.now() + pauseMs > deadlineMs) throw explained(error, doing);
       }
@@ -160,7 +168,7 @@ export class KafkaCluster {
   }
 
   async close(): Promise<void> {
-    await this.cluster.disconnect().catch(() => undefined); // what does not answer is gone
+    await disconnected(this.cluster);
   }
 
   private async anyBroker(): Promise<ProtocolBroker> {
@@ -175,6 +183,12 @@ export class KafkaCluster {
   private async broker(nodeId: number): Promise<ProtocolBroker> {
     return (await this.cluster.findBroker({ nodeId: String(nodeId) })) as ProtocolBroker;
   }
+}
+
+/** Resolves when the connections are closed; those of a broker that does not answer are left to themselves. */
+export async function disconnected(client: { disconnect(): Promise<unknown> }): Promise<void> {
+  const late = () => new NoAnswer(DISCONNECT_WITHIN_MS);
+  await inTime(client.disconnect(), DISCONNECT_WITHIN_MS, late).catch(() => undefined);
 }
 
 function clusterBehind(kafka: Kafka): Cluster {

@@ -58,10 +58,20 @@ const UNREACHED = new Set([
   'KafkaJSLockTimeout',
   'KafkaJSMetadataNotLoaded',
   'KafkaJSTopicMetadataNotLoaded',
+  'NoAnswer',
   // @platformatic/kafka, by code
   'PLT_KFK_NETWORK',
   'PLT_KFK_TIMEOUT',
 ]);
+
+/** A broker took longer than may be waited. */
+export class NoAnswer extends Error {
+  override name = 'NoAnswer';
+
+  constructor(withinMs: number) {
+    super(`no answer within ${withinMs} ms`);
+  }
+}
 
 /** An error and what it came from, outermost first. */
 function* causesOf(error: unknown): Generator<ClientError> {

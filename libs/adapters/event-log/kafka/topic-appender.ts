@@ -1,13 +1,16 @@
 import type { Kafka, TopicMessages } from 'kafkajs';
 import { LogOverloaded } from '../event-log.js';
 import { inTime } from '../in-time.js';
-import { explained } from './kafka-errors.js';
+import { disconnected } from './cluster.js';
+import { explained, NoAnswer } from './kafka-errors.js';
 import { sendsOf, sizeOf, type Outgoing } from './sends.js';
 
 /** Records of a topic that wait to be written, or are being; more are refused, so that a slow broker fills no memory. */
 export const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 /** An append that is not through by then has failed; it may be written all the same. */
 const APPEND_WITHIN_MS = 20_000;
+/** What a log that closes still waits for. */
+const CLOSE_WITHIN_MS = 5_000;
 /** Appends that are written together. */
 const MAX_WRITE_BYTES = 8 * 1024 * 1024;
 
@@ -56,9 +59,10 @@ export class TopicAppender {
     });
   }
 
-  /** Resolves when everything is written or refused. */
+  /** Resolves when everything is written or refused, or cannot be in time. */
   async close(): Promise<void> {
-    await this.writing;
+    const written = this.writing ?? Promise.resolve();
+    await inTime(written, CLOSE_WITHIN_MS, () => new NoAnswer(CLOSE_WITHIN_MS)).catch(() => undefined);
     await this.discard();
   }
 
@@ -66,8 +70,7 @@ export class TopicAppender {
     while (this.pending.length > 0) {
       const group = this.takeGroup();
       try {
-        const late = () => new Error(`an append must end within ${APPEND_WITHIN_MS} ms`);
-        await inTime(this.write(group), APPEND_WITHIN_MS, late);
+        await inTime(this.write(group), APPEND_WITHIN_MS, () => new NoAnswer(APPEND_WITHIN_MS));
         for (const { resolve } of group) resolve();
       } catch (error) {
         // Its count of what was written may be wrong by now, and brokers would take later records for sent before.
@@ -98,7 +101,7 @@ export class TopicAppender {
   private async discard(): Promise<void> {
     const { sender } = this;
     this.sender = undefined;
-    await sender?.then((connected) => connected.disconnect()).catch(() => undefined); // what does not answer is gone
+    await sender?.then(disconnected, () => undefined);
   }
 }
 
