@@ -4,7 +4,7 @@ import { disconnected, type KafkaCluster } from './cluster.js';
 import { LogOverloaded, type StartOffset } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import { explained, isFenced, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
-import { sendsOf, sizeOf, type Outgoing } from './sends.js';
+import { sendsOf, type Outgoing } from './sends.js';
 
 /** The brokers end what was begun with the id before, and then let it begin. */
 const OPEN_WITHIN_MS = 20_000;
@@ -82,7 +82,7 @@ export class BundleProducer {
   commit(step: BundleStep): Promise<'committed' | 'fenced'> {
     if (this.isClosed || this.isLost) return Promise.resolve('fenced');
     if (this.broken !== undefined) return Promise.reject(this.broken);
-    const bytes = step.outputs.reduce((sum, record) => sum + sizeOf(record), 0);
+    const bytes = step.outputs.reduce((sum, record) => sum + record.bytes, 0);
     if (this.pendingBytes + bytes > MAX_PENDING_BYTES) {
       const rule = `at most ${MAX_PENDING_BYTES} bytes may wait to be committed, ${this.pendingBytes} do`;
       return Promise.reject(new LogOverloaded(`event log on Kafka: ${rule} (send again later)`));

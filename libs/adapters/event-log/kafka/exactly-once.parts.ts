@@ -153,6 +153,18 @@ test('a zombie that wakes after its partitions went to another writes nothing: i
   expect(values(await copies(8))).toEqual(numbers(0, 8));
 });
 
+test('a process that stops for longer than its session joins again when it wakes, and goes on', async () => {
+  const sleeper = start();
+  await append(0, 40);
+  await sleeper.reported('commit', PARTITIONS);
+  sleeper.signal('SIGSTOP');
+  await append(40, 80);
+  await new Promise((resolve) => setTimeout(resolve, 2 * SESSION_MS));
+  sleeper.signal('SIGCONT');
+  await sleeper.reported('joined', 2);
+  expect(values(await copies(80))).toEqual(numbers(0, 80));
+});
+
 test('members that are killed, come, and go lose nothing and count nothing twice', async () => {
   const RECORDS = 40_000;
   start();

@@ -225,14 +225,14 @@ export class KafkaEventLog implements EventLog {
   private outgoing(outputs: AtomicStep['outputs']): Outgoing[] {
     return outputs.flatMap(({ topic, records }) => {
       const { partitions, maxBatchBytes } = this.topicOf(topic);
-      return records.map(({ key, value, headers, partition = this.partitionOf({ topic, key }) }) => {
+      const maxBytes = Math.min(MAX_RECORD_BYTES, maxBatchBytes - BATCH_BYTES);
+      return records.map(({ key, value, headers, partition = partitionOfKey(key, partitions) }) => {
         if (!(partition >= 0 && partition < partitions))
           throw new Error(`event log: a partition of ${topic}, got ${partition}`);
-        const maxBytes = Math.min(MAX_RECORD_BYTES + 1_024, maxBatchBytes - BATCH_BYTES);
         const bytes = sizeOf({ key, value, headers });
         if (bytes > maxBytes)
           throw new Error(`event log record: at most ${maxBytes} bytes, got ${bytes} for ${topic}`);
-        return { topic: this.names.inKafka(topic), partition, key, value, headers, maxBatchBytes };
+        return { topic: this.names.inKafka(topic), partition, key, value, headers, bytes, maxBatchBytes };
       });
     });
   }

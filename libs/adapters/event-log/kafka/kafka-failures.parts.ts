@@ -221,6 +221,18 @@ test('a topic that goes while it is read: the member fails and says which', asyn
   );
 });
 
+test('members that bundle partitions otherwise cannot share a group', async () => {
+  await ensure(IN);
+  const subscription = { group: 'g', topics: [IN], onBatch: async () => undefined };
+  await log.subscribe(subscription);
+  const other = await KafkaEventLog.open({ ...settings, bundles: 3 });
+  await other.ensureTopics([{ ...TOPIC, name: IN }]);
+  await expect(other.subscribe(subscription)).rejects.toThrow(
+    /must have the same eventLog\.bundles, got 3 and another/,
+  );
+  await other.close();
+});
+
 test('retention that overtakes a reader: it goes on with the first record there is', async () => {
   await ensure(IN);
   await log.append(IN, records('1', '2', '3'));

@@ -4,8 +4,8 @@ import { inTime } from '../in-time.js';
 import { disconnected } from './cluster.js';
 import { explained, NoAnswer } from './kafka-errors.js';
 
-/** Largest record: its key, value and headers, as the client writes them. */
-export const MAX_RECORD_BYTES = 1024 * 1024;
+/** Largest record, as `sizeOf` counts: a megabyte of key and value, and some for the rest. */
+export const MAX_RECORD_BYTES = 1024 * 1024 + 1024;
 /** Of topics that are made here: a batch with the largest record. */
 const MAX_BATCH_BYTES = MAX_RECORD_BYTES + 64 * 1024;
 /** A broker that makes or describes topics does so by then. */

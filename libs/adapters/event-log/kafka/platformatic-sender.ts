@@ -13,7 +13,7 @@ const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
 
 type TextProducer = Producer<string, string, string, string>;
 
-/** The second client's idempotent producer: half of the CPU of the first one's. */
+/** The second client's idempotent producer, which takes less CPU than the first one's. */
 export class PlatformaticSender implements BatchSender {
   private constructor(private readonly producer: TextProducer) {}
 

@@ -1,14 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { BATCH_BYTES, sendsOf, sizeOf, type Outgoing } from './sends.js';
 
-const record = (given: Partial<Outgoing> = {}): Outgoing => ({
-  topic: 't',
-  partition: 0,
-  key: 'k',
-  value: 'v',
-  maxBatchBytes: 1_000,
-  ...given,
-});
+const record = (given: Partial<Outgoing> = {}): Outgoing => {
+  const made = { topic: 't', partition: 0, key: 'k', value: 'v', maxBatchBytes: 1_000, ...given };
+  return { bytes: sizeOf(made), ...made };
+};
 const valuesOf = (records: Outgoing[]) =>
   [...sendsOf(records)].map((send) => send.flatMap(({ messages }) => messages.map(({ value }) => value)));
 

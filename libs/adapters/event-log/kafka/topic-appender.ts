@@ -3,7 +3,7 @@ import { LogOverloaded } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import { disconnected } from './cluster.js';
 import { explained, NoAnswer } from './kafka-errors.js';
-import { sendsOf, sizeOf, type Outgoing } from './sends.js';
+import { sendsOf, type Outgoing } from './sends.js';
 
 /** Records of a topic that wait to be written, or are being; more are refused, so that a slow broker fills no memory. */
 export const MAX_PENDING_BYTES = 64 * 1024 * 1024;
@@ -45,7 +45,7 @@ export class TopicAppender {
 
   /** Resolves when durable. Rejects with {@link LogOverloaded}, or with what a broker said. */
   append(records: Outgoing[]): Promise<void> {
-    const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
+    const bytes = records.reduce((sum, record) => sum + record.bytes, 0);
     if (this.pendingBytes + bytes > MAX_PENDING_BYTES) {
       const rule = `at most ${MAX_PENDING_BYTES} bytes may wait to be written, ${this.pendingBytes} do`;
       return Promise.reject(
