@@ -64,6 +64,9 @@ const UNREACHED = new Set([
   'PLT_KFK_TIMEOUT',
 ]);
 
+/** What kafkajs says, without a name, of a broker whose connection was begun and never answered. */
+const NEVER_CONNECTED = 'Broker not connected';
+
 /** A broker took longer than may be waited. */
 export class NoAnswer extends Error {
   override name = 'NoAnswer';
@@ -101,8 +104,8 @@ export function isPassing(error: unknown): boolean {
 }
 
 function isUnreached(error: unknown): boolean {
-  for (const { name = '', code } of causesOf(error))
-    if (UNREACHED.has(name) || UNREACHED.has(String(code))) return true;
+  for (const { name = '', code, message } of causesOf(error))
+    if (UNREACHED.has(name) || UNREACHED.has(String(code)) || message === NEVER_CONNECTED) return true;
   return false;
 }
 

@@ -2,7 +2,13 @@ import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import kafkajs, { type Admin } from 'kafkajs';
 import { startKafka, type Kafka } from '#parts/kafka';
-import { LogOverloaded, TopicMismatch, type RecordBatch, type TopicSpec } from '../event-log.js';
+import {
+  LogOverloaded,
+  LogUnreachable,
+  TopicMismatch,
+  type RecordBatch,
+  type TopicSpec,
+} from '../event-log.js';
 import { EventLogServer } from '../transport/event-log-server.js';
 import type { LogContext } from '../transport/log-context.js';
 import { KafkaEventLog } from './kafka-event-log.js';
@@ -143,6 +149,33 @@ test('a broker that does not answer for a while: everybody waits, nobody is expe
   await appending;
   await until(async () => (await valuesIn(OUT)).length === 2);
   expect(failures).toEqual([]);
+});
+
+test('a broker that stays silent: every call ends in its time, and all goes on when it speaks again', async () => {
+  await ensure(IN, OUT);
+  startCopying();
+  await log.append(IN, records('before'));
+  await until(async () => (await valuesIn(OUT)).includes('before'));
+  await pause();
+  const startedMs = performance.now();
+  const calls = await Promise.allSettled([
+    log.append(IN, records('meanwhile')),
+    log.read({ topic: IN, partition: 0, offset: 0, maxRecords: 1 }),
+    log.endOffset({ topic: IN, partition: 0 }),
+    log.lag({ group: 'copy', topic: IN }),
+    log.subscribe({ group: 'late', topics: [IN], onBatch: async () => undefined }),
+  ]);
+  const tookMs = performance.now() - startedMs;
+  for (const call of calls) expect(call).toMatchObject({ reason: expect.any(LogUnreachable) });
+  expect(tookMs).toBeLessThan(30_000);
+  broker.resume();
+  await until(() =>
+    log.append(IN, records('after')).then(
+      () => true,
+      () => false,
+    ),
+  );
+  await until(async () => (await valuesIn(OUT)).includes('after'));
 });
 
 test('more than may wait is refused while a broker does not answer, and written once it does', async () => {

@@ -147,9 +147,10 @@ export class KafkaMember implements Member {
   }
 
   private async rejoin(): Promise<void> {
-    this.mustChange = false;
     await this.holdAll();
     if (this.takesNoMore()) return;
+    // What the group asked for until here, this answers; joining once more would make all others join once more.
+    this.mustChange = false;
     const { partitions, follows } = await this.membership.join([...this.ownBundles()]);
     const target = new Map(partitions.map((at) => [keyOf(at), at]));
     const held = [...this.readers];

@@ -149,6 +149,13 @@ test('TLS, with a certificate of our own', async () => {
   expect(await works(await overTls(tls))).toBe(true);
 });
 
+test('the second client logs in and encrypts as well', async () => {
+  const sasl = { mechanism: 'scram-sha-512', username: 'headroom', passwordFile } as const;
+  expect(await works(await overSasl(sasl, { producer: 'platformatic' }))).toBe(true);
+  const brokers = [broker.listeners['TLS'] as string];
+  expect(await works(await openLog({ brokers, tls, producer: 'platformatic' }))).toBe(true);
+});
+
 test('a certificate that nobody trusts is refused, and so is none where one is asked for', async () => {
   const topic = [{ ...TOPIC, name: 'secure.v1' }];
   const unknown = await (await overTls({})).ensureTopics(topic).catch((error: Error) => error);
@@ -202,6 +209,14 @@ test('what a user may not do is said, by topic, group and transaction', async ()
   const append = () => guest.append('in.v1', [{ key: 'k', value: 'v' }]);
   await expect(append()).rejects.toThrow(
     /writing acl\.in\.v1: must be allowed, got (TOPIC|CLUSTER)_AUTHORIZATION_FAILED.*kafka-acls/,
+  );
+  const second = await overSasl(
+    { mechanism: 'scram-sha-256', username: 'guest', passwordFile },
+    { prefix, producer: 'platformatic' },
+  );
+  await second.ensureTopics(topics);
+  await expect(second.append('in.v1', [{ key: 'k', value: 'v' }])).rejects.toThrow(
+    /writing acl\.in\.v1: must be allowed, got \w+_AUTHORIZATION_FAILED/,
   );
   const failed = Promise.withResolvers<Error>();
   const subscription = {
