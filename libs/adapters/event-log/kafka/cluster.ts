@@ -24,12 +24,17 @@ const MAX_PAUSE_MS = 500;
 export const END = -1;
 export const START = -2;
 
+/** Fetches wait, so the library gives them a connection of their own to each broker. */
+const FETCH_CONNECTION = 1;
 const COORDINATOR = { group: 0, transaction: 1 } as const;
 const ISOLATION = { uncommitted: 0, committed: 1 } as const;
 
 /** What the library's brokers can do beyond what its types say. */
 export interface ProtocolBroker extends Broker {
-  connectionPool: { send<T>(request: ProtocolRequest<T>): Promise<T> };
+  connectionPool: {
+    send<T>(request: ProtocolRequest<T>): Promise<T>;
+    getConnection(index: number): Promise<unknown>;
+  };
   listOffsets(request: {
     isolationLevel: number;
     topics: { topic: string; partitions: { partition: number; timestamp: number }[] }[];
@@ -65,6 +70,8 @@ export interface ProtocolBroker extends Broker {
  * consumer; its partition assigners are given them, and so is this.
  */
 export class KafkaCluster {
+  private readonly opening = new Map<ProtocolBroker, Promise<unknown>>();
+
   private constructor(private readonly cluster: Cluster) {}
 
   /** Throws as {@link explained}, after some seconds without an answer. */
@@ -97,6 +104,7 @@ export class KafkaCluster {
   /** What one broker has of the partitions it leads, waiting for it when it has nothing. */
   async fetch(nodeId: number, partitions: FetchFrom[], wait: FetchWait): Promise<FetchedPartition[]> {
     const broker = await this.broker(nodeId);
+    await this.fetchConnection(broker);
     const answer = broker.connectionPool.send(fetchRequest(partitions, wait, REQUEST_TIMEOUT_MS));
     return answer.catch(async (error: Error) => {
       if (error.name === 'KafkaJSConnectionClosedError') await broker.disconnect();
@@ -169,6 +177,16 @@ export class KafkaCluster {
 
   async close(): Promise<void> {
     await disconnected(this.cluster);
+  }
+
+  /** Opened once: asked twice at the same time, the library opens two and forgets one. */
+  private async fetchConnection(broker: ProtocolBroker): Promise<void> {
+    let opening = this.opening.get(broker);
+    if (opening === undefined) {
+      opening = broker.connectionPool.getConnection(FETCH_CONNECTION);
+      this.opening.set(broker, opening);
+    }
+    await opening.finally(() => this.opening.delete(broker));
   }
 
   private async anyBroker(): Promise<ProtocolBroker> {
