@@ -17,6 +17,7 @@ export type {
 export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embedded-event-log.js';
 export { KafkaEventLog, type KafkaEventLogOptions } from './kafka/kafka-event-log.js';
 export { UnreadableSecret } from './kafka/kafka-client.js';
+export { NotByThisClient, PlatformaticEventLog } from './kafka/platformatic-event-log.js';
 export { kafkaSettingsSchema, withFiles, type KafkaSettings } from './kafka/kafka-settings.js';
 export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
 export { LogContext } from './transport/log-context.js';
