@@ -1,6 +1,8 @@
+import { registerBackup } from './backup.js';
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
 import { registerReplay } from './replay.js';
+import { registerRestore } from './restore.js';
 import { registerStart } from './start.js';
 import { registerToken } from './token.js';
 
@@ -10,4 +12,6 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerConfig,
   registerToken,
   registerReplay,
+  registerBackup,
+  registerRestore,
 ];

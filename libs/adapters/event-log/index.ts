@@ -14,6 +14,7 @@ export type {
   TopicSpec,
 } from './event-log.js';
 export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embedded-event-log.js';
+export { LOG_TABLE_NAMES } from './embedded/log-tables.js';
 export { LogOverloaded } from './embedded/group-commit.js';
 export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
 export { LogContext } from './transport/log-context.js';

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { startPostgres, type Postgres } from '#parts/postgres';
+import { backupContract } from '../backup/backup.contract.js';
 import { newDataSource } from '../data-source.js';
 import { DemandStore } from '../demand-store.js';
 import { migrationsContract } from '../migrations/migrations.contract.js';
@@ -19,7 +20,8 @@ const DEADLINE_MS = 60_000;
 let server: Postgres;
 beforeAll(async () => {
   server = await startPostgres();
-  for (const name of ['contract', 'retention', 'plans', 'others']) await query(`create database ${name}`);
+  for (const name of ['contract', 'retention', 'plans', 'source', 'target', 'others'])
+    await query(`create database ${name}`);
 }, DEADLINE_MS);
 afterAll(() => server.stop(), DEADLINE_MS);
 
@@ -52,6 +54,13 @@ function settingsOf(database: string, more: object = {}): PostgresSettings {
 storeContract('PostgreSQL', () => openPostgresStore(settingsOf('contract')));
 retentionContract('PostgreSQL', () => openPostgresStore(settingsOf('retention')));
 queryPlansContract('PostgreSQL', () => openPostgresStore(settingsOf('plans')));
+backupContract('PostgreSQL', {
+  source: () => openPostgresStore(settingsOf('source')),
+  target: async () => {
+    await query('drop schema public cascade; create schema public', settingsOf('target').url);
+    return openPostgresStore(settingsOf('target'));
+  },
+});
 migrationsContract('PostgreSQL', async () => {
   await query('drop database if exists migrated');
   await query('create database migrated');
