@@ -20,13 +20,14 @@ export async function installPackages(
 ): Promise<void> {
   const wanted = packages.join(' ');
   if (findCommand('apt-get') === undefined)
+    throw new ToolMissing(`apt-get must be on this machine, got nothing; install ${wanted} another way`);
+  const uid = process.getuid?.();
+  if (uid !== ROOT_UID)
     throw new ToolMissing(
-      `apt-get is not on this machine: install ${wanted} with the system's package manager`,
+      `apt-get must run as root, got user ${uid}; run \`apt-get install ${wanted}\` as root`,
     );
-  if (process.getuid?.() !== ROOT_UID)
-    throw new ToolMissing(`apt-get needs root: run \`apt-get install ${wanted}\` as root`);
   const apt = (...args: string[]) =>
-    run(['apt-get', '-q', ...args], {
+    run(['apt-get', '-qq', ...args], {
       withinMs: OBTAIN_WITHIN_MS,
       env: { DEBIAN_FRONTEND: 'noninteractive' },
       say,
@@ -36,17 +37,18 @@ export async function installPackages(
   await withNothingStarting(() => apt('install', '-y', '--no-install-recommends', ...packages));
 }
 
+/** Whoever ends us meanwhile waits: apt-get would go on, and start what it installs. */
 async function withNothingStarting(install: () => Promise<unknown>): Promise<void> {
-  const endedBy = (signal: NodeJS.Signals): void => {
-    void restorePolicy().finally(() => process.kill(process.pid, signal));
-  };
-  await forbidStarts();
-  for (const signal of ENDING) process.once(signal, endedBy);
+  let ended: NodeJS.Signals | undefined;
+  const remember = (signal: NodeJS.Signals): void => void (ended = signal);
+  for (const signal of ENDING) process.on(signal, remember);
   try {
+    await forbidStarts();
     await install();
   } finally {
-    for (const signal of ENDING) process.off(signal, endedBy);
     await restorePolicy();
+    for (const signal of ENDING) process.off(signal, remember);
+    if (ended !== undefined) process.kill(process.pid, ended);
   }
 }
 

@@ -6,6 +6,7 @@ import { cacheFolder, fillCacheFolder } from './cache.js';
 import { findCommand, run } from './command.js';
 import { installPackages } from './debian.js';
 import { freePorts } from './free-ports.js';
+import { notOlder } from './installed.js';
 import { OBTAIN_WITHIN_MS, type Part, PartMissing, PartRefused } from './part.js';
 import { ServerFolder } from './server-folder.js';
 import { ServerProcess } from './server-process.js';
@@ -14,15 +15,21 @@ import { ServerProcess } from './server-process.js';
 // parts/kafka/jars.sha256.
 
 const VERSION = '4.4.0';
+const OLDEST_JAVA = '17.0';
+const JAVA_WITHIN_MS = 30_000;
 const SOURCES = join(import.meta.dirname, '..', '..', 'parts', 'kafka');
+const FORMAT_WITHIN_MS = 120_000;
 const libs = () => cacheFolder('kafka', VERSION);
 
 export const part: Part = {
   name: 'kafka',
-  find: async () =>
-    findCommand('java') !== undefined && existsSync(libs()) && (await wrongJars(libs())).length === 0
-      ? `Kafka ${VERSION}, ${libs()}`
-      : undefined,
+  find: async () => {
+    const java = findCommand('java');
+    if (java === undefined) return undefined;
+    notOlder(await run([java, '-version'], { withinMs: JAVA_WITHIN_MS }), OLDEST_JAVA);
+    const complete = existsSync(libs()) && (await wrongJars(libs())).length === 0;
+    return complete ? `kafka ${VERSION}, ${libs()}` : undefined;
+  },
   obtain: async (say) => {
     const missing = [
       ...(findCommand('java') === undefined ? ['default-jre-headless'] : []),
@@ -35,7 +42,7 @@ export const part: Part = {
       await run(maven, { withinMs: OBTAIN_WITHIN_MS, say });
       const wrong = await wrongJars(into);
       if (wrong.length > 0)
-        throw new PartRefused(`kafka: jars must be as in parts/kafka/jars.sha256, got other ${wrong}`);
+        throw new PartRefused(`jars must be as in parts/kafka/jars.sha256, got other ${wrong}`);
     });
   },
 };
@@ -70,7 +77,7 @@ export interface KafkaOptions {
   properties?: Record<string, string | number | boolean>;
   /** Beside PLAINTEXT, by name (upper case); their addresses are in `listeners` of the result. */
   listeners?: Record<string, KafkaListener>;
-  /** Users that SCRAM listeners know from the start. */
+  /** Users that the SASL listeners know from the start, by these mechanisms; others are for `properties`. */
   scramUsers?: readonly { name: string; password: string; mechanism: 'SCRAM-SHA-256' | 'SCRAM-SHA-512' }[];
   /** Turns a command line into one that runs elsewhere, for example where `log.dirs` is a small disk. */
   inside?: (command: readonly string[]) => readonly string[];
@@ -94,9 +101,6 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   const [port, controllerPort, ...ports] = (await freePorts(2 + names.length)) as [number, number];
   const listeners = Object.fromEntries(names.map((name, i) => [name, `127.0.0.1:${ports[i]}`]));
   const file = join(folder.path, 'server.properties');
-  const properties = serverProperties({ folder: folder.path, port, controllerPort, listeners, options });
-  await writeFile(file, properties);
-  await mkdir(join(folder.path, 'tmp'));
   const program = (name: string, ...args: string[]): readonly string[] => {
     const flags = [
       ...JVM,
@@ -106,14 +110,15 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     const command = [java, ...flags, '-cp', `${libs()}/*`, name, ...args];
     return options.inside?.(command) ?? command;
   };
-  try {
-    await run(program('kafka.tools.StorageTool', 'format', ...formatArguments(file, options)), {
-      withinMs: 120_000,
-    });
-  } catch (error) {
-    await folder.remove();
-    throw error;
-  }
+  await folder.fill(async () => {
+    await mkdir(join(folder.path, 'tmp'));
+    await writeFile(
+      file,
+      serverProperties({ folder: folder.path, port, controllerPort, listeners, options }),
+    );
+    const format = program('kafka.tools.StorageTool', 'format', ...formatArguments(file, options));
+    await run(format, { withinMs: FORMAT_WITHIN_MS });
+  });
   const server = await ServerProcess.start({
     name: 'kafka',
     folder,
@@ -173,8 +178,24 @@ function serverProperties(given: {
     // After SIGKILL a broker may come back when its session has ended: 9 s by default.
     'broker.session.timeout.ms': 3000,
     'broker.heartbeat.interval.ms': 500,
+    ...scramProperties(options),
     ...options.properties,
   });
+}
+
+function scramProperties({ listeners = {}, scramUsers = [] }: KafkaOptions): Record<string, string> {
+  const mechanisms = [...new Set(scramUsers.map(({ mechanism }) => mechanism))];
+  const names = Object.keys(listeners).filter((name) => listeners[name]?.protocol.startsWith('SASL'));
+  const module = 'org.apache.kafka.common.security.scram.ScramLoginModule required;';
+  const properties = mechanisms.flatMap((mechanism) =>
+    names.map((name) => [
+      `listener.name.${name.toLowerCase()}.${mechanism.toLowerCase()}.sasl.jaas.config`,
+      module,
+    ]),
+  );
+  return mechanisms.length === 0
+    ? {}
+    : { 'sasl.enabled.mechanisms': mechanisms.join(','), ...Object.fromEntries(properties) };
 }
 
 /** A backslash escapes in a properties file. */

@@ -2,17 +2,18 @@ import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { findCommand, run, unprivileged } from './command.js';
-import { installPackages } from './debian.js';
 import { freePorts } from './free-ports.js';
-import { type Part, PartMissing } from './part.js';
+import { installedPart, printedVersion } from './installed.js';
+import { PartMissing } from './part.js';
 import { ServerFolder } from './server-folder.js';
 import { ServerProcess } from './server-process.js';
 
 // PostgreSQL as the system has it. Debian keeps its programs outside PATH, in a folder per major version.
 
-const OLDEST_MAJOR = 15;
+const OLDEST = '15.0';
 const DEBIAN = '/usr/lib/postgresql';
 const INITDB_WITHIN_MS = 120_000;
+const IPCRM_WITHIN_MS = 10_000;
 
 /** That of PATH, otherwise Debian's newest; resolved, because its other programs lie beside it. */
 function findPostgres(): string | undefined {
@@ -22,17 +23,13 @@ function findPostgres(): string | undefined {
   return found === undefined ? undefined : realpathSync(found);
 }
 
-export const part: Part = {
+export const part = installedPart({
   name: 'postgres',
-  find: async () => {
-    const postgres = findPostgres();
-    if (postgres === undefined) return undefined;
-    const version = await run([postgres, '--version'], { withinMs: 10_000 });
-    const major = Number(/\(PostgreSQL\) (\d+)/.exec(version)?.[1]);
-    return major >= OLDEST_MAJOR ? `${version.trim()}, ${postgres}` : undefined;
-  },
-  obtain: (say) => installPackages(['postgresql'], say),
-};
+  locate: findPostgres,
+  version: printedVersion,
+  oldest: OLDEST,
+  packages: ['postgresql'],
+});
 
 export interface PostgresOptions {
   /** Settings of the server. fsync is on unless it is switched off here. */
@@ -46,21 +43,15 @@ export interface Postgres extends ServerProcess {
 
 export async function startPostgres({ settings = {} }: PostgresOptions = {}): Promise<Postgres> {
   const postgres = findPostgres();
-  if (postgres === undefined) throw new PartMissing(`PostgreSQL ${OLDEST_MAJOR} or newer`);
+  if (postgres === undefined) throw new PartMissing(`PostgreSQL ${OLDEST} or newer`);
   const user = unprivileged('postgres'); // it refuses to run as root
   const folder = await ServerFolder.create('postgres', user);
   const data = join(folder.path, 'data');
-  try {
+  await folder.fill(() => {
     const flags = ['-U', 'app', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale=C'];
-    await run([join(dirname(postgres), 'initdb'), '-D', data, ...flags], {
-      withinMs: INITDB_WITHIN_MS,
-      cwd: folder.path,
-      user,
-    });
-  } catch (error) {
-    await folder.remove();
-    throw error;
-  }
+    const initdb = [join(dirname(postgres), 'initdb'), '-D', data, ...flags];
+    return run(initdb, { withinMs: INITDB_WITHIN_MS, cwd: folder.path, user });
+  });
   const [port] = (await freePorts(1)) as [number];
   const all: Record<string, string | number> = {
     listen_addresses: '127.0.0.1',
@@ -93,5 +84,6 @@ async function removeSharedMemory(data: string): Promise<void> {
   const file = join(data, 'postmaster.pid');
   if (!existsSync(file)) return;
   const id = (await readFile(file, 'utf8')).split('\n')[6]?.trim().split(/\s+/)[1];
-  if (id !== undefined) await run(['ipcrm', '-m', id], { withinMs: 10_000 });
+  // It fails when the next start has cleaned up already.
+  if (id !== undefined) await run(['ipcrm', '-m', id], { withinMs: IPCRM_WITHIN_MS }).catch(() => undefined);
 }
