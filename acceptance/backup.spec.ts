@@ -75,9 +75,9 @@ test(
   'a backup is taken from a running program, under load',
   async () => {
     const api = await startOn(work.dataDir);
-    let sending = true;
+    const stopping = new AbortController();
     const sender = (async () => {
-      for (let batch = 0; sending; batch++) {
+      for (let batch = 0; !stopping.signal.aborted; batch++) {
         const events = Array.from({ length: BATCH }, (_, i) =>
           completed({ id: `run-${batch}-${i}`, pool: POOL, queuedAtMs: Date.now() - 25 }),
         );
@@ -89,7 +89,7 @@ test(
     const before = acknowledged.length;
     const taken = await headroom('backup', file('live.backup'), '--data-dir', work.dataDir, '--json');
     const after = acknowledged.length;
-    sending = false;
+    stopping.abort();
     await sender;
     expect(taken).toMatchObject({ code: 0, stderr: '' });
     const { rows, log, bytes } = JSON.parse(taken.stdout) as {

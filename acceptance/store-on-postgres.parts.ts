@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
+import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { startPostgres, type Postgres } from '#parts/postgres';
 import { ApiClient } from './api-client.js';
@@ -15,19 +15,17 @@ let server: Postgres;
 let work: Workplace;
 beforeAll(async () => {
   server = await startPostgres();
+  await onServer('create database kills', 'create database restarts', 'create database moved');
 }, DEADLINE_MS);
 afterEach(() => work.clean());
 afterAll(() => server.stop(), DEADLINE_MS);
 
-const store = (more: object = {}) => ({
-  kind: 'postgres',
-  url: server.url,
-  connectTimeoutMs: 1_000,
-  ...more,
-});
+/** The tables of one story: those of another were filled from another event log. */
+const urlOf = (database: string) => Object.assign(new URL(server.url), { pathname: `/${database}` }).href;
+const store = (url: string) => ({ kind: 'postgres', url, connectTimeoutMs: 1_000 });
 
 async function onServer(...statements: string[]): Promise<void> {
-  const client = new pg.Client(server.url);
+  const client = new Client(server.url);
   await client.connect();
   for (const sql of statements) await client.query(sql);
   await client.end();
@@ -40,7 +38,7 @@ async function place(more: object = {}) {
     api: { port: apiPort },
     router: { port: routerPort },
     log: { statusEveryS: 0, level: 'warn' },
-    store: store(),
+    store: store(urlOf('restarts')),
     pools: { away: { bucketS: 1, seasonsS: [60] } },
     ...more,
   });
@@ -50,7 +48,13 @@ async function place(more: object = {}) {
 
 test('killed again and again: every event counts, and every one once', async () => {
   work = new Workplace();
-  await expectExactAfterKills({ work, kills: 3, withinMs: 1_500, config: { store: store() } });
+  const story = expectExactAfterKills({
+    work,
+    kills: 3,
+    withinMs: 1_500,
+    config: { store: store(urlOf('kills')) },
+  });
+  expect((await story).resent).toBeGreaterThan(0);
 }, 180_000);
 
 test('a server that restarts under load: requests wait or get 503, readiness says why, nothing is lost', async () => {
@@ -66,7 +70,9 @@ test('a server that restarts under load: requests wait or get 503, readiness say
     await server.kill();
     await eventually('the problem is said', async () => {
       const { problems } = await ready();
-      return problems.some((problem) => /^store: PostgreSQL must be reachable/.test(problem)) || undefined;
+      return (
+        problems.some((problem) => problem.startsWith('store: PostgreSQL must be reachable')) || undefined
+      );
     });
     const policies = await api.get<{ type: string }>('/v1/policies');
     expect(policies).toMatchObject({ status: 503, body: { type: 'urn:headroom:store-unavailable' } });
@@ -93,12 +99,10 @@ test('a server that restarts under load: requests wait or get 503, readiness say
 }, 180_000);
 
 test('a backup of the server is taken while the program runs; one of a data directory moves to a server', async () => {
-  await onServer('create database moved');
-  const moved = Object.assign(new URL(server.url), { pathname: '/moved' }).href;
   const { configFile, connect } = await place({ store: { kind: 'embedded' } });
   const onMoved = work.write('moved.yaml', {
     ...JSON.parse(readFileSync(configFile, 'utf8')),
-    store: store({ url: moved }),
+    store: store(urlOf('moved')),
   });
   const totals = async (api: ApiClient) => {
     const buckets = await api.all<{ arrivals: number }>('/v1/pools/away/demand');
@@ -155,12 +159,12 @@ test('a backup of the server is taken while the program runs; one of a data dire
 }, 240_000);
 
 test('a start without its server, or with the tables of another event log, says so and ends', async () => {
-  const first = await place({ store: store({ url: 'postgres://app@127.0.0.1:1/nothing' }) });
+  const first = await place({ store: store('postgres://app@127.0.0.1:1/nothing') });
   const unreachable = work.start(first.configFile);
   expect((await unreachable.ended).code).toBe(3);
   expect(unreachable.stderr).toMatch(/store: PostgreSQL at 127.0.0.1:1\/nothing must be reachable, got: /);
   await work.clean();
-  // The tables of the tests before were filled from data directories that are gone.
+  // These were filled from a data directory that is gone.
   const { configFile } = await place();
   const foreign = work.headroom('start', '--config', configFile, '--data-dir', join(work.folder, 'other'));
   expect((await foreign.ended).code).toBe(2);

@@ -62,14 +62,16 @@ test('a file that is cut anywhere is no backup', async () => {
 
 test('a file with another bit anywhere is no backup', async () => {
   const whole = gzipSync(textOf());
-  for (let at = 0; at < whole.length; at += 37) {
+  const outcomes = new Set<unknown>();
+  // Bits of gzip's own header (its time and system) mean nothing.
+  for (let at = 10; at < whole.length; at += 37) {
     const changed = Buffer.from(whole);
     changed[at] = (changed[at] as number) ^ 0x10;
-    const outcome = await refusal(changed);
-    // Bits of gzip's own header (its time and system) mean nothing.
-    if (at >= 10)
-      expect({ at, outcome }).toEqual({ at, outcome: expect.stringMatching(/damaged|foreign|newer/) });
+    outcomes.add(await refusal(changed));
   }
+  expect(
+    [...outcomes].filter((outcome) => !['damaged', 'foreign', 'newer'].includes(outcome as string)),
+  ).toEqual([]);
 });
 
 test('rows that were changed, added or left out before it was compressed are found', async () => {
