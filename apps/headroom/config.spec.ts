@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { formatProblem } from '#adapters/input-problems';
@@ -84,6 +85,30 @@ describe('parseConfig', () => {
   ])('a key that no check would see: %s', (text) => {
     expect(problems(text)).toEqual([
       expect.stringMatching(/^line 1, column \d+: must be another key, got "__proto__"$/),
+    ]);
+  });
+
+  test('files of the store are found beside the configuration, and its password has a file', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'headroom-config-'));
+    const file = join(folder, 'headroom.yaml');
+    const url = 'postgres://headroom@db/headroom';
+    writeFileSync(
+      file,
+      `store: { kind: postgres, url: '${url}', passwordFile: secret, tls: { caFile: certs/ca.pem } }`,
+    );
+    expect(await loadConfig(file)).toMatchObject({
+      ok: true,
+      config: {
+        store: {
+          url,
+          passwordFile: join(folder, 'secret'),
+          tls: { caFile: join(folder, 'certs', 'ca.pem') },
+        },
+      },
+    });
+    rmSync(folder, { recursive: true });
+    expect(problems('store: { kind: postgres, url: "postgres://headroom:secret@db/headroom" }')).toEqual([
+      'store.url: must hold: a url without a password (it belongs into passwordFile), got "postgres://headroom:***@db/headroom"',
     ]);
   });
 
