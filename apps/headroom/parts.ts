@@ -1,9 +1,11 @@
 import { join } from 'node:path';
-import type { EventLog } from '#adapters/event-log';
+import type { Readable } from 'node:stream';
+import { LOG_TABLE_NAMES, type EventLog } from '#adapters/event-log';
 import { LogSink, type EventSink } from '#adapters/event-sink';
 import { LocalProcessFleet, type Fleet } from '#adapters/fleet';
 import type { Identity } from '#adapters/identity';
 import {
+  backupStream,
   DecisionStore,
   DemandStore,
   ForecastStore,
@@ -148,6 +150,12 @@ export class Parts {
   /** Why the store takes nothing at the moment. */
   storeProblem(): string | undefined {
     return this.store.problem();
+  }
+
+  /** All that is stored, with the event log where it lies beside the tables. */
+  backup(): Promise<Readable> {
+    const logTables = this.options.config.store.kind === 'embedded' ? LOG_TABLE_NAMES : [];
+    return backupStream(this.store, { takenAtMs: Date.now(), logTables });
   }
 
   /** Resolves with the reason when the store ends unasked. */

@@ -8,6 +8,7 @@ import { Router } from '../router/router.js';
 import { originOf } from './origin.js';
 import { openParts, type Parts, type PartsOptions } from './parts.js';
 import { ProgramModule } from './program.module.js';
+import { BACKUP_ROUTES } from './backup/backup.controller.js';
 import { SYSTEM_ROUTES, SystemState, type Readiness } from './system.controller.js';
 import { modulesOf, TARGETS, type TargetName } from './targets.js';
 
@@ -53,6 +54,7 @@ export async function startOn(
 ): Promise<Program> {
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
+    ...Object.values(BACKUP_ROUTES),
     ...targets.flatMap((target) => TARGETS[target].routes),
   ];
   const server = new EventLogServer(parts.log, parts.observers.logServer);

@@ -145,6 +145,8 @@ async function announce(
   if (program.urls.router !== undefined) context.print(`  router    ${program.urls.router}/<pool>/…`);
   context.print(`  config    ${about.file}`);
   context.print(`  data      ${about.dataDir}`);
+  const { store } = about.config;
+  if (store.kind === 'postgres') context.print(`  store     ${store.url}`);
 }
 
 function statusTimer(program: Program, everyS: number, context: CommandContext): NodeJS.Timeout | undefined {
