@@ -3,4 +3,4 @@ export { WEBHOOK_ROUTES } from './webhooks.controller.js';
 export { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 export { IngestModule, ingestSettings, type IngestModuleOptions } from './ingest.module.js';
 export { type PoolSettings } from './pool-registry.js';
-export type { EventSources } from './event-sources.module.js';
+export { RecordSources, type DeclaredRecordSource, type EventSources } from './event-sources.module.js';
