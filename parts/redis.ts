@@ -18,21 +18,26 @@ export const part = installedPart({
   packages: ['redis-server'],
 });
 
+export interface RedisOptions {
+  /** Lines of redis.conf beside ours; one of the same name wins. */
+  settings?: Record<string, string | number>;
+}
+
 export interface Redis extends ServerProcess {
   /** redis://… */
   url: string;
 }
 
-export async function startRedis(): Promise<Redis> {
+export async function startRedis({ settings = {} }: RedisOptions = {}): Promise<Redis> {
   const program = locate();
   if (program === undefined) throw new PartMissing(`Redis ${OLDEST} or newer`);
   const folder = await ServerFolder.create('redis');
   const [port] = (await freePorts(1)) as [number];
-  const settings = { bind: '127.0.0.1', port, dir: folder.path, save: '', appendonly: 'yes' };
+  const all = { bind: '127.0.0.1', port, dir: folder.path, save: '', appendonly: 'yes', ...settings };
   const server = await ServerProcess.start({
     name: 'redis',
     folder,
-    command: [program, ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])],
+    command: [program, ...Object.entries(all).flatMap(([name, value]) => [`--${name}`, String(value)])],
     ready: (log) => log.includes('Ready to accept connections'),
   });
   return Object.assign(server, { url: `redis://127.0.0.1:${port}` });

@@ -44,10 +44,15 @@ function resolveFolders(config: Config, folder: string): Config {
   const webhooks = Object.entries(config.webhooks).map(([name, webhook]) => {
     return [name, { ...webhook, secretFile: resolve(folder, webhook.secretFile) }];
   });
+  const sources = Object.entries(config.sources).map(([name, source]) => {
+    if (!('passwordFile' in source) || source.passwordFile === undefined) return [name, source];
+    return [name, { ...source, passwordFile: resolve(folder, source.passwordFile) }];
+  });
   const { eventLog } = config;
   return {
     ...config,
     eventLog: eventLog.kind === 'kafka' ? withFiles(eventLog, (path) => resolve(folder, path)) : eventLog,
+    sources: Object.fromEntries(sources) as Config['sources'],
     webhooks: Object.fromEntries(webhooks) as Config['webhooks'],
     ...(config.dataDir !== undefined && { dataDir: resolve(folder, config.dataDir) }),
     store: resolveFiles(config.store, folder),

@@ -21,11 +21,11 @@ import { createMetrics, type Logger, type Metrics } from '#adapters/telemetry';
 import type { Mapping } from '#domain/mapping';
 import type { AutoscalerModuleOptions } from '../autoscaler/autoscaler.module.js';
 import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js';
-import type { IngestModuleOptions } from '../ingest/index.js';
+import type { EventSources, IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
 import { openEventLog } from './open-event-log.js';
-import { eventSourcesOf } from './event-sources-config.js';
+import { eventSourcesOf } from './event-sources.js';
 import { knownMappings } from './mappings/known-mappings.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
@@ -40,6 +40,8 @@ export interface PartsOptions {
   dataDir: string;
   identity: Identity;
   logger: Logger;
+  /** By the name of a source; absent: none has one. */
+  sourcePasswords?: ReadonlyMap<string, string>;
 }
 
 /** Workers sign on with a token of this life at most, and get a new one after half of it. */
@@ -59,6 +61,7 @@ export class Parts {
     private readonly fleet: Fleet,
     private readonly sink: EventSink,
     private readonly mappings: ReadonlyMap<string, Mapping>,
+    private readonly sources: EventSources,
     readonly metrics: Metrics,
     readonly observers: Observers,
     readonly status: StatusLines,
@@ -77,7 +80,7 @@ export class Parts {
   }
 
   readonly forIngest = (): IngestModuleOptions => {
-    const { ingest, pools, sources } = this.options.config;
+    const { ingest, pools } = this.options.config;
     return {
       log: this.log,
       stores: this.stores,
@@ -86,7 +89,7 @@ export class Parts {
       pools: new Map(Object.entries(pools)),
       defaults: this.settingsOf(''),
       mappings: this.mappings,
-      sources: eventSourcesOf(sources, this.mappings),
+      sources: this.sources,
       nowMs: Date.now,
     };
   };
@@ -205,7 +208,9 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     const sink = new LogSink({ log, observer: observers.sink });
     const fleet = localFleet({ config, identity, observers });
     const mappings = await knownMappings(config.mappings);
-    return new Parts(options, store, log, fleet, sink, mappings, metrics, observers, status);
+    const passwords = options.sourcePasswords ?? new Map<string, string>();
+    const sources = await eventSourcesOf(config.sources, { mappings, passwords });
+    return new Parts(options, store, log, fleet, sink, mappings, sources, metrics, observers, status);
   } catch (error) {
     // Its housekeeping would keep the process alive.
     await log?.close();

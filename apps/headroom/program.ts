@@ -4,6 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { EventLogServer, HandlerErrors } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf, type ProofOf, type Route } from '#adapters/http-api';
 import { NestLogger } from '#adapters/telemetry';
+import { RecordSources } from '../ingest/index.js';
 import { Router } from '../router/router.js';
 import { originOf } from './origin.js';
 import { openParts, type Parts, type PartsOptions } from './parts.js';
@@ -63,6 +64,7 @@ export async function startOn(
     readiness,
     async () => {
       await refreshGauges(parts, server, routerOf(app, targets));
+      refreshSources(parts, app, targets);
       return parts.metrics.registry.metrics();
     },
     () => openApiOf(routes, { title: 'Headroom', version }),
@@ -140,6 +142,18 @@ async function refreshGauges(
   const lag = await log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
   if (lag === undefined) metrics.consumerLag.remove({ group: 'ingest' });
   else metrics.consumerLag.set({ group: 'ingest' }, lag.ageMs / 1000);
+}
+
+function refreshSources(
+  { metrics }: Parts,
+  app: NestFastifyApplication,
+  targets: readonly TargetName[],
+): void {
+  if (!targets.includes('ingest')) return;
+  for (const { source, records } of app.get(RecordSources, { strict: false }).waiting()) {
+    if (records === undefined) metrics.recordSourceWaiting.remove({ source });
+    else metrics.recordSourceWaiting.set({ source }, records);
+  }
 }
 
 async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readiness> {
