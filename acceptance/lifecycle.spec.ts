@@ -152,6 +152,7 @@ describe('a running program', () => {
       'GET /v1/pools/{pool}/demand',
       'GET /v1/pools/{pool}/forecast',
       'POST /v1/events',
+      'POST /v1/webhooks/{mapping}',
       'PUT /v1/fleet/pools/{pool}',
       'PUT /v1/policies/{pool}',
     ]);
@@ -309,6 +310,7 @@ describe('the next start', () => {
         '/v1/fleet/memberships',
         '/v1/fleet/pools',
         '/v1/fleet/pools/{pool}',
+        '/v1/webhooks/{mapping}',
       ]);
       expect(await api.get('/v1/pools')).toMatchObject({ status: 404 });
       const answer = await fetch(`http://127.0.0.1:${ports[1]}/web/`);

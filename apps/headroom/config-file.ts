@@ -44,11 +44,16 @@ function resolveFolders(config: Config, folder: string): Config {
   const webhooks = Object.entries(config.webhooks).map(([name, webhook]) => {
     return [name, { ...webhook, secretFile: resolve(folder, webhook.secretFile) }];
   });
+  const sources = Object.entries(config.sources).map(([name, source]) => {
+    if (!('passwordFile' in source) || source.passwordFile === undefined) return [name, source];
+    return [name, { ...source, passwordFile: resolve(folder, source.passwordFile) }];
+  });
   const { dataDir, eventLog, identity, fleet } = config;
   const { keyFile } = identity;
   return {
     ...config,
     eventLog: eventLog.kind === 'kafka' ? withFiles(eventLog, (path) => resolve(folder, path)) : eventLog,
+    sources: Object.fromEntries(sources) as Config['sources'],
     webhooks: Object.fromEntries(webhooks) as Config['webhooks'],
     ...(dataDir !== undefined && { dataDir: resolve(folder, dataDir) }),
     store: resolveFiles(config.store, folder),

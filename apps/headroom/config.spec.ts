@@ -136,6 +136,30 @@ describe('parseConfig', () => {
     ]);
   });
 
+  test('files of the store are found beside the configuration, and its password has a file', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'headroom-config-'));
+    const file = join(folder, 'headroom.yaml');
+    const url = 'postgres://headroom@db/headroom';
+    writeFileSync(
+      file,
+      `store: { kind: postgres, url: '${url}', passwordFile: secret, tls: { caFile: certs/ca.pem } }`,
+    );
+    expect(await loadConfig(file)).toMatchObject({
+      ok: true,
+      config: {
+        store: {
+          url,
+          passwordFile: join(folder, 'secret'),
+          tls: { caFile: join(folder, 'certs', 'ca.pem') },
+        },
+      },
+    });
+    rmSync(folder, { recursive: true });
+    expect(problems('store: { kind: postgres, url: "postgres://headroom:secret@db/headroom" }')).toEqual([
+      'store.url: must hold: a url without a password (it belongs into passwordFile), got "postgres://headroom:***@db/headroom"',
+    ]);
+  });
+
   test('pool names and YAML errors are said with their place', () => {
     expect(problems('pools: { Web: {} }')[0]).toMatch(/^pools\.Web: key must be valid: lower-case/);
     expect(problems('api: {\n')[0]).toMatch(/^line \d+, column \d+: must be YAML/);

@@ -1,11 +1,25 @@
 import { z } from 'zod';
-import type { EventSources } from '../ingest/index.js';
-import type { Mapping } from '#domain/mapping';
 import { mappingName } from './mappings/mapping-config.js';
 
-const mapping = mappingName
+const mapping = mappingName.describe('How its records become execution events.');
+const mappingOrEvents = mappingName
   .optional()
   .describe('How its records become execution events; without one they are CloudEvents already.');
+
+const url = (protocols: readonly [string, string]) =>
+  z
+    .string()
+    .max(1000)
+    .refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
+      message: `an address that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+    })
+    .describe('Address of the server; with an s before the colon by TLS.');
+
+const passwordFile = z
+  .string()
+  .min(1)
+  .optional()
+  .describe('File with the password of the user in `url`, relative to this file.');
 
 /** Topics that Headroom itself writes: reading one as somebody else's would never end. */
 const OWN_TOPIC = /^(executions|ingest-state|demand|forecasts|decisions|tasks)(\..+)?\.v\d+$/;
@@ -18,26 +32,73 @@ const kafka = z
       .regex(/^[\w.-]{1,249}$/, 'the name of a topic')
       .refine((topic) => !OWN_TOPIC.test(topic), { message: 'a topic that Headroom does not write itself' })
       .describe('A topic of the event log that others write to.'),
-    mapping,
+    mapping: mappingOrEvents,
   })
   .describe('Each record of the topic counts exactly once.');
 
+const redisStreams = z
+  .strictObject({
+    kind: z.literal('redis-streams'),
+    url: url(['redis:', 'rediss:']),
+    passwordFile,
+    streams: z.array(z.string().min(1).max(500)).min(1).max(64).describe('Keys of the streams.'),
+    group: z
+      .string()
+      .min(1)
+      .max(100)
+      .default('headroom')
+      .describe('Consumer group; made where it is missing.'),
+    from: z
+      .enum(['new', 'beginning'])
+      .default('new')
+      .describe('Where a group that is made begins: with what is added from now on, or with what is there.'),
+    mapping,
+  })
+  .describe('Entries of Redis Streams, e.g. of BullMQ (mapping bullmq-events).');
+
+const rabbitMq = z
+  .strictObject({
+    kind: z.literal('rabbitmq'),
+    url: url(['amqp:', 'amqps:']),
+    passwordFile,
+    queue: z.string().min(1).max(255).describe('Its messages are consumed: a queue for Headroom alone.'),
+    declare: z
+      .boolean()
+      .default(true)
+      .describe('Make it, durable and a quorum queue, where it is missing; otherwise it must be there.'),
+    bindings: z
+      .array(
+        z.strictObject({
+          exchange: z.string().min(1).max(255),
+          routingKey: z.string().max(255).default('#'),
+        }),
+      )
+      .max(64)
+      .default([])
+      .describe('Exchanges that the queue gets its messages from.'),
+    mapping: mappingOrEvents,
+  })
+  .describe('Messages of a RabbitMQ queue.');
+
 /** One entry of `sources`: where execution events come from beside executions.v1 and the API. */
-export const eventSourceSchema = z.discriminatedUnion('kind', [kafka]);
+export const eventSourceSchema = z.discriminatedUnion('kind', [kafka, redisStreams, rabbitMq]);
 export type EventSourceConfig = z.output<typeof eventSourceSchema>;
 
 /** What of a source must be its own: two readers of one thing would be one group, or count it twice. */
 export function readPlaces(source: EventSourceConfig): string[] {
-  return [`topic ${source.topic}`];
+  switch (source.kind) {
+    case 'kafka':
+      return [`topic ${source.topic}`];
+    case 'redis-streams':
+      return source.streams.map((stream) => `stream ${stream} of ${placeOf(source.url)}`);
+    case 'rabbitmq':
+      return [`queue ${source.queue} of ${placeOf(source.url)}`];
+  }
 }
 
-/** The declared sources with their mappings; every name of a mapping is known (the configuration checks it). */
-export function eventSourcesOf(
-  sources: Record<string, EventSourceConfig>,
-  mappings: ReadonlyMap<string, Mapping>,
-): EventSources {
-  const declared = Object.values(sources).map((source) => {
-    return { ...source, mapping: source.mapping === undefined ? undefined : mappings.get(source.mapping) };
-  });
-  return { topics: declared.filter(({ kind }) => kind === 'kafka') };
+/** Without user and password. */
+function placeOf(address: string): string {
+  if (!URL.canParse(address)) return address;
+  const { host, pathname } = new URL(address);
+  return `${host}${pathname}`;
 }

@@ -5,6 +5,7 @@ import type { FleetObserver, RemoteFleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
 import type { PartitionOptions } from '#adapters/store';
+import type { RecordSourceObserver } from '#adapters/record-sources';
 import type { Logger, Metrics } from '#adapters/telemetry';
 import { decisionIdOf, forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
@@ -181,7 +182,31 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
     },
     eventsReceived: (outcome, events) => metrics.apiEvents.inc({ outcome }, events),
     recordsMapped: (mapping, outcome, records) => metrics.mappedRecords.inc({ mapping, outcome }, records),
+    ofSource: (source) => recordSourceObserver(source, { metrics, logger }),
     appendFailed: (err) => logger.error({ err }, 'events could not be appended'),
+  };
+}
+
+function recordSourceObserver(
+  source: string,
+  { metrics, logger }: Pick<Given, 'metrics' | 'logger'>,
+): RecordSourceObserver {
+  metrics.recordSourceConnected.set({ source }, 0);
+  return {
+    connected: () => {
+      metrics.recordSourceConnected.set({ source }, 1);
+      logger.info({ source }, 'a source of events is connected');
+    },
+    disconnected: ({ error, retryInMs }) => {
+      metrics.recordSourceConnected.set({ source }, 0);
+      metrics.recordSourceFailures.inc({ source, step: 'connect' });
+      logger.error({ err: error, source, retryInMs }, 'a source of events is not connected');
+    },
+    taken: (records) => metrics.recordSourceRecords.inc({ source }, records),
+    notTaken: ({ error, retryInMs, records }) => {
+      metrics.recordSourceFailures.inc({ source, step: 'take' });
+      logger.error({ err: error, source, retryInMs, records }, 'records of a source could not be written');
+    },
   };
 }
 

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
-import type { EventLog } from '#adapters/event-log';
+import type { Readable } from 'node:stream';
+import { LOG_TABLE_NAMES, type EventLog } from '#adapters/event-log';
 import { LogSink, type EventSink } from '#adapters/event-sink';
 import type { Fleet } from '#adapters/fleet';
 import type { Verifier } from '#adapters/identity';
 import {
+  backupStream,
   DecisionStore,
   DemandStore,
   ForecastStore,
@@ -19,12 +21,12 @@ import { createMetrics, type Logger, type Metrics } from '#adapters/telemetry';
 import type { Mapping } from '#domain/mapping';
 import type { AutoscalerModuleOptions } from '../autoscaler/autoscaler.module.js';
 import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js';
-import type { IngestModuleOptions } from '../ingest/index.js';
+import type { EventSources, IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
 import { openFleet } from './open-fleet.js';
 import { openEventLog } from './open-event-log.js';
-import { eventSourcesOf } from './event-sources-config.js';
+import { eventSourcesOf } from './event-sources.js';
 import { knownMappings } from './mappings/known-mappings.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
@@ -40,6 +42,8 @@ export interface PartsOptions {
   identity: Verifier;
   logger: Logger;
   needs: ReadonlySet<Need>;
+  /** By the name of a source; absent: none has one. */
+  sourcePasswords?: ReadonlyMap<string, string>;
 }
 
 /** What a service stands on. `workers`: it hosts the local ones, its children, for every `fleet`. */
@@ -52,6 +56,7 @@ interface Opened {
   sink?: EventSink;
   fleet?: Fleet;
   mappings: ReadonlyMap<string, Mapping>;
+  sources: EventSources;
 }
 
 /** Events that are not acknowledged this long after the stop are lost, and counted. */
@@ -90,7 +95,7 @@ export class Parts {
   }
 
   readonly forIngest = (): IngestModuleOptions => {
-    const { ingest, pools, sources } = this.options.config;
+    const { ingest, pools } = this.options.config;
     return {
       log: this.log,
       stores: this.stores(),
@@ -99,7 +104,7 @@ export class Parts {
       pools: new Map(Object.entries(pools)),
       defaults: this.settingsOf(''),
       mappings: this.opened.mappings,
-      sources: eventSourcesOf(sources, this.opened.mappings),
+      sources: this.opened.sources,
       nowMs: Date.now,
     };
   };
@@ -174,6 +179,12 @@ export class Parts {
     return this.opened.store?.problem();
   }
 
+  /** All that is stored, with the event log where it lies beside the tables. */
+  backup(): Promise<Readable> {
+    const logTables = this.options.config.store.kind === 'embedded' ? LOG_TABLE_NAMES : [];
+    return backupStream(needed(this.opened.store), { takenAtMs: Date.now(), logTables });
+  }
+
   /** Resolves with the reason when the store ends unasked. */
   get storeDied(): Promise<Error> {
     return this.opened.store?.died ?? new Promise(() => {});
@@ -234,7 +245,10 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
-  const opened: Opened = { mappings: await knownMappings(config.mappings) };
+  const mappings = await knownMappings(config.mappings);
+  const passwords = options.sourcePasswords ?? new Map<string, string>();
+  const sources = await eventSourcesOf(config.sources, { mappings, passwords });
+  const opened: Opened = { mappings, sources };
   const parts = new Parts(options, opened, metrics, observers, status);
   try {
     // Before anything that must be closed: it may find that it cannot sign.

@@ -4,10 +4,12 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { EventLogServer, HandlerErrors } from '#adapters/event-log';
 import { apiAdapter, configureApi, openApiOf, type ProofOf, type Route } from '#adapters/http-api';
 import { NestLogger } from '#adapters/telemetry';
+import { RecordSources } from '../ingest/index.js';
 import { Router } from '../router/router.js';
 import { originOf } from './origin.js';
 import { openParts, type Parts, type PartsOptions } from './parts.js';
 import { ProgramModule } from './program.module.js';
+import { BACKUP_ROUTES } from './backup/backup.controller.js';
 import { SYSTEM_ROUTES, SystemState, type Readiness } from './system.controller.js';
 import { readinessOf } from './readiness.js';
 import { modulesOf, needsOf, TARGETS, type TargetName } from './targets.js';
@@ -49,23 +51,25 @@ export async function startOn(
   parts: Parts,
   { targets, version, config, logger, proofOf }: ProgramOptions,
 ): Promise<Program> {
+  const hasStore = needsOf(targets).has('store');
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
+    ...(hasStore ? Object.values(BACKUP_ROUTES) : []),
     ...targets.flatMap((target) => TARGETS[target].routes),
   ];
-  const hasLog = needsOf(targets).has('log');
-  const server = hasLog ? new EventLogServer(parts.log, parts.observers.logServer) : undefined;
+  const server = needsOf(targets).has('log') ? new EventLogServer(parts.log, parts.observers.logServer) : undefined;
   const readiness = () => readinessOf(parts, { targets, server });
   const state = new SystemState(
     readiness,
     async () => {
       await refreshGauges(parts, { targets, server, router: routerOf(app, targets) });
+      refreshSources(parts, app, targets);
       return parts.metrics.registry.metrics();
     },
     () => openApiOf(routes, { title: 'Headroom', version }),
   );
   const onProblem = (status: number) => parts.metrics.apiProblems.inc({ status: String(status) });
-  const program = ProgramModule.register({ parts, targets: modulesOf(targets, parts), state });
+  const program = ProgramModule.register({ parts, targets: modulesOf(targets, parts), state, hasStore });
   const app: NestFastifyApplication = await NestFactory.create<NestFastifyApplication>(
     program,
     apiAdapter({ bodyLimitBytes: config.api.bodyLimitBytes, onProblem }),
@@ -141,6 +145,18 @@ async function refreshGauges(parts: Parts, { targets, server, router }: Running)
   const lag = await parts.log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
   if (lag === undefined) metrics.consumerLag.remove({ group: 'ingest' });
   else metrics.consumerLag.set({ group: 'ingest' }, lag.ageMs / 1000);
+}
+
+function refreshSources(
+  { metrics }: Parts,
+  app: NestFastifyApplication,
+  targets: readonly TargetName[],
+): void {
+  if (!targets.includes('ingest')) return;
+  for (const { source, records } of app.get(RecordSources, { strict: false }).waiting()) {
+    if (records === undefined) metrics.recordSourceWaiting.remove({ source });
+    else metrics.recordSourceWaiting.set({ source }, records);
+  }
 }
 
 /** The API or the router cannot have the address that the configuration gives it. */

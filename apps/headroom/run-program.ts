@@ -17,6 +17,7 @@ import { StoreAheadOfLog } from './store-and-log.js';
 import { storeExitCode } from './store-exit-code.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
 import { parseTargets, type TargetName } from './targets.js';
+import { readSourcePasswords } from './source-passwords.js';
 import { tokenCommand } from './token-command.js';
 import { openWebhookProofs } from './webhook-proofs.js';
 
@@ -45,9 +46,15 @@ export async function runProgram(
   if (!opened.ok) return context.fail({ code: EXIT.usage, message: opened.problem, hint: opened.hint });
   const proofs = await openWebhookProofs(config.webhooks);
   if (!proofs.ok) return context.fail({ code: EXIT.usage, message: proofs.problem, hint: proofs.hint });
+  const read = await readSourcePasswords(config.sources);
+  if (!read.ok) return context.fail({ code: EXIT.usage, message: read.problem });
+  const sourcePasswords = read.passwords;
   const { identity } = opened;
   const { proofOf } = proofs;
-  return run({ config, dataDir, identity, proofOf, targets: targets.targets, file }, context);
+  return run(
+    { config, dataDir, identity, proofOf, sourcePasswords, targets: targets.targets, file },
+    context,
+  );
 }
 
 interface Run {
@@ -55,12 +62,13 @@ interface Run {
   dataDir: string;
   identity: Verifier;
   proofOf: ProofOf;
+  sourcePasswords: ReadonlyMap<string, string>;
   targets: TargetName[];
   file: string;
 }
 
 async function run(given: Run, context: CommandContext): Promise<ExitCode> {
-  const { config, dataDir, identity, proofOf, targets } = given;
+  const { config, dataDir, identity, proofOf, sourcePasswords, targets } = given;
   const logger = createLogger({ level: config.log.level });
   const startedMs = performance.now();
   // From here on a signal is remembered, so that a Ctrl-C during the start stops what has started.
@@ -78,7 +86,8 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
   });
   try {
     const { version } = context;
-    program = await startProgram({ config, dataDir, identity, proofOf, logger, targets, version });
+    const secrets = { identity, proofOf, sourcePasswords };
+    program = await startProgram({ config, dataDir, ...secrets, logger, targets, version });
   } catch (error) {
     stopListening();
     return cannotStart(error, context);
@@ -148,6 +157,8 @@ async function announce(
   if (program.urls.router !== undefined) context.print(`  router    ${program.urls.router}/<pool>/…`);
   context.print(`  config    ${about.file}`);
   context.print(`  data      ${about.dataDir}`);
+  const { store } = about.config;
+  if (store.kind === 'postgres') context.print(`  store     ${store.url}`);
 }
 
 function statusTimer(program: Program, everyS: number, context: CommandContext): NodeJS.Timeout | undefined {

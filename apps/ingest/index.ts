@@ -4,4 +4,4 @@ export { IngestObserver, type CountedBatch, type PartialApplied } from './ingest
 export { IngestModule, ingestSettings, type IngestModuleOptions } from './ingest.module.js';
 export { type PoolSettings } from './pool-registry.js';
 export { keptS as demandKeptS } from './retention.loop.js';
-export type { EventSources } from './event-sources.module.js';
+export { RecordSources, type DeclaredRecordSource, type EventSources } from './event-sources.module.js';

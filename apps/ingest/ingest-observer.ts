@@ -1,4 +1,5 @@
 import type { LoopObserver } from '#adapters/loop';
+import type { RecordSourceObserver } from '#adapters/record-sources';
 import type { Applied, DeadLetterReason, IngestOutput, OffsetRange } from '#domain/demand';
 import type { Refusal } from '#domain/events';
 import type { MappingRefusal } from '#domain/mapping';
@@ -22,6 +23,8 @@ export abstract class IngestObserver {
   abstract eventsReceived(outcome: 'accepted' | 'overloaded' | 'unavailable' | Refusal, events: number): void;
   /** What became of records of a mapping, or of their elements. */
   abstract recordsMapped(mapping: string, outcome: MappingOutcome, records: number): void;
+  /** Who hears of a record source, by its name. */
+  abstract ofSource(name: string): RecordSourceObserver;
   /** Events could not be appended; their sender was told to send them again. */
   abstract appendFailed(error: Error): void;
   abstract readonly loop: LoopObserver;

@@ -55,7 +55,9 @@ export class IngestModule {
     const { policies, demand } = stores;
     return {
       module: IngestModule,
-      imports: [EventSourcesModule.register({ ...sources, observer, nowMs, ...ingestSettings(options) })],
+      imports: [
+        EventSourcesModule.register({ ...sources, log, observer, nowMs, ...ingestSettings(options) }),
+      ],
       controllers: [EventsController, WebhooksController, IngestConsumer, DemandTableConsumer],
       providers: [
         { provide: IngestObserver, useValue: observer },

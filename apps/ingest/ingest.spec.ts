@@ -24,11 +24,18 @@ import {
   type EmbeddedStore,
   type PolicyRow,
 } from '#adapters/store';
+import type {
+  RecordSource,
+  RecordSourceObserver,
+  RecordSourceOptions,
+  SourceRecord,
+} from '#adapters/record-sources';
 import type { DemandPartial } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { mappingSchema, type Mapping } from '#domain/mapping';
 import { policySchema } from '#domain/scaling';
 import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
+import { RecordSources } from './event-sources.module.js';
 import { EVENT_ROUTES } from './events.controller.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
@@ -86,6 +93,16 @@ class Witness extends IngestObserver {
     const name = `${mapping} ${outcome}`;
     this.mapped[name] = (this.mapped[name] ?? 0) + records;
   }
+  taken = 0;
+  notTaken = 0;
+  ofSource(): RecordSourceObserver {
+    return {
+      connected: () => undefined,
+      disconnected: () => undefined,
+      taken: (records) => void (this.taken += records),
+      notTaken: () => void this.notTaken++,
+    };
+  }
   appendFailed(error: Error): void {
     this.failures.push(error);
   }
@@ -93,6 +110,35 @@ class Witness extends IngestObserver {
     ran: () => undefined,
     failed: ({ error }: { error: Error }) => void this.loopFailures.push(error),
   };
+}
+
+/** A source in this process that is told what it gives; it gives a batch again until it is taken. */
+class RecordQueue implements RecordSource {
+  static current: RecordQueue;
+  started = false;
+  closed = false;
+  constructor(private readonly options: RecordSourceOptions) {
+    RecordQueue.current = this;
+  }
+  start(): void {
+    this.started = true;
+  }
+  waiting(): number {
+    return 3;
+  }
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+  async give(records: SourceRecord[]): Promise<void> {
+    for (;;) {
+      try {
+        await this.options.take(records);
+        return this.options.observer.taken(records.length);
+      } catch (error) {
+        this.options.observer.notTaken({ error: error as Error, retryInMs: 0, records: records.length });
+      }
+    }
+  }
 }
 
 let dataDir: string;
@@ -140,6 +186,7 @@ async function start(): Promise<void> {
         { topic: 'platform.jobs', mapping: jobs },
         { topic: 'platform.events', mapping: undefined },
       ],
+      records: [{ name: 'queue', mapping: jobs, open: (options) => new RecordQueue(options) }],
     },
   });
   const adapter = apiAdapter({ bodyLimitBytes: 1_048_576 });
@@ -165,6 +212,7 @@ async function start(): Promise<void> {
 
 async function stop(): Promise<void> {
   await app.close();
+  expect(RecordQueue.current.closed).toBe(true);
   await log.close();
 }
 
@@ -549,6 +597,36 @@ describe('webhooks', () => {
     log.append = append;
     expect(witness.mapped).toMatchObject({ 'jobs mapped': 1, 'jobs overloaded': 1 });
   });
+});
+
+test('records of a source are taken when they are durable, and count once however often they come', async () => {
+  const run = (id: number, more: object = {}) => ({ id, state: 'ok', at: Date.now() - 500, ...more });
+  const recordOf = (record: object, i: number) => ({
+    text: JSON.stringify(record),
+    about: {},
+    place: `queue ${i}`,
+  });
+  const records = [{ runs: [run(1), run(2)] }, { runs: [run(3), run(4, { at: 'soon' })] }].map(recordOf);
+  const source = RecordQueue.current;
+  expect([source.started, app.get(RecordSources).waiting()]).toEqual([
+    true,
+    [{ source: 'queue', records: 3 }],
+  ]);
+  const append = log.append.bind(log);
+  // The events are written, their dead letters are not: all of it comes again.
+  log.append = (topic, all) =>
+    topic === TOPICS.deadLetters ? Promise.reject(new Error('full')) : append(topic, all);
+  const given = source.give(records);
+  while (witness.notTaken === 0) await new Promise((resolve) => setImmediate(resolve));
+  expect(witness.taken).toBe(0);
+  log.append = append;
+  await given;
+  await settled();
+  expect(await demand().totalArrivals('web')).toBe(3);
+  expect(witness).toMatchObject({ taken: 2, mapped: { 'jobs mapped': 3, 'jobs unreadable_time': 1 } });
+  expect(await recordsOf(TOPICS.deadLetters)).toMatchObject([
+    { headers: { source: 'queue 1', mapping: 'jobs' } },
+  ]);
 });
 
 describe('topics of other platforms', () => {

@@ -1,8 +1,10 @@
+import { registerBackup } from './backup.js';
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
 import { registerKey } from './key.js';
 import { registerMapping } from './mapping.js';
 import { registerReplay } from './replay.js';
+import { registerRestore } from './restore.js';
 import { registerStart } from './start.js';
 import { registerToken } from './token.js';
 
@@ -14,4 +16,6 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerKey,
   registerMapping,
   registerReplay,
+  registerBackup,
+  registerRestore,
 ];

@@ -148,7 +148,7 @@ export interface Position extends StartOffset {
 
 export interface Member {
   /**
-   * All of it becomes durable and visible, or none. `fenced`: a partition belongs to another member by now. Rejects when
+   * All of it becomes durable, and visible to readers a moment later, or none. `fenced`: a partition belongs to another member by now. Rejects when
    * the group did not say that it commits.
    */
   commit(step: AtomicStep): Promise<'committed' | 'fenced'>;

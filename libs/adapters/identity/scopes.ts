@@ -6,6 +6,7 @@ export const SCOPES = [
   'pools:read',
   'fleet:read',
   'fleet:scale',
+  'backup:read',
   'metrics:read',
   'openapi:read',
 ] as const;

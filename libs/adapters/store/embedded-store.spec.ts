@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
+import { backupContract } from './backup/backup.contract.js';
 import { openEmbeddedStore } from './embedded-store.js';
 import { DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
 import { makeDatabase } from './pglite/make-database.js';
@@ -17,6 +18,8 @@ afterAll(() => rmSync(dataDir, { recursive: true }));
 storeContract('embedded', () => openEmbeddedStore({ dataDir }));
 retentionContract('embedded', () => openEmbeddedStore({ dataDir }));
 
+const backedUp = mkdtempSync(join(tmpdir(), 'headroom-store-'));
+afterAll(() => rmSync(backedUp, { recursive: true }));
 const emptied = mkdtempSync(join(tmpdir(), 'headroom-store-'));
 afterAll(() => rmSync(emptied, { recursive: true }));
 async function emptyEngine(): Promise<EmbeddedPostgres> {
@@ -28,10 +31,12 @@ migrationsContract('embedded', async () => {
   const engine = await emptyEngine();
   return { connection: { driver: pgDriverOver(engine) }, close: () => engine.close() };
 });
-queryPlansContract('embedded', async () => {
+const emptyStore = async () => {
   await (await emptyEngine()).close();
   return openEmbeddedStore({ dataDir: emptied });
-});
+};
+queryPlansContract('embedded', emptyStore);
+backupContract('embedded', { source: () => openEmbeddedStore({ dataDir: backedUp }), target: emptyStore });
 
 test('a second opener of the same data directory is refused', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));

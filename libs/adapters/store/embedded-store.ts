@@ -18,6 +18,10 @@ export interface EmbeddedStoreOptions {
   dataDir: string;
   /** Learns of each round of upkeep; left out, a failed one is a warning of the process. */
   observer?: LoopObserver;
+  /** False: the tables are left as they are, for whoever only reads them. */
+  migrates?: boolean;
+  /** Longest transaction, ms, for whoever is alone in it; default: that of the engine's leases. */
+  transactionTimeoutMs?: number;
 }
 
 const UPKEEP_PERIOD_MS = 300_000;
@@ -26,11 +30,12 @@ const WARN: LoopObserver = { ran: () => undefined, failed: ({ error }) => proces
 
 /** Opens the embedded store of a data directory. Throws DataDirectoryInUse, DataDirectoryFull. */
 export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
-  const { dataDir, observer = WARN } = options;
+  const { dataDir, observer = WARN, migrates = true, transactionTimeoutMs: leaseTimeoutMs } = options;
   const engine = await EmbeddedPostgres.open({ dataDir });
   try {
-    await migrate({ driver: pgDriverOver(engine, { leaseTimeoutMs: MIGRATION_DEADLINE_MS }) });
-    const dataSource = await newDataSource({ driver: pgDriverOver(engine) }).initialize();
+    if (migrates) await migrate({ driver: pgDriverOver(engine, { leaseTimeoutMs: MIGRATION_DEADLINE_MS }) });
+    const lease = leaseTimeoutMs === undefined ? {} : { leaseTimeoutMs };
+    const dataSource = await newDataSource({ driver: pgDriverOver(engine, lease) }).initialize();
     const upkeep = upkeepOf(engine, observer);
     return {
       dataSource,

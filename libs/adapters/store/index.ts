@@ -1,3 +1,7 @@
+export { BackupRefused, type BackupHeader } from './backup/backup-format.js';
+export { backupStream } from './backup/backup-stream.js';
+export { readBackup, type BackupPart } from './backup/read-backup.js';
+export { restoreBackup, tablesInUse } from './backup/restore-backup.js';
 export { DecisionStore, type DecisionRecord, type StoredDecision } from './decision-store.js';
 export {
   DemandStore,

@@ -59,13 +59,11 @@ export function queryPlansContract(name: string, open: () => Promise<Store>): vo
       const quiet = () => undefined;
       const logger: Logger = {
         logQuery: (sql, params = []) => asked.push({ sql, params }),
-        ...{
-          logQueryError: quiet,
-          logQuerySlow: quiet,
-          logSchemaBuild: quiet,
-          logMigration: quiet,
-          log: quiet,
-        },
+        logQueryError: quiet,
+        logQuerySlow: quiet,
+        logSchemaBuild: quiet,
+        logMigration: quiet,
+        log: quiet,
       };
       dataSource.setOptions({ logger });
     }, 120_000);
@@ -121,12 +119,12 @@ export function queryPlansContract(name: string, open: () => Promise<Store>): vo
       [
         ...new Set(found.map(({ table }) => Math.floor((NOW_MS - Number(table.split('_')[1])) / DAY_MS))),
       ].sort((one, other) => one - other);
-    const expectIndex = (found: Scan[], index: RegExp) => {
-      for (const { how, index: used = '' } of found) {
-        expect(how).toMatch(/^(Index|Index Only|Bitmap Heap) Scan$/);
-        expect(used).toMatch(index);
-      }
-    };
+    /** Scans that are not what they must be. */
+    const notBy = (index: RegExp, found: Scan[]) =>
+      found.filter(
+        ({ how, index: used = '' }) =>
+          !/^(Index|Index Only|Bitmap Heap) Scan$/.test(how) || !index.test(used),
+      );
     const allDays = Array.from({ length: DAYS }, (_, i) => i);
     const pool = 'pool-7';
 
@@ -137,10 +135,10 @@ export function queryPlansContract(name: string, open: () => Promise<Store>): vo
       'a page of %s comes from its key, and skips the days after the cursor',
       async (table, page) => {
         const first = await scans(table, () => page(undefined));
-        expectIndex(first, /_pkey$/);
+        expect(notBy(/_pkey$/, first)).toEqual([]);
         expect(daysOf(first)).toEqual(allDays);
         const later = await scans(table, () => page(NOW_MS - 2 * DAY_MS));
-        expectIndex(later, /_pkey$/);
+        expect(notBy(/_pkey$/, later)).toEqual([]);
         expect(daysOf(later)).toEqual([2, 3]);
       },
     );
@@ -150,10 +148,10 @@ export function queryPlansContract(name: string, open: () => Promise<Store>): vo
       expect(first).toHaveLength(50);
       for (const beforeId of [undefined, first.at(-1)?.id]) {
         const found = await scans('decisions', () => decisions.page({ pool, beforeId, limit: 50 }));
-        expectIndex(found, /_pool_id_idx$/);
+        expect(notBy(/_pool_id_idx$/, found)).toEqual([]);
         expect(daysOf(found)).toEqual(allDays);
       }
-      expectIndex(await scans('decisions', () => decisions.latest(pool)), /_pool_id_idx$/);
+      expect(notBy(/_pool_id_idx$/, await scans('decisions', () => decisions.latest(pool)))).toEqual([]);
     });
 
     test('policies come from their key', async () => {
@@ -168,7 +166,7 @@ export function queryPlansContract(name: string, open: () => Promise<Store>): vo
     test('the buckets that a batch changes are found by their key, in the days they are of', async () => {
       const places = [0, 1, 2].map((i) => ({ pool: `pool-${i}`, startMs: NOW_MS - DAY_MS - i * STEP_MS }));
       const found = await scans('demand', () => demand.at(places));
-      expectIndex(found, /_pkey$/);
+      expect(notBy(/_pkey$/, found)).toEqual([]);
       expect(daysOf(found)).toEqual([1]);
     });
 
@@ -176,7 +174,7 @@ export function queryPlansContract(name: string, open: () => Promise<Store>): vo
       const since = { pool, fromMs: NOW_MS - 1.2 * DAY_MS };
       for (const read of [() => demand.since(since), () => demand.arrivalsSince(since)]) {
         const found = await scans('demand', read);
-        expectIndex(found, /_pkey$/);
+        expect(notBy(/_pkey$/, found)).toEqual([]);
         expect(daysOf(found)).toEqual([0, 1]);
       }
     });
@@ -184,18 +182,20 @@ export function queryPlansContract(name: string, open: () => Promise<Store>): vo
     test('a snapshot of many pools reads their newest buckets by key', async () => {
       const span = () => ({ fromMs: NOW_MS - DAY_MS / 3, toMs: NOW_MS + 1 });
       const found = await scans('demand', () => demand.snapshot({ pools: () => true, span }));
-      expectIndex(
-        found.filter(({ table }) => table !== 'demand_chains'),
-        /_pkey$/,
-      );
+      expect(
+        notBy(
+          /_pkey$/,
+          found.filter(({ table }) => table !== 'demand_chains'),
+        ),
+      ).toEqual([]);
     });
 
     test('the newest of every pool is found without reading the others', async () => {
-      expectIndex(await scans('forecasts', () => forecasts.latest()), /_pkey$/);
+      expect(notBy(/_pkey$/, await scans('forecasts', () => forecasts.latest()))).toEqual([]);
       const record = decided('scale', NOW_MS + 1, 2, pool);
       const step = { topic: 'decisions.v1', partition: 0, from: 0, nextOffset: 1 };
       const found = await scans('decisions', () => decisions.write({ made: [record], step }));
-      expectIndex(found, /_(pool_id_idx|pkey)$/);
+      expect(notBy(/_(pool_id_idx|pkey)$/, found)).toEqual([]);
     });
   });
 }

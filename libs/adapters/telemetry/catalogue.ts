@@ -110,6 +110,34 @@ export const CATALOGUE = {
     meaning:
       'Records of other platforms, or their elements, by the mapping they came through (`none`: they were execution events) and what became of them: `mapped` to an execution event, `ignored` because the mapping says so, `too_old` and left out because it was written to its topic before anything could count, refused by reason (`missing`, `unknown_status`, `unreadable_time`, `unreadable_attempt`, `too_many_elements`, `malformed_json`, `oversized`, `invalid`), or not written because the event log was `overloaded` or `unavailable` (they come again). Refused ones are in executions.dlq.v1; `headroom mapping test` says what is wrong with a sample.',
   },
+  recordSourceRecords: {
+    name: 'headroom_record_source_records_total',
+    kind: 'counter',
+    labels: ['source'],
+    meaning:
+      'Records that each source of the configuration (Redis Streams, RabbitMQ) handed over and that were acknowledged to it. What became of them is in headroom_mapped_records_total.',
+  },
+  recordSourceConnected: {
+    name: 'headroom_record_source_connected_ratio',
+    kind: 'gauge',
+    labels: ['source'],
+    meaning:
+      '1 while a source of the configuration is connected, 0 while it is not. Records wait in the other system meanwhile; nothing is lost unless it drops them.',
+  },
+  recordSourceFailures: {
+    name: 'headroom_record_source_failures_total',
+    kind: 'counter',
+    labels: ['source', 'step'],
+    meaning:
+      'Failures of each source by step: `connect`, it could not be reached or the connection broke; `take`, records could not be written to the event log. Both are tried again after a pause; the log says why.',
+  },
+  recordSourceWaiting: {
+    name: 'headroom_record_source_waiting_records',
+    kind: 'gauge',
+    labels: ['source'],
+    meaning:
+      'Records that wait in the system of a source, as seen in the last seconds; absent while that is not known. When it grows, demand is seen too late.',
+  },
   ingestRecords: {
     name: 'headroom_ingest_records_total',
     kind: 'counter',

@@ -1,10 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Kafka, Producer, Transaction } from 'kafkajs';
+import { disconnected, type KafkaCluster } from './cluster.js';
 import { LogOverloaded, type StartOffset } from '../event-log.js';
 import { inTime } from '../in-time.js';
-import { explained, isFenced, kafkaTypeOf } from './kafka-errors.js';
-import { sendsOf, sizeOf, type Outgoing } from './sends.js';
+import { explained, isFenced, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
+import { sendsOf, type Outgoing } from './sends.js';
 
+/** The brokers end what was begun with the id before, and then let it begin. */
+const OPEN_WITHIN_MS = 20_000;
 /** A commit that is not through by then has failed: its outcome shows when the bundle is taken over. */
 const COMMIT_WITHIN_MS = 20_000;
 /** Brokers give up a transaction of a process that went silent; not before the process itself has. */
@@ -38,6 +41,7 @@ export class BundleProducer {
   private pendingBytes = 0;
   private writing: Promise<void> | undefined;
   private broken: Error | undefined;
+  private isLost = false;
   private isClosed = false;
 
   private constructor(
@@ -49,9 +53,11 @@ export class BundleProducer {
 
   static async open(
     kafka: Kafka,
-    given: { transactionalId: string; group: string; compression: number },
+    given: { cluster: KafkaCluster; transactionalId: string; group: string; compression: number },
   ): Promise<BundleProducer> {
-    const { transactionalId, group, compression } = given;
+    const { cluster, transactionalId, group, compression } = given;
+    const doing = `opening transactions ${transactionalId}`;
+    await cluster.retried(doing, OPEN_WITHIN_MS, () => cluster.coordinator(transactionalId, 'transaction'));
     const producer = kafka.producer({
       transactionalId,
       transactionTimeout: TRANSACTION_TIMEOUT_MS,
@@ -59,21 +65,24 @@ export class BundleProducer {
       allowAutoTopicCreation: false,
       createPartitioner: () => chosenPartition,
     });
-    try {
+    const begin = async () => {
       await producer.connect();
       // Nothing is begun at the brokers by this but the id itself.
       return new BundleProducer(group, producer, compression, await producer.transaction());
+    };
+    try {
+      return await inTime(begin(), OPEN_WITHIN_MS, () => new NoAnswer(OPEN_WITHIN_MS));
     } catch (error) {
-      await producer.disconnect().catch(() => undefined);
-      throw explained(error, `opening transactions ${transactionalId}`);
+      void disconnected(producer);
+      throw explained(error, doing);
     }
   }
 
   /** Rejects with {@link LogOverloaded}, or with what a broker said: then nothing of it is written. */
   commit(step: BundleStep): Promise<'committed' | 'fenced'> {
-    if (this.isClosed) return Promise.resolve('fenced');
+    if (this.isClosed || this.isLost) return Promise.resolve('fenced');
     if (this.broken !== undefined) return Promise.reject(this.broken);
-    const bytes = step.outputs.reduce((sum, record) => sum + sizeOf(record), 0);
+    const bytes = step.outputs.reduce((sum, record) => sum + record.bytes, 0);
     if (this.pendingBytes + bytes > MAX_PENDING_BYTES) {
       const rule = `at most ${MAX_PENDING_BYTES} bytes may wait to be committed, ${this.pendingBytes} do`;
       return Promise.reject(new LogOverloaded(`event log on Kafka: ${rule} (send again later)`));
@@ -90,7 +99,7 @@ export class BundleProducer {
     this.isClosed = true;
     for (const { resolve } of this.takePending(Infinity)) resolve('fenced');
     await this.writing;
-    await this.producer.disconnect().catch(() => undefined); // what does not answer is gone
+    await disconnected(this.producer);
   }
 
   private async writeAll(): Promise<void> {
@@ -98,8 +107,7 @@ export class BundleProducer {
       const steps = this.takePending(MAX_TRANSACTION_BYTES);
       try {
         if (this.broken !== undefined) throw this.broken;
-        const late = () => new Error(`a commit must end within ${COMMIT_WITHIN_MS} ms`);
-        await inTime(this.write(steps), COMMIT_WITHIN_MS, late);
+        await inTime(this.write(steps), COMMIT_WITHIN_MS, () => new NoAnswer(COMMIT_WITHIN_MS));
         for (const { resolve } of steps) resolve('committed');
       } catch (error) {
         this.fail(error, steps);
@@ -143,15 +151,13 @@ export class BundleProducer {
   }
 
   private fail(error: unknown, steps: Pending[]): void {
-    const isLost = isFenced(error);
-    this.broken ??= isLost
-      ? new Error('event log on Kafka: these transactions belong to another member')
-      : explained(error, 'committing');
+    this.isLost ||= isFenced(error);
+    this.broken ??= explained(error, 'committing');
     for (const { resolve, reject } of steps) {
-      if (isLost) resolve('fenced');
+      if (this.isLost) resolve('fenced');
       else reject(this.broken);
     }
-    if (!isLost) void this.rollBack();
+    if (!this.isLost) void this.rollBack();
   }
 
   /** Readers wait for an open transaction; what does not answer now is rolled back by the brokers later. */

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Broker, Cluster, Kafka } from 'kafkajs';
 import type { TopicPartition } from '../event-log.js';
+import { inTime } from '../in-time.js';
 import {
   fetchRequest,
   type FetchedPartition,
@@ -9,8 +10,12 @@ import {
   type ProtocolRequest,
 } from './fetch-request.js';
 import { REQUEST_TIMEOUT_MS } from './kafka-client.js';
-import { explained, isPassing } from './kafka-errors.js';
+import { explained, isPassing, NoAnswer } from './kafka-errors.js';
 
+/** Brokers of which at least one must answer by then. */
+const CONNECT_WITHIN_MS = 20_000;
+/** Connections wait for what they were asked; not for long. */
+const DISCONNECT_WITHIN_MS = 3_000;
 const METADATA_MAX_AGE_MS = 60_000;
 const FIRST_PAUSE_MS = 20;
 const MAX_PAUSE_MS = 500;
@@ -19,15 +24,25 @@ const MAX_PAUSE_MS = 500;
 export const END = -1;
 export const START = -2;
 
+/** Fetches wait, so the library gives them a connection of their own to each broker. */
+const FETCH_CONNECTION = 1;
+const COORDINATOR = { group: 0, transaction: 1 } as const;
 const ISOLATION = { uncommitted: 0, committed: 1 } as const;
 
 /** What the library's brokers can do beyond what its types say. */
 export interface ProtocolBroker extends Broker {
-  connectionPool: { send<T>(request: ProtocolRequest<T>): Promise<T> };
+  connectionPool: {
+    send<T>(request: ProtocolRequest<T>): Promise<T>;
+    getConnection(index: number): Promise<unknown>;
+  };
   listOffsets(request: {
     isolationLevel: number;
     topics: { topic: string; partitions: { partition: number; timestamp: number }[] }[];
   }): Promise<{ responses: { partitions: { partition: number; offset: string }[] }[] }>;
+  findGroupCoordinator(request: {
+    groupId: string;
+    coordinatorType: number;
+  }): Promise<{ coordinator: { nodeId: number } }>;
   joinGroup(request: {
     groupId: string;
     sessionTimeout: number;
@@ -55,14 +70,19 @@ export interface ProtocolBroker extends Broker {
  * consumer; its partition assigners are given them, and so is this.
  */
 export class KafkaCluster {
+  private readonly opening = new Map<ProtocolBroker, Promise<unknown>>();
+
   private constructor(private readonly cluster: Cluster) {}
 
   /** Throws as {@link explained}, after some seconds without an answer. */
   static async connect(kafka: Kafka, topics: string[]): Promise<KafkaCluster> {
     const cluster = new KafkaCluster(clusterBehind(kafka));
-    try {
+    const connecting = async () => {
       await cluster.cluster.connect();
       await cluster.cluster.addMultipleTargetTopics(topics);
+    };
+    try {
+      await inTime(connecting(), CONNECT_WITHIN_MS, () => new NoAnswer(CONNECT_WITHIN_MS));
     } catch (error) {
       await cluster.close();
       throw explained(error, 'connecting');
@@ -84,6 +104,7 @@ export class KafkaCluster {
   /** What one broker has of the partitions it leads, waiting for it when it has nothing. */
   async fetch(nodeId: number, partitions: FetchFrom[], wait: FetchWait): Promise<FetchedPartition[]> {
     const broker = await this.broker(nodeId);
+    await this.fetchConnection(broker);
     const answer = broker.connectionPool.send(fetchRequest(partitions, wait, REQUEST_TIMEOUT_MS));
     return answer.catch(async (error: Error) => {
       if (error.name === 'KafkaJSConnectionClosedError') await broker.disconnect();
@@ -130,9 +151,14 @@ export class KafkaCluster {
     });
   }
 
-  /** The broker that knows the group. */
-  async coordinator(group: string): Promise<ProtocolBroker> {
-    return (await this.cluster.findGroupCoordinator({ groupId: group })) as ProtocolBroker;
+  /**
+   * The broker that knows a group, or a transactional id. Asked for here, because the library takes every refusal for
+   * a broker that it could not find.
+   */
+  async coordinator(id: string, of: keyof typeof COORDINATOR = 'group'): Promise<ProtocolBroker> {
+    const request = { groupId: id, coordinatorType: COORDINATOR[of] };
+    const { coordinator } = await (await this.anyBroker()).findGroupCoordinator(request);
+    return this.broker(coordinator.nodeId);
   }
 
   /** Tries again what fails for a passing reason, until the time is over; then throws as {@link explained}. */
@@ -140,7 +166,7 @@ export class KafkaCluster {
     const deadlineMs = performance.now() + withinMs;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       try {
-        return await work();
+        return await inTime(work(), deadlineMs - performance.now(), () => new NoAnswer(withinMs));
       } catch (error) {
         if (!isPassing(error) || performance.now() + pauseMs > deadlineMs) throw explained(error, doing);
       }
@@ -150,12 +176,37 @@ export class KafkaCluster {
   }
 
   async close(): Promise<void> {
-    await this.cluster.disconnect().catch(() => undefined); // what does not answer is gone
+    await disconnected(this.cluster);
+  }
+
+  /** Opened once: asked twice at the same time, the library opens two and forgets one. */
+  private async fetchConnection(broker: ProtocolBroker): Promise<void> {
+    let opening = this.opening.get(broker);
+    if (opening === undefined) {
+      opening = broker.connectionPool.getConnection(FETCH_CONNECTION);
+      this.opening.set(broker, opening);
+    }
+    await opening.finally(() => this.opening.delete(broker));
+  }
+
+  private async anyBroker(): Promise<ProtocolBroker> {
+    const [first = -1, ...others] = this.cluster.getNodeIds();
+    for (const nodeId of others) {
+      const broker = await this.broker(nodeId).catch(() => undefined);
+      if (broker !== undefined) return broker;
+    }
+    return this.broker(first);
   }
 
   private async broker(nodeId: number): Promise<ProtocolBroker> {
     return (await this.cluster.findBroker({ nodeId: String(nodeId) })) as ProtocolBroker;
   }
+}
+
+/** Resolves when the connections are closed; those of a broker that does not answer are left to themselves. */
+export async function disconnected(client: { disconnect(): Promise<unknown> }): Promise<void> {
+  const late = () => new NoAnswer(DISCONNECT_WITHIN_MS);
+  await inTime(client.disconnect(), DISCONNECT_WITHIN_MS, late).catch(() => undefined);
 }
 
 function clusterBehind(kafka: Kafka): Cluster {

@@ -22,6 +22,7 @@ interface Wish {
 /** Keeps the readers of one member supplied: at most one request per broker, for those of its partitions that want more. */
 export class Fetching {
   private readonly busy = new Set<number>();
+  private turn = 0;
   private isStopped = false;
   private pauseMs = FIRST_PAUSE_MS;
 
@@ -68,7 +69,10 @@ export class Fetching {
 
   private async ask(nodeId: number, wishes: Wish[], maxWaitMs: number): Promise<void> {
     const { maxBytesPerPartition: maxBytes } = this.given;
-    const from = wishes.map(({ reader, offset }) => ({ ...reader.at, offset, maxBytes }));
+    // What does not fit into an answer comes first in one of the next.
+    const first = this.turn++ % wishes.length;
+    const inTurn = [...wishes.slice(first), ...wishes.slice(0, first)];
+    const from = inTurn.map(({ reader, offset }) => ({ ...reader.at, offset, maxBytes }));
     try {
       const fetched = await this.cluster.fetch(nodeId, from, { maxWaitMs, maxBytes: MAX_FETCH_BYTES });
       if (this.isStopped) return;

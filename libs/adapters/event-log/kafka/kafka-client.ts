@@ -9,6 +9,8 @@ const { CompressionCodecs, CompressionTypes, Kafka: KafkaClient, logLevel } = ka
 /** A call that is not answered by then has failed. */
 export const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECTION_TIMEOUT_MS = 3_000;
+/** Back-to-back transactions wait for each other's end now and then, which the library calls an error. */
+const ORDINARY = /another concurrent operation on the same transaction/;
 /** The library's own retries, some four seconds in all. Its default of 300 ms slows back-to-back transactions. */
 const RETRY = { initialRetryTime: 20, multiplier: 1.5, maxRetryTime: 1_000, retries: 12 };
 
@@ -43,6 +45,7 @@ export async function kafkaClient(settings: KafkaSettings, options: KafkaClientO
     logLevel: note === undefined ? logLevel.NOTHING : logLevel.ERROR,
     logCreator: () => (entry) => {
       const { message, error, broker } = entry.log;
+      if (ORDINARY.test(`${message} ${error}`)) return;
       const detail = [error, broker].filter((part) => typeof part === 'string').join(', ');
       note?.(detail === '' ? message : `${message}: ${detail}`);
     },

@@ -3,12 +3,14 @@ import { LogForbidden, LogUnreachable } from '../event-log.js';
 /** What the client libraries say of an error; both name Kafka's own errors by `type` or `apiId`. */
 interface ClientError {
   name?: string;
+  /** kafkajs */
   type?: string;
+  /** @platformatic/kafka */
+  apiId?: string;
   code?: unknown;
   message: string;
   cause?: unknown;
   errors?: unknown[];
-  originalError?: unknown;
 }
 
 const DEEPEST_CAUSE = 8;
@@ -56,7 +58,23 @@ const UNREACHED = new Set([
   'KafkaJSLockTimeout',
   'KafkaJSMetadataNotLoaded',
   'KafkaJSTopicMetadataNotLoaded',
+  'NoAnswer',
+  // @platformatic/kafka, by code
+  'PLT_KFK_NETWORK',
+  'PLT_KFK_TIMEOUT',
 ]);
+
+/** What kafkajs says, without a name, of a broker whose connection was begun and never answered. */
+const NEVER_CONNECTED = 'Broker not connected';
+
+/** A broker took longer than may be waited. */
+export class NoAnswer extends Error {
+  override name = 'NoAnswer';
+
+  constructor(withinMs: number) {
+    super(`no answer within ${withinMs} ms`);
+  }
+}
 
 /** An error and what it came from, outermost first. */
 function* causesOf(error: unknown): Generator<ClientError> {
@@ -64,13 +82,16 @@ function* causesOf(error: unknown): Generator<ClientError> {
   for (let depth = 0; cause instanceof Error && depth < DEEPEST_CAUSE; depth++) {
     const known: ClientError = cause;
     yield known;
-    cause = known.cause ?? known.originalError ?? known.errors?.[0];
+    cause = known.errors?.[0] ?? known.cause;
   }
 }
 
 /** Kafka's name of an error, or undefined when it is none of Kafka's. */
 export function kafkaTypeOf(error: unknown): string | undefined {
-  for (const { type } of causesOf(error)) if (typeof type === 'string') return type;
+  for (const { type, apiId } of causesOf(error)) {
+    const name = type ?? apiId;
+    if (typeof name === 'string') return name;
+  }
   return undefined;
 }
 
@@ -83,7 +104,8 @@ export function isPassing(error: unknown): boolean {
 }
 
 function isUnreached(error: unknown): boolean {
-  for (const { name = '' } of causesOf(error)) if (UNREACHED.has(name)) return true;
+  for (const { name = '', code, message } of causesOf(error))
+    if (UNREACHED.has(name) || UNREACHED.has(String(code)) || message === NEVER_CONNECTED) return true;
   return false;
 }
 
@@ -112,7 +134,9 @@ export function explained(error: unknown, doing: string): Error {
   const type = kafkaTypeOf(error);
   const cause = { cause: error };
   const got = type ?? (error as Error).message;
-  const isAuthentication = [...causesOf(error)].some(({ name }) => name === 'KafkaJSSASLAuthenticationError');
+  const isAuthentication = [...causesOf(error)].some(
+    ({ name, code }) => name === 'KafkaJSSASLAuthenticationError' || code === 'PLT_KFK_AUTHENTICATION',
+  );
   if (isAuthentication || type?.includes('SASL'))
     return new LogForbidden(
       `event log on Kafka, ${doing}: brokers must accept the login, got ${(error as Error).message} (hint: eventLog.sasl and its files)`,

@@ -1,5 +1,5 @@
 import { Socket } from 'node:net';
-import { afterAll, beforeAll, jest } from '@jest/globals';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { startKafka, type Kafka } from '#parts/kafka';
 import { eventLogContract } from '../event-log.contract.js';
 import { KafkaEventLog } from './kafka-event-log.js';
@@ -42,6 +42,27 @@ eventLogContract('Kafka', async () => {
   };
 });
 
+test('a log that closes leaves no connection open, whatever was asked at the same time', async () => {
+  const settings = kafkaSettingsSchema.parse({
+    kind: 'kafka',
+    brokers: [broker.bootstrap],
+    prefix: 'closed.',
+    replicationFactor: 1,
+  });
+  const wire = new Wire();
+  const log = await KafkaEventLog.open(settings, { socketFactory: wire.factory });
+  await log.ensureTopics([{ name: 'in.v1', partitions: 8, retentionMs: 3_600_000, compacted: false }]);
+  const seen = Promise.withResolvers<void>();
+  await log.subscribe({ group: 'g', topics: ['in.v1'], commits: true, onBatch: async () => seen.resolve() });
+  await log.append('in.v1', [{ key: 'k', value: 'v' }]);
+  await seen.promise;
+  const at = { topic: 'in.v1', offset: 0, maxRecords: 1 };
+  await Promise.all(Array.from({ length: 8 }, (_, partition) => log.read({ ...at, partition })));
+  expect(wire.open).toBeGreaterThan(3);
+  await log.close();
+  while (wire.open > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
 /** The connections of one log, so that it can vanish as a killed process does: without a word. */
 class Wire {
   private readonly sockets = new Set<Socket>();
@@ -62,6 +83,10 @@ class Wire {
     else socket.connect({ host, port }, onConnect);
     return socket;
   };
+
+  get open(): number {
+    return [...this.sockets].filter((socket) => !socket.destroyed).length;
+  }
 
   cut(): void {
     this.isCut = true;

@@ -20,7 +20,8 @@ import { ensureKafkaTopics, MAX_RECORD_BYTES, type KafkaTopic } from './kafka-to
 import { partitionOfKey } from './key-partition.js';
 import { decodeBatches } from './record-batches.js';
 import { BATCH_BYTES, sizeOf, type Outgoing } from './sends.js';
-import { TopicAppender } from './topic-appender.js';
+import { PlatformaticSender } from './platformatic-sender.js';
+import { kafkajsSender, TopicAppender } from './topic-appender.js';
 
 /** A read, or a question for offsets, that is not answered by then has failed. */
 const ANSWER_WITHIN_MS = 15_000;
@@ -56,7 +57,7 @@ export class KafkaEventLog implements EventLog {
     private readonly kafka: Kafka,
     private readonly settings: KafkaSettings,
     private readonly compression: number,
-    private readonly options: { maxBatchMs: number; nowMs: () => number },
+    private readonly options: { maxBatchMs: number; nowMs: () => number; token: TokenSource | undefined },
   ) {}
 
   /** Throws when a file of the settings cannot be read. Brokers are asked by {@link ensureTopics}. */
@@ -64,7 +65,8 @@ export class KafkaEventLog implements EventLog {
     const { maxBatchMs = 60_000, nowMs = Date.now, ...clientOptions } = options;
     const compression = compressionOf(settings);
     const kafka = await kafkaClient(settings, clientOptions);
-    return new KafkaEventLog(kafka, settings, compression, { maxBatchMs, nowMs });
+    const { token } = options;
+    return new KafkaEventLog(kafka, settings, compression, { maxBatchMs, nowMs, token });
   }
 
   /** Also throws LogUnreachable and LogForbidden. */
@@ -82,7 +84,11 @@ export class KafkaEventLog implements EventLog {
     if (outgoing.length === 0) return;
     let appender = this.appenders.get(topic);
     if (appender === undefined) {
-      appender = new TopicAppender(this.kafka, this.names.inKafka(topic), this.compression);
+      const connect = () =>
+        this.settings.producer === 'kafkajs'
+          ? kafkajsSender(this.kafka)
+          : PlatformaticSender.connect(this.settings, this.options.token);
+      appender = new TopicAppender(connect, this.names.inKafka(topic), this.compression);
       this.appenders.set(topic, appender);
     }
     await appender.append(outgoing);
@@ -219,14 +225,14 @@ export class KafkaEventLog implements EventLog {
   private outgoing(outputs: AtomicStep['outputs']): Outgoing[] {
     return outputs.flatMap(({ topic, records }) => {
       const { partitions, maxBatchBytes } = this.topicOf(topic);
-      return records.map(({ key, value, headers, partition = this.partitionOf({ topic, key }) }) => {
+      const maxBytes = Math.min(MAX_RECORD_BYTES, maxBatchBytes - BATCH_BYTES);
+      return records.map(({ key, value, headers, partition = partitionOfKey(key, partitions) }) => {
         if (!(partition >= 0 && partition < partitions))
           throw new Error(`event log: a partition of ${topic}, got ${partition}`);
-        const maxBytes = Math.min(MAX_RECORD_BYTES + 1_024, maxBatchBytes - BATCH_BYTES);
         const bytes = sizeOf({ key, value, headers });
         if (bytes > maxBytes)
           throw new Error(`event log record: at most ${maxBytes} bytes, got ${bytes} for ${topic}`);
-        return { topic: this.names.inKafka(topic), partition, key, value, headers, maxBatchBytes };
+        return { topic: this.names.inKafka(topic), partition, key, value, headers, bytes, maxBatchBytes };
       });
     });
   }

@@ -147,9 +147,10 @@ export class KafkaMember implements Member {
   }
 
   private async rejoin(): Promise<void> {
-    this.mustChange = false;
     await this.holdAll();
     if (this.takesNoMore()) return;
+    // What the group asked for until here, this answers; joining once more would make all others join once more.
+    this.mustChange = false;
     const { partitions, follows } = await this.membership.join([...this.ownBundles()]);
     const target = new Map(partitions.map((at) => [keyOf(at), at]));
     const held = [...this.readers];
@@ -197,14 +198,14 @@ export class KafkaMember implements Member {
   }
 
   private async openProducers(gained: TopicPartition[]): Promise<void> {
-    const { kafka, subscription, bundles, compression } = this.options;
+    const { kafka, cluster, subscription, bundles, compression } = this.options;
     if (subscription.commits !== true) return;
     const { group } = this;
     const missing = new Set(gained.map(({ partition }) => bundleOf(partition, bundles)));
     for (const bundle of this.producers.keys()) missing.delete(bundle);
     const opening = [...missing].map(async (bundle) => {
       const transactionalId = transactionalIdOf({ group, bundle });
-      const producer = await BundleProducer.open(kafka, { transactionalId, group, compression });
+      const producer = await BundleProducer.open(kafka, { cluster, transactionalId, group, compression });
       if (this.gone) await producer.close();
       else this.producers.set(bundle, producer);
     });

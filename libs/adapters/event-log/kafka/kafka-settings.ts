@@ -57,7 +57,7 @@ export const kafkaSettingsSchema = z.strictObject({
     .enum(['kafkajs', 'platformatic'])
     .default('kafkajs')
     .describe(
-      'Client that appends. `platformatic` takes half of the CPU; what commits with offsets is kafkajs’s always.',
+      'Client that appends. `platformatic` takes less CPU; what commits with offsets is always kafkajs’s.',
     ),
   compression: z
     .enum(['none', 'gzip', 'zstd'])

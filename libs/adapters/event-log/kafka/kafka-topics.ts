@@ -1,10 +1,11 @@
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
 import { TopicMismatch, type TopicSpec } from '../event-log.js';
 import { inTime } from '../in-time.js';
-import { explained } from './kafka-errors.js';
+import { disconnected } from './cluster.js';
+import { explained, NoAnswer } from './kafka-errors.js';
 
-/** Largest record: its key, value and headers, as the client writes them. */
-export const MAX_RECORD_BYTES = 1024 * 1024;
+/** Largest record, as `sizeOf` counts: a megabyte of key and value, and some for the rest. */
+export const MAX_RECORD_BYTES = 1024 * 1024 + 1024;
 /** Of topics that are made here: a batch with the largest record. */
 const MAX_BATCH_BYTES = MAX_RECORD_BYTES + 64 * 1024;
 /** A broker that makes or describes topics does so by then. */
@@ -26,15 +27,14 @@ export async function ensureKafkaTopics(
   given: { specs: TopicSpec[]; replicationFactor: number },
 ): Promise<Map<string, KafkaTopic>> {
   const admin = kafka.admin();
-  const late = () => new Error(`brokers must make and describe topics within ${TOPICS_WITHIN_MS} ms`);
+  const connectAndEnsure = () => admin.connect().then(() => ensured(admin, given));
   try {
-    await admin.connect();
-    return await inTime(ensured(admin, given), TOPICS_WITHIN_MS, late);
+    return await inTime(connectAndEnsure(), TOPICS_WITHIN_MS, () => new NoAnswer(TOPICS_WITHIN_MS));
   } catch (error) {
     if (error instanceof TopicMismatch) throw error;
     throw explained(error, `making sure of topics ${given.specs.map(({ name }) => name).join(', ')}`);
   } finally {
-    await admin.disconnect().catch(() => undefined); // what does not answer is gone
+    await disconnected(admin);
   }
 }
 

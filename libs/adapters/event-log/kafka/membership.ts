@@ -128,6 +128,11 @@ export class Membership {
   private mayTryAgain(error: unknown): void {
     const type = kafkaTypeOf(error) ?? '';
     if (FORGOTTEN.has(type)) this.memberId = '';
+    else if (type === 'INCONSISTENT_GROUP_PROTOCOL')
+      throw new Error(
+        `event log on Kafka, joining group ${this.options.group}: all members must have the same eventLog.bundles, got ${this.options.bundles} and another (hint: stop all of them to change it)`,
+        { cause: error },
+      );
     else if (type !== 'REBALANCE_IN_PROGRESS') {
       if (!isPassing(error)) throw explained(error, `joining group ${this.options.group}`);
       this.coordinator = undefined;

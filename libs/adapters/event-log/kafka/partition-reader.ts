@@ -111,7 +111,7 @@ export class PartitionReader {
   private handOut(): void {
     clearTimeout(this.timer);
     if (this.isHeld || this.isStopped || this.atHand !== undefined || this.waitingRecords === 0) return;
-    const isFull = this.waitingRecords >= this.batchRecords;
+    const isFull = this.waitingRecords >= this.batchRecords || this.wants === undefined;
     const restMs = isFull ? 0 : this.restUntilMs - performance.now();
     if (restMs > 0) this.timer = setTimeout(() => this.handOut(), restMs);
     else {

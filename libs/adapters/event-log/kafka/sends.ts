@@ -7,6 +7,8 @@ export interface Outgoing {
   key: string;
   value: string | null;
   headers?: Record<string, string> | undefined;
+  /** As {@link sizeOf} counts them. */
+  bytes: number;
   /** The topic's largest batch, bytes. */
   maxBatchBytes: number;
 }
@@ -40,7 +42,7 @@ export function* sendsOf(records: Outgoing[]): Generator<TopicMessages[]> {
   let places = new Map<string, Place>();
   let sendBytes = 0;
   for (const record of records) {
-    const bytes = sizeOf(record);
+    const { bytes } = record;
     const name = `${record.topic}/${record.partition}`;
     const place = places.get(name) ?? { records: 0, bytes: BATCH_BYTES };
     const isFull =

@@ -1,15 +1,24 @@
-import type { Kafka, Producer } from 'kafkajs';
+import type { Kafka, TopicMessages } from 'kafkajs';
 import { LogOverloaded } from '../event-log.js';
 import { inTime } from '../in-time.js';
-import { explained } from './kafka-errors.js';
-import { sendsOf, sizeOf, type Outgoing } from './sends.js';
+import { disconnected } from './cluster.js';
+import { explained, NoAnswer } from './kafka-errors.js';
+import { sendsOf, type Outgoing } from './sends.js';
 
 /** Records of a topic that wait to be written, or are being; more are refused, so that a slow broker fills no memory. */
 export const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 /** An append that is not through by then has failed; it may be written all the same. */
 const APPEND_WITHIN_MS = 20_000;
+/** What a log that closes still waits for. */
+const CLOSE_WITHIN_MS = 5_000;
 /** Appends that are written together. */
 const MAX_WRITE_BYTES = 8 * 1024 * 1024;
+
+/** A client's producer: sends one batch for each partition, acknowledged by all copies, and each of them once. */
+export interface BatchSender {
+  sendBatch(batch: { topicMessages: TopicMessages[]; compression: number }): Promise<unknown>;
+  disconnect(): Promise<void>;
+}
 
 interface Pending {
   records: Outgoing[];
@@ -26,17 +35,17 @@ export class TopicAppender {
   private pending: Pending[] = [];
   private pendingBytes = 0;
   private writing: Promise<void> | undefined;
-  private producer: Promise<Producer> | undefined;
+  private sender: Promise<BatchSender> | undefined;
 
   constructor(
-    private readonly kafka: Kafka,
+    private readonly connect: () => Promise<BatchSender>,
     private readonly topic: string,
     private readonly compression: number,
   ) {}
 
   /** Resolves when durable. Rejects with {@link LogOverloaded}, or with what a broker said. */
   append(records: Outgoing[]): Promise<void> {
-    const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
+    const bytes = records.reduce((sum, record) => sum + record.bytes, 0);
     if (this.pendingBytes + bytes > MAX_PENDING_BYTES) {
       const rule = `at most ${MAX_PENDING_BYTES} bytes may wait to be written, ${this.pendingBytes} do`;
       return Promise.reject(
@@ -50,9 +59,10 @@ export class TopicAppender {
     });
   }
 
-  /** Resolves when everything is written or refused. */
+  /** Resolves when everything is written or refused, or cannot be in time. */
   async close(): Promise<void> {
-    await this.writing;
+    const written = this.writing ?? Promise.resolve();
+    await inTime(written, CLOSE_WITHIN_MS, () => new NoAnswer(CLOSE_WITHIN_MS)).catch(() => undefined);
     await this.discard();
   }
 
@@ -60,8 +70,7 @@ export class TopicAppender {
     while (this.pending.length > 0) {
       const group = this.takeGroup();
       try {
-        const late = () => new Error(`an append must end within ${APPEND_WITHIN_MS} ms`);
-        await inTime(this.write(group), APPEND_WITHIN_MS, late);
+        await inTime(this.write(group), APPEND_WITHIN_MS, () => new NoAnswer(APPEND_WITHIN_MS));
         for (const { resolve } of group) resolve();
       } catch (error) {
         // Its count of what was written may be wrong by now, and brokers would take later records for sent before.
@@ -83,28 +92,29 @@ export class TopicAppender {
 
   private async write(group: Pending[]): Promise<void> {
     const { compression } = this;
-    this.producer ??= this.connect();
-    const producer = await this.producer;
+    this.sender ??= this.connect();
+    const sender = await this.sender;
     for (const topicMessages of sendsOf(group.flatMap(({ records }) => records)))
-      await producer.sendBatch({ topicMessages, compression });
-  }
-
-  private async connect(): Promise<Producer> {
-    const producer = this.kafka.producer({
-      idempotent: true,
-      allowAutoTopicCreation: false,
-      createPartitioner:
-        () =>
-        ({ message }) =>
-          message.partition as number,
-    });
-    await producer.connect();
-    return producer;
+      await sender.sendBatch({ topicMessages, compression });
   }
 
   private async discard(): Promise<void> {
-    const { producer } = this;
-    this.producer = undefined;
-    await producer?.then((connected) => connected.disconnect()).catch(() => undefined); // what does not answer is gone
+    const { sender } = this;
+    this.sender = undefined;
+    await sender?.then(disconnected, () => undefined);
   }
+}
+
+/** The library's idempotent producer. */
+export async function kafkajsSender(kafka: Kafka): Promise<BatchSender> {
+  const producer = kafka.producer({
+    idempotent: true,
+    allowAutoTopicCreation: false,
+    createPartitioner:
+      () =>
+      ({ message }) =>
+        message.partition as number,
+  });
+  await producer.connect();
+  return producer;
 }

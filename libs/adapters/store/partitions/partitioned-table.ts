@@ -53,12 +53,17 @@ export class PartitionedTable {
     private readonly options: PartitionOptions,
   ) {}
 
-  /** Makes the partitions that rows of these times need. To be called before the transaction that writes them. */
-  async cover(times: readonly number[]): Promise<void> {
+  /**
+   * Makes the partitions that rows of these times need: before the transaction that writes them, or `within` it, where
+   * nobody else writes.
+   */
+  async cover(times: readonly number[], within?: EntityManager): Promise<void> {
     // What is no integer has no partition; the database will say what is wrong with it.
     const missing = times.filter((atMs) => Number.isSafeInteger(atMs) && !isIn(this.known, atMs));
     if (missing.length === 0) return;
-    this.known = await this.dataSource.transaction((transaction) => this.create(missing, transaction));
+    this.known = await (within === undefined
+      ? this.dataSource.transaction((transaction) => this.create(missing, transaction))
+      : this.create(missing, within));
   }
 
   /** Another process may have dropped what this one knows. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import pg from 'pg';
+import { Client, DatabaseError, Pool, type ClientBase, type PoolClient, type PoolConfig } from 'pg';
 
 /** SQLSTATE `connection_exception`, which callers look at as they look at the server's own codes. */
 const CONNECTION_FAILED = '08000';
@@ -10,13 +10,13 @@ export class ConnectionFailed extends Error {
   readonly code = CONNECTION_FAILED;
 }
 
-interface BoundedConfig extends pg.PoolConfig {
+interface BoundedConfig extends PoolConfig {
   /** Longest wait for an answer, ms: a server that is cut off ends no statement of its own accord. */
   answerTimeoutMs: number;
 }
 
 /** A connection that is given up when an answer does not come: another query on it would wait as well. */
-class BoundedClient extends pg.Client {
+class BoundedClient extends Client {
   private readonly answerTimeoutMs: number;
 
   constructor(config: BoundedConfig) {
@@ -49,14 +49,14 @@ class BoundedClient extends pg.Client {
 
 type Connected = (
   error: Error | undefined,
-  client: pg.PoolClient | undefined,
+  client: PoolClient | undefined,
   release: (error?: unknown) => void,
 ) => void;
 
 /** The pool of TypeORM's `driver` option: every wait has an end, and every failure of a connection the same code. */
-class BoundedPool extends pg.Pool {
+class BoundedPool extends Pool {
   constructor(config: BoundedConfig) {
-    super({ ...config, Client: BoundedClient as unknown as new () => pg.ClientBase });
+    super({ ...config, Client: BoundedClient as unknown as new () => ClientBase });
   }
 
   override connect(callback?: Connected): never {
@@ -73,7 +73,7 @@ export const BOUNDED_DRIVER = { Pool: BoundedPool, Client: BoundedClient };
 
 /** What the server says of itself stays; anything else is a connection that does not work. */
 function failureOf(error: unknown): Error {
-  if (error instanceof pg.DatabaseError) return error;
+  if (error instanceof DatabaseError) return error;
   // One that was refused at several addresses has a code only.
   const { message, code = 'another error' } = error as NodeJS.ErrnoException;
   return new ConnectionFailed(message || code, { cause: error });

@@ -17,15 +17,21 @@ const CHECK_TIMEOUT_MS = 5_000;
 /** What a statement that has timed out at the server may still need to say so. */
 const ANSWER_GRACE_MS = 5_000;
 
+export interface PostgresStoreOptions {
+  observer?: LoopObserver;
+  /** False: the tables are left as they are, for whoever only reads them. */
+  migrates?: boolean;
+}
+
 /**
  * Opens the store on a server. Throws StoreUnavailable. A connection that is lost is no end: `problem()` says so, and
  * the next query makes another one.
  */
 export async function openPostgresStore(
   settings: PostgresSettings,
-  { observer }: { observer?: LoopObserver } = {},
+  { observer, migrates = true }: PostgresStoreOptions = {},
 ): Promise<Store> {
-  const dataSource = await opened(settings);
+  const dataSource = await opened(settings, migrates);
   const reachability = new Reachability(dataSource);
   const checks = new Loop({
     name: 'store-check',
@@ -48,13 +54,13 @@ export async function openPostgresStore(
   };
 }
 
-async function opened(settings: PostgresSettings): Promise<DataSource> {
+async function opened(settings: PostgresSettings, migrates: boolean): Promise<DataSource> {
   const patient = { statementTimeoutMs: MIGRATION_DEADLINE_MS, lockTimeoutMs: MIGRATION_DEADLINE_MS };
   const dataSource = newDataSource(connectionOf(settings, settings));
   try {
     await dataSource.initialize();
     await checkVersion(dataSource);
-    await migrate(connectionOf(settings, { ...settings, ...patient, maxConnections: 2 }));
+    if (migrates) await migrate(connectionOf(settings, { ...settings, ...patient, maxConnections: 2 }));
     return dataSource;
   } catch (error) {
     if (dataSource.isInitialized) await dataSource.destroy();
