@@ -1,5 +1,6 @@
-import { ApiClient } from './api-client.js';
-import { eventually, type HeadroomProcess } from './headroom-process.js';
+import type { ApiClient } from './api-client.js';
+import type { Deployed } from './deployment.js';
+import { eventually } from './headroom-process.js';
 import { completed, type SentEvent } from './sent-events.js';
 
 // The same story for three kills in the suite and for twenty in the faults: a program that is killed again and again
@@ -76,9 +77,7 @@ export class ResendingSender {
 }
 
 export interface Kills {
-  start(): HeadroomProcess;
-  /** Called when the program is ready for the first time. */
-  connect(): Promise<ApiClient>;
+  deployed: Deployed;
   pool: string;
   senders: number;
   kills: number;
@@ -106,28 +105,24 @@ export interface Seen {
   decisions: Map<string, string>;
 }
 
-/** Starts the program, kills it with kill -9 under load, again and again, and leaves it running and acknowledged. */
-export async function killAgainAndAgain({ start, connect, pool, ...plan }: Kills): Promise<AfterKills> {
+/** Kills a running program with kill -9 under load, again and again, and leaves it running and acknowledged. */
+export async function killAgainAndAgain({ deployed, pool, ...plan }: Kills): Promise<AfterKills> {
+  const { api } = deployed;
   const random = seededRandom(plan.seed);
   const seen: Seen = { policyVersion: 1, maxWorkers: 0, decisions: new Map() };
-  let program = start();
-  await program.line(/^headroom: ready/m);
-  const api = await connect();
   const senders = Array.from({ length: plan.senders }, (_, i) => {
     const name = `${plan.seed}-${i}`;
     return new ResendingSender({ api, pool, name, random: seededRandom(plan.seed + 1 + i) });
   });
   for (let kill = 0; kill < plan.kills; kill++) {
     if (kill % 2 === 0) {
-      await program.line(/^headroom: ready/m);
+      await deployed.ready();
       await lookAndChange({ api, pool, maxWorkers: 10 + kill }, seen);
     }
     await new Promise((resolve) => setTimeout(resolve, random() * plan.withinMs));
-    program.kill('SIGKILL');
-    await program.gone();
-    program = start();
+    await deployed.killOne(random());
   }
-  await program.line(/^headroom: ready/m);
+  await deployed.ready();
   await Promise.all(senders.map((sender) => sender.stop()));
   const sum = (of: (sender: ResendingSender) => number) =>
     senders.reduce((total, sender) => total + of(sender), 0);

@@ -133,6 +133,19 @@ test('a bucket without events is an empty bucket, not a missing one', async () =
   expect(latest()?.provenance.historyBuckets).toBe(6);
 });
 
+test('buckets that closed while nobody looked have a forecast each, a few of them; the rest is history', async () => {
+  await start();
+  await demandFrom(0, [5]);
+  const secondsOf = () => made.map(({ originMs }) => (originMs - START_MS) / 1000);
+  for (const second of [1, 4, 24]) {
+    nowMs = START_MS + second * 1_000;
+    await until(() => latest()?.originMs === nowMs - 1_000);
+  }
+  expect(secondsOf()).toEqual([0, 1, 2, 3, 19, 20, 21, 22, 23]);
+  expect(latest()?.provenance.historyBuckets).toBe(24);
+  expect(failedPools).toEqual([]);
+});
+
 test('a start learns from the table what was before, and goes on from the topic', async () => {
   const seasonal = Array.from({ length: 3 * SEASON_S }, (_, second) => (second % SEASON_S < 30 ? 4 : 90));
   const buckets = seasonal.map((arrivals, i) => ({
