@@ -144,6 +144,7 @@ describe('a running program', () => {
       'GET /readyz',
       'GET /v1/fleet/memberships',
       'GET /v1/fleet/pools',
+      'GET /v1/backup',
       'GET /v1/policies',
       'GET /v1/policies/{pool}',
       'GET /v1/pools',
