@@ -142,9 +142,9 @@ describe('a running program', () => {
       'GET /metrics',
       'GET /openapi.json',
       'GET /readyz',
+      'GET /v1/backup',
       'GET /v1/fleet/memberships',
       'GET /v1/fleet/pools',
-      'GET /v1/backup',
       'GET /v1/policies',
       'GET /v1/policies/{pool}',
       'GET /v1/pools',
@@ -307,6 +307,7 @@ describe('the next start', () => {
       const { body } = await api.get<OpenApi>('/openapi.json');
       const own = operationsOf(body).map(({ path }) => path);
       expect(own.filter((path) => path.startsWith('/v1/')).toSorted()).toEqual([
+        '/v1/backup',
         '/v1/events',
         '/v1/fleet/memberships',
         '/v1/fleet/pools',

@@ -57,7 +57,9 @@ export async function startOn(
     ...(hasStore ? Object.values(BACKUP_ROUTES) : []),
     ...targets.flatMap((target) => TARGETS[target].routes),
   ];
-  const server = needsOf(targets).has('log') ? new EventLogServer(parts.log, parts.observers.logServer) : undefined;
+  const server = needsOf(targets).has('log')
+    ? new EventLogServer(parts.log, parts.observers.logServer)
+    : undefined;
   const readiness = () => readinessOf(parts, { targets, server });
   const state = new SystemState(
     readiness,
