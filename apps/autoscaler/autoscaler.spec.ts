@@ -15,7 +15,15 @@ import {
   PolicyStore,
   type Store,
 } from '#adapters/store';
-import { addToSketch, emptyBucket, type Bucket, type DemandPartial } from '#domain/demand';
+import {
+  addToSketch,
+  emptyBucket,
+  sampledPartial,
+  sampledPartition,
+  serviceAround,
+  type Bucket,
+  type DemandPartial,
+} from '#domain/demand';
 import { LEVELS, type Forecast } from '#domain/forecasting';
 import { policySchema, type Decision, type Policy } from '#domain/scaling';
 import { Autoscaler } from './autoscaler.js';
@@ -23,6 +31,7 @@ import { AutoscalerModule } from './autoscaler.module.js';
 import { PolicyCache } from './policy-cache.js';
 
 const START_MS = 1_800_000_000_000;
+const METER = sampledPartition('meter');
 
 let dataDir: string;
 let store: Store;
@@ -91,6 +100,7 @@ async function start(): Promise<void> {
       hasFleet: pool === 'etl',
       worker: { slots: 2 },
       leadTimeMaxS: 2,
+      sampledBy: pool === 'measured' ? [METER] : [],
     }),
     maxPools: 10,
     configured: new Set(),
@@ -281,4 +291,32 @@ test('an order that the fleet refuses is reported, and decisions go on', async (
   await until(() => decided.length > so + 1);
   expect(orderErrors[0]).toEqual(expect.any(String));
   expect(app.get(Autoscaler).lastDecision('etl')?.desired).toBeGreaterThan(3);
+});
+
+test('a pool that is measured is decided by its measurements, and blind when they stop', async () => {
+  await given({ mode: 'reactive', bounds: { minWorkers: 1, maxWorkers: 9 } }, 'measured');
+  await start();
+  nowMs = START_MS + 3_500;
+  const ofPool = () => decided.findLast(({ pool }) => pool === 'measured');
+  await until(() => ofPool()?.reason === 'demand-stale'); // nothing was ever measured
+  const samples = [0, 1, 2].map((s) => ({
+    startMs: START_MS + s * 1000,
+    arrivals: 300,
+    service: serviceAround(20, 300),
+  }));
+  const span = {
+    pool: 'measured',
+    partition: METER,
+    bucketS: 1,
+    samples,
+    toMs: START_MS + 3_000,
+    fraction: 0,
+  };
+  const { partial } = sampledPartial(span, undefined);
+  await log.append('demand.v1', [{ key: 'measured', value: JSON.stringify(partial) }]);
+  await until(() => (ofPool()?.desired ?? 0) > 3);
+  expect(ofPool()?.kind).not.toBe('blind');
+  nowMs = START_MS + 60_000;
+  await until(() => ofPool()?.reason === 'demand-stale');
+  expect(ofPool()).toMatchObject({ kind: 'blind', desired: ofPool()!.previousDesired });
 });

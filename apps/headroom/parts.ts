@@ -196,7 +196,8 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     const fleet = localFleet({ config, identity, observers });
     const mappings = await knownMappings(config.mappings);
     const passwords = options.sourcePasswords ?? new Map<string, string>();
-    const sources = await eventSourcesOf(config.sources, { mappings, passwords });
+    const bucketSOf = (pool: string) => poolSettingsOf(config)(pool).bucketS;
+    const sources = await eventSourcesOf(config.sources, { mappings, passwords, bucketSOf });
     return new Parts(options, store, log, fleet, sink, mappings, sources, metrics, observers, status);
   } catch (error) {
     // Its housekeeping would keep the process alive.

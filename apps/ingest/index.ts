@@ -4,3 +4,4 @@ export { IngestObserver, type CountedBatch, type PartialApplied } from './ingest
 export { IngestModule, ingestSettings, type IngestModuleOptions } from './ingest.module.js';
 export { type PoolSettings } from './pool-registry.js';
 export { RecordSources, type DeclaredRecordSource, type EventSources } from './event-sources.module.js';
+export type { SampledPool } from './sampled-demand.js';
