@@ -75,7 +75,7 @@ export async function queryRange(
 
 /** `fetch failed` says nothing; its cause does. */
 function unreachable(error: Error): Error {
-  const { code = error.message } = (error.cause ?? {}) as { code?: string };
+  const { message, code = message } = (error.cause ?? error) as { message: string; code?: string };
   return new Error(`prometheus: must answer within ${ANSWER_MS} ms, got ${code}`, { cause: error });
 }
 
