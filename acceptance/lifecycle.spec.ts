@@ -150,6 +150,7 @@ describe('a running program', () => {
       'GET /v1/pools/{pool}/demand',
       'GET /v1/pools/{pool}/forecast',
       'POST /v1/events',
+      'POST /v1/webhooks/{mapping}',
       'PUT /v1/policies/{pool}',
     ]);
     expect(await api.get('/v1/none')).toMatchObject({ status: 404 });
@@ -301,7 +302,7 @@ describe('the next start', () => {
       await program.line(/^headroom: ready/m);
       const { body } = await api.get<OpenApi>('/openapi.json');
       const own = operationsOf(body).map(({ path }) => path);
-      expect(own.filter((path) => path.startsWith('/v1/'))).toEqual(['/v1/events']);
+      expect(own.filter((path) => path.startsWith('/v1/'))).toEqual(['/v1/events', '/v1/webhooks/{mapping}']);
       expect(await api.get('/v1/pools')).toMatchObject({ status: 404 });
       const answer = await fetch(`http://127.0.0.1:${ports[1]}/web/`);
       expect(answer.status).toBe(503); // nobody orders workers

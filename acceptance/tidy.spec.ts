@@ -25,6 +25,7 @@ const DOMAIN = [
 const ADAPTER_NEEDS: Record<string, string[]> = {
   'event-sink': ['event-log'],
   'event-log': ['loop'],
+  store: ['loop'],
   'http-api': ['input-problems'],
   'demand-reader': ['event-log', 'store'],
 };

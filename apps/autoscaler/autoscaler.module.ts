@@ -11,7 +11,7 @@ import { DemandConsumer } from './demand.consumer.js';
 import { FleetViews } from './fleet-views.js';
 import { ForecastsConsumer } from './forecasts.consumer.js';
 import { LatestForecasts } from './latest-forecasts.js';
-import { PoliciesController, PolicyLimits } from './policies.controller.js';
+import { PoliciesController, PolicyLimits, type PolicyObserver } from './policies.controller.js';
 import { PolicyCache } from './policy-cache.js';
 import { PoolsController } from './pools.controller.js';
 import type { ScaledPool } from './scaled-pool.js';
@@ -25,6 +25,7 @@ export interface AutoscalerModuleOptions {
   /** Pools of the configuration. */
   configured: ReadonlySet<string>;
   observer: AutoscalerObserver &
+    PolicyObserver &
     LoopObserver &
     RecordObserver & { demandRead: DemandReaderOptions['observe'] };
   nowMs(): number;
@@ -50,10 +51,10 @@ export class AutoscalerModule {
         { provide: DemandStore, useValue: stores.demand },
         { provide: ForecastStore, useValue: stores.forecasts },
         { provide: DecisionStore, useValue: stores.decisions },
-        { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, configured, nowMs) },
+        { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, configured, nowMs, observer) },
         { provide: PolicyCache, useFactory: () => new PolicyCache(stores.policies) },
         { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts, observer) },
-        { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf) },
+        { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf, observer) },
         {
           provide: DemandReader,
           useFactory: () =>
@@ -92,7 +93,7 @@ export class AutoscalerModule {
           provide: AutoscalerLoop,
           inject: [Autoscaler, PolicyCache],
           useFactory: (autoscaler: Autoscaler, policies: PolicyCache) =>
-            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer, nowMs }),
+            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer }),
         },
       ],
       exports: [Autoscaler, PolicyCache],

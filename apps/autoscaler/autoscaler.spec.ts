@@ -5,6 +5,7 @@ import type { INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { DemandReader } from '#adapters/demand-reader';
 import { EmbeddedEventLog, EventLogServer, HandlerErrors, topicSpecs } from '#adapters/event-log';
 import { SimulatedFleet } from '#adapters/fleet';
 import {
@@ -13,7 +14,7 @@ import {
   ForecastStore,
   openEmbeddedStore,
   PolicyStore,
-  type Store,
+  type EmbeddedStore,
 } from '#adapters/store';
 import {
   addToSketch,
@@ -28,13 +29,15 @@ import { LEVELS, type Forecast } from '#domain/forecasting';
 import { policySchema, type Decision, type Policy } from '#domain/scaling';
 import { Autoscaler } from './autoscaler.js';
 import { AutoscalerModule } from './autoscaler.module.js';
+import { FleetViews } from './fleet-views.js';
+import { LatestForecasts } from './latest-forecasts.js';
 import { PolicyCache } from './policy-cache.js';
 
 const START_MS = 1_800_000_000_000;
 const METER = sampledPartition('meter');
 
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 let fleet: SimulatedFleet;
 let app: INestMicroservice;
@@ -44,6 +47,7 @@ let failures: string[];
 let unreadable: string[];
 let forgotten: string[];
 let orderErrors: (string | undefined)[];
+let missing: string[];
 let changed: () => void;
 let toOfLast: number;
 
@@ -67,7 +71,7 @@ beforeEach(async () => {
   fleet = newFleet();
   [nowMs, decided, failures, orderErrors, changed] = [START_MS, [], [], [], () => undefined];
   toOfLast = -1;
-  forgotten = [];
+  [forgotten, missing] = [[], []];
 });
 afterEach(async () => {
   await app.close();
@@ -77,7 +81,7 @@ afterEach(async () => {
 function newFleet(): SimulatedFleet {
   const quiet = () => undefined;
   return new SimulatedFleet({
-    pools: { etl: { slots: 2, startMs: () => 2_000, drainS: 1, expectedLeadTimeS: 2 } },
+    pools: { etl: { slots: 2, startMs: () => 2_000, drainS: 1, expectedLeadTimeS: 2, maxWorkers: 20 } },
     observer: { started: quiet, ready: quiet, crashed: quiet, stopped: quiet, eventsDropped: quiet },
   });
 }
@@ -108,6 +112,9 @@ async function start(): Promise<void> {
       decided: ({ decision }) => (decided.push(decision), changed()),
       ordered: ({ error }) => orderErrors.push(error?.message),
       forgotten: (pool) => forgotten.push(pool),
+      inputMissing: ({ input, pool, error }) => missing.push(`${input} ${pool}: ${error.message}`),
+      decisionsLost: () => undefined,
+      policyChanged: () => undefined,
       demandRead: () => undefined,
       recordUnreadable: ({ topic, offset }) => void unreadable.push(`${topic}@${offset}`),
       ran: () => changed(),
@@ -203,6 +210,16 @@ test('workers are ordered before the forecast load arrives, and the record says 
   expect(failures).toEqual([]);
 });
 
+test('beyond what the fleet runs, decisions hold and say so', async () => {
+  await given({ mode: 'reactive', bounds: { minWorkers: 1, maxWorkers: 100_000 } });
+  await start();
+  await demandFrom(0, [5000, 5000, 5000]);
+  nowMs = START_MS + 3_000;
+  await until(() => latest()?.kind === 'hold' && latest()?.desired === 20);
+  expect(latest()?.limits.map(({ limit }) => limit)).toEqual(['fleet-max-workers']);
+  expect((await fleet.observe('etl')).desired).toBe(20);
+});
+
 test('what is observed is decided for and never ordered', async () => {
   await given({ mode: 'observe', bounds: { minWorkers: 1, maxWorkers: 9 } });
   await start();
@@ -276,6 +293,57 @@ test('demand that is still on its way is not taken for silence', async () => {
   nowMs += 60_000;
   await until(() => latest()?.reason === 'demand-stale');
   expect(latest()?.kind).toBe('blind');
+});
+
+test('an input that does not answer makes decisions blind, and why is told', async () => {
+  await given({ mode: 'reactive' });
+  await start();
+  fleet.observe = () => Promise.reject(new Error('the host is gone'));
+  await demandFrom(0, [20]);
+  nowMs = START_MS + 1_000;
+  await until(() => latest()?.reason === 'fleet-missing');
+  expect(missing).toContain('fleet etl: the host is gone');
+  log.lag = () => Promise.reject(new Error('no answer'));
+  await until(() => latest()?.reason === 'demand-missing');
+  expect(missing).toContain('event-log undefined: no answer');
+});
+
+test('decisions that the event log does not take wait for it, a bounded number; the others are told to be lost', async () => {
+  await given({ mode: 'reactive' });
+  await start();
+  const lost: number[] = [];
+  const taken: number[] = [];
+  let full = true;
+  const autoscaler = new Autoscaler({
+    log: {
+      append: async (_, records) => {
+        if (full) throw new Error('full');
+        taken.push(records.length);
+      },
+    },
+    reader: app.get(DemandReader),
+    forecasts: app.get(LatestForecasts),
+    policies: app.get(PolicyCache),
+    fleet,
+    fleetViews: app.get(FleetViews),
+    demandStore: new DemandStore(store.dataSource),
+    decisionStore: new DecisionStore(store.dataSource),
+    settingsOf: app.get(FleetViews).settingsOf,
+    observer: {
+      decided: () => undefined,
+      ordered: () => undefined,
+      inputMissing: () => undefined,
+      forgotten: () => undefined,
+      decisionsLost: (decisions) => lost.push(decisions),
+    },
+    nowMs: () => nowMs,
+    maxUnrecorded: 2,
+  });
+  for (let runs = 0; runs < 3; runs++) await expect(autoscaler.run()).rejects.toThrow('full');
+  expect(lost).toEqual([1]);
+  full = false;
+  await autoscaler.run();
+  expect(taken).toEqual([3]);
 });
 
 test('an order that the fleet refuses is reported, and decisions go on', async () => {

@@ -20,7 +20,7 @@ import {
   type FleetView,
   type Policy,
 } from '#domain/scaling';
-import type { FleetViews } from './fleet-views.js';
+import type { FleetViews, MissingInput } from './fleet-views.js';
 import { inTime, within } from './in-time.js';
 import type { LatestForecasts } from './latest-forecasts.js';
 import type { PolicyCache } from './policy-cache.js';
@@ -30,12 +30,16 @@ export interface AutoscalerObserver {
   decided(made: { decision: Decision; input: DecisionInput }): void;
   /** An order to the fleet that it took, or that failed. */
   ordered(order: { decision: Decision; error: Error | undefined }): void;
+  /** Decisions will be blind for it. */
+  inputMissing(missing: MissingInput): void;
+  /** Decisions were made and acted upon, and will never be in the record: the event log took none for too long. */
+  decisionsLost(decisions: number): void;
   /** The pool has lost its policy. */
   forgotten(pool: string): void;
 }
 
 export interface AutoscalerOptions {
-  log: EventLog;
+  log: Pick<EventLog, 'append'>;
   reader: DemandReader;
   forecasts: LatestForecasts;
   policies: PolicyCache;
@@ -46,6 +50,8 @@ export interface AutoscalerOptions {
   settingsOf(pool: string): ScaledPool;
   observer: AutoscalerObserver;
   nowMs(): number;
+  /** Decisions that wait for the event log; default 20,000. */
+  maxUnrecorded?: number;
 }
 
 /** History for the mean load, in first seasons. */
@@ -82,7 +88,10 @@ export class Autoscaler {
     const { policies, fleetViews, nowMs } = this.options;
     // The clock first: what happens while the answer is on its way is not counted.
     const askedAtMs = nowMs();
-    const behindMs = await inTime(this.options.reader.behindMs());
+    const behindMs = await inTime(this.options.reader.behindMs(), {
+      what: 'event log: how far behind its readers are',
+      missing: (error) => this.options.observer.inputMissing({ input: 'event-log', error }),
+    });
     const countedToMs = behindMs === undefined ? undefined : askedAtMs - behindMs;
     const rows = await this.openedRows(policies.all());
     const fleets = await Promise.all(
@@ -165,13 +174,16 @@ export class Autoscaler {
 
   /** What could not be recorded is recorded with the next run; the oldest are lost when there are too many. */
   private async record(): Promise<void> {
+    const { log, observer, maxUnrecorded = MAX_UNRECORDED } = this.options;
     const records = this.unrecorded.splice(0);
     if (records.length === 0) return;
     const messages = records.map((record) => ({ key: record.decision.pool, value: JSON.stringify(record) }));
     try {
-      await this.options.log.append('decisions.v1', messages);
+      await log.append('decisions.v1', messages);
     } catch (error) {
-      this.unrecorded.unshift(...records.slice(-MAX_UNRECORDED));
+      const lost = Math.max(0, records.length - maxUnrecorded);
+      if (lost > 0) observer.decisionsLost(lost);
+      this.unrecorded.unshift(...records.slice(lost));
       throw error;
     }
   }

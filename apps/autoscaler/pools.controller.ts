@@ -9,6 +9,7 @@ import {
   type StoredDecision,
 } from '#adapters/store';
 import { sketchMean, sketchQuantile, type Bucket, type Sketch } from '#domain/demand';
+import { decisionIdOf } from '#domain/scaling';
 import { Autoscaler } from './autoscaler.js';
 import { FleetViews } from './fleet-views.js';
 import { unknownPool } from './policies.controller.js';
@@ -144,10 +145,10 @@ function latencyOf(sketch: Sketch): z.output<typeof demandAnswer>['wait'] {
 }
 
 function decisionOf(row: StoredDecision): z.output<typeof decisionAnswer> {
-  const { id, firstAtMs, lastAtMs, count, decision, memory, policyVersion } = row;
+  const { firstAtMs, lastAtMs, count, decision, memory, policyVersion } = row;
   const { atMs: _, ...rest } = decision;
   return {
-    id,
+    id: decisionIdOf({ pool: decision.pool, atMs: firstAtMs }),
     firstAt: new Date(firstAtMs).toISOString(),
     lastAt: new Date(lastAtMs).toISOString(),
     count,

@@ -7,7 +7,7 @@ import type { INestMicroservice } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, EventLogServer, HandlerErrors, topicSpecs } from '#adapters/event-log';
-import { DemandStore, ForecastStore, openEmbeddedStore, type Store } from '#adapters/store';
+import { DemandStore, ForecastStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
 import { emptyBucket, sampledPartial, sampledPartition, type DemandPartial } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 import { ForecastThread } from './forecast-thread.js';
@@ -19,7 +19,7 @@ const START_MS = 1_800_000_000_000;
 const METER = sampledPartition('meter');
 
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 let app: INestMicroservice;
 let nowMs: number;

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { withFiles } from '#adapters/event-log';
 import type { InputProblem } from '#adapters/input-problems';
 import { configSchema, type Config } from './config.js';
 import { checkYaml } from './yaml.js';
@@ -25,6 +26,15 @@ export function parseConfig(text: string): LoadedConfig {
   return checked.ok ? { ok: true, config: checked.value } : checked;
 }
 
+/** Keys that end with File name one, at any depth. */
+function resolveFiles<T extends object>(settings: T, folder: string): T {
+  const resolved = Object.entries(settings).map(([key, value]: [string, unknown]) => {
+    if (typeof value === 'object' && value !== null) return [key, resolveFiles(value, folder)];
+    return [key, key.endsWith('File') && typeof value === 'string' ? resolve(folder, value) : value];
+  });
+  return Object.fromEntries(resolved) as T;
+}
+
 function resolveFolders(config: Config, folder: string): Config {
   const pools = Object.entries(config.pools).map(([name, pool]) => {
     const { handlers } = pool.worker;
@@ -41,11 +51,14 @@ function resolveFolders(config: Config, folder: string): Config {
     });
     return [name, { ...source, ...(Object.fromEntries(files) as object) }];
   });
+  const { eventLog } = config;
   return {
     ...config,
+    eventLog: eventLog.kind === 'kafka' ? withFiles(eventLog, (path) => resolve(folder, path)) : eventLog,
     sources: Object.fromEntries(sources) as Config['sources'],
     webhooks: Object.fromEntries(webhooks) as Config['webhooks'],
     ...(config.dataDir !== undefined && { dataDir: resolve(folder, config.dataDir) }),
+    store: resolveFiles(config.store, folder),
     pools: Object.fromEntries(pools) as Config['pools'],
   };
 }

@@ -1,14 +1,18 @@
 import { z } from 'zod';
+import { kafkaSettingsSchema } from '#adapters/event-log';
 import { syntheticSourceSchema } from '#adapters/sources';
+import { storeSchema } from '#adapters/store';
 import { poolName } from '#domain/events';
 import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
-import { policySchema } from '#domain/scaling';
+import { policySchema, staleAfterS } from '#domain/scaling';
 import { eventSourceSchema, readPlaces } from './event-sources-config.js';
 import { isKnownMapping, mappingConfigSchema, mappingName } from './mappings/mapping-config.js';
 
 const port = z.number().int().min(1).max(65_535);
 const host = z.string().min(1).max(253).describe('Interface to listen on.');
 const DAY_S = 86_400;
+/** Between the moment a bucket may be used and the decision that uses it: counting, forecasting, the loop's period. */
+const USE_ALLOWANCE_S = 2;
 
 const api = z
   .strictObject({
@@ -87,6 +91,10 @@ const ingest = z.strictObject({
     .default(1000)
     .describe('Pools created by their first event; beyond it their events go to the dead-letter topic.'),
 });
+
+const eventLog = z
+  .discriminatedUnion('kind', [z.strictObject({ kind: z.literal('embedded') }), kafkaSettingsSchema])
+  .describe('Where events, demand, forecasts and decisions flow: in the data directory, or on Kafka.');
 
 const identity = z.strictObject({
   tokenMaxS: z
@@ -174,7 +182,9 @@ export const poolSchema = z
       .min(0)
       .max(60_000)
       .default(250)
-      .describe('Wait after a bucket’s end before it is used provisionally.'),
+      .describe(
+        'Wait after a bucket’s end before it is used provisionally, ms. Short enough that it is fresh when it is used: 12,000 with buckets of 1 s.',
+      ),
     leadTimeMaxS: z
       .number()
       .min(0)
@@ -182,6 +192,12 @@ export const poolSchema = z
       .optional()
       .describe(
         'Longest lead time that forecasts must cover, seconds, and at most 9,999 buckets; default: startDelayMs of the worker and 5 s more.',
+      ),
+    trustExecutionIds: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Take execution id and attempt from x-headroom-execution-id and x-headroom-attempt of a request. They decide what counts as demand: only when nobody but the platform itself can reach the router. Otherwise each request is an execution of its own.',
       ),
     worker: worker.prefault({}),
     policy: policySchema
@@ -214,6 +230,14 @@ export const poolSchema = z
         message: `at most ${MAX_HORIZON_BUCKETS - 1} buckets of ${value.bucketS} s`,
       });
     }
+    const settleMaxMs = settleMsMax(value.bucketS);
+    if (value.settleMs > settleMaxMs) {
+      context.addIssue({
+        code: 'custom',
+        path: ['settleMs'],
+        message: `at most ${settleMaxMs} with buckets of ${value.bucketS} s (beyond it demand and forecasts are stale when they are used, and every decision blind)`,
+      });
+    }
     if (value.source !== undefined && value.worker.handlers === undefined) {
       context.addIssue({
         code: 'custom',
@@ -222,6 +246,11 @@ export const poolSchema = z
       });
     }
   });
+
+/** A bucket is used from its settling until the next one has settled; it must not be stale by then. */
+function settleMsMax(bucketS: number): number {
+  return (staleAfterS(bucketS) - bucketS - USE_ALLOWANCE_S) * 1000;
+}
 
 /** The whole configuration: one tree, each branch owned by its user, unknown keys refused. Units are in the names. */
 export const configSchema = z
@@ -237,7 +266,11 @@ export const configSchema = z
     api: api.prefault({}),
     router: router.prefault({}),
     log: log.prefault({}),
+    eventLog: eventLog.prefault({ kind: 'embedded' }),
     ingest: ingest.prefault({}),
+    store: storeSchema
+      .prefault({ kind: 'embedded' })
+      .describe('Where policies, demand, forecasts and decisions are.'),
     identity: identity.prefault({}),
     mappings: z
       .record(mappingName, mappingConfigSchema)

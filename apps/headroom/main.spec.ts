@@ -72,6 +72,23 @@ describe('headroom', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ ok: false, problems: [{ actual: 'ENOENT' }] });
   });
 
+  test('a start without the brokers of its configuration is 3, and without its secret 2', async () => {
+    const kafka = (more: string) => `eventLog: { kind: kafka, brokers: ['127.0.0.1:1']${more} }\n`;
+    writeFileSync(join(folder, 'kafka.yaml'), kafka(''));
+    writeFileSync(
+      join(folder, 'secret.yaml'),
+      kafka(', sasl: { mechanism: plain, username: headroom, passwordFile: nowhere }'),
+    );
+    expect(await run('start', '--config', 'kafka.yaml', '--data-dir', 'kafka')).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/a broker must answer, got .*eventLog\.brokers/),
+    });
+    expect(await run('start', '--config', 'secret.yaml', '--data-dir', 'kafka')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/eventLog\.sasl\.passwordFile: must be a readable file, got ENOENT/),
+    });
+  }, 120_000);
+
   test('token finds the key of the data directory', async () => {
     expect(await run('token', '--scope', 'pools:read')).toMatchObject({
       code: 2,

@@ -4,9 +4,12 @@ import type { EventSinkObserver } from '#adapters/event-sink';
 import type { FleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
+import type { PartitionOptions } from '#adapters/store';
 import type { RecordSourceObserver } from '#adapters/record-sources';
 import type { Logger, Metrics } from '#adapters/telemetry';
+import { decisionIdOf, forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
+import type { PolicyObserver } from '../autoscaler/policies.controller.js';
 import type { ForecasterObserver } from '../forecaster/forecaster.js';
 import type { IngestObserver } from '../ingest/index.js';
 import type { RouteOutcome, RouterObserver } from '../router/router-observer.js';
@@ -23,9 +26,10 @@ export interface Observers {
   fleet: FleetObserver;
   ingest: IngestObserver;
   forecaster: ForecasterObserver & LoopObserver & RecordObserver & DemandRead;
-  autoscaler: AutoscalerObserver & LoopObserver & RecordObserver & DemandRead;
+  autoscaler: AutoscalerObserver & PolicyObserver & LoopObserver & RecordObserver & DemandRead;
   router: RouterObserver;
   sources: SourcesModuleOptions['observer'];
+  partition: PartitionOptions['observe'];
   tokenRenewalFailed(error: Error): void;
 }
 
@@ -48,6 +52,7 @@ export function observersOf(given: Given): Observers {
     autoscaler: { ...autoscalerObserver(given), ...loop, ...readerObserver('autoscaler', given) },
     router: routerObserver(given),
     sources: sourcesObserver(given),
+    partition: (event) => given.metrics.storePartitions.inc(event),
     tokenRenewalFailed: (err) => logger.error({ err }, 'workers keep their old token'),
   };
 }
@@ -206,7 +211,8 @@ function forecasterObserver({ metrics, logger }: Given): ForecasterObserver {
   };
 }
 
-function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver {
+function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver & PolicyObserver {
+  const missing = new LimitedNotes(({ msg, ...what }) => logger.error(what, msg));
   return {
     decided: (made) => {
       const { decision, input } = made;
@@ -214,6 +220,7 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
       status.decided(made);
       metrics.decisions.inc({ pool, kind, reason });
       for (const { limit } of limits) metrics.decisionLimits.inc({ pool, limit });
+      if (forecastEndsEarly(decision)) metrics.shortForecastDecisions.inc({ pool });
       metrics.objectiveReachable.set({ pool }, objectiveReachable ? 1 : 0);
       metrics.workers.set({ pool, state: 'desired' }, desired);
       if (input.fleet !== undefined) {
@@ -221,23 +228,38 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
           metrics.workers.set({ pool, state }, input.fleet[state]);
       }
       if (kind === 'scale') {
-        const { previousDesired, explanation, atMs } = decision;
+        const { previousDesired, explanation } = decision;
         logger.info(
-          { pool, decision: `${pool}/${atMs}`, from: previousDesired, to: desired, reason },
+          { pool, decision: decisionIdOf(decision), from: previousDesired, to: desired, reason },
           explanation,
         );
       }
     },
+    inputMissing: ({ error, ...what }) => {
+      metrics.decisionInputsMissing.inc({ input: what.input });
+      missing.note({ msg: 'decisions are blind for want of an answer', err: error.message, ...what });
+    },
+    decisionsLost: (decisions) => {
+      metrics.decisionsLost.inc(decisions);
+      logger.error(
+        { decisions },
+        'decisions are missing in the record: the event log took none for too long',
+      );
+    },
+    policyChanged: ({ what, ...change }) => logger.info(change, `policy ${what}`),
     forgotten: (pool) => {
       status.forgotten(pool);
       metrics.objectiveReachable.remove({ pool });
       for (const state of ['desired', 'ready', 'starting', 'draining'])
         metrics.workers.remove({ pool, state });
     },
-    ordered: ({ decision: { pool, atMs }, error }) => {
+    ordered: ({ decision, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'taken' : 'failed' });
       if (error !== undefined)
-        logger.error({ err: error, pool, decision: `${pool}/${atMs}` }, 'the fleet did not take an order');
+        logger.error(
+          { err: error, pool: decision.pool, decision: decisionIdOf(decision) },
+          'the fleet did not take an order',
+        );
     },
   };
 }

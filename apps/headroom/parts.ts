@@ -1,14 +1,20 @@
 import { join } from 'node:path';
-import { EmbeddedEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
+import type { Readable } from 'node:stream';
+import { LOG_TABLE_NAMES, type EventLog } from '#adapters/event-log';
 import { LogSink, type EventSink } from '#adapters/event-sink';
 import { LocalProcessFleet, type Fleet } from '#adapters/fleet';
 import type { Identity } from '#adapters/identity';
 import {
+  backupStream,
   DecisionStore,
   DemandStore,
   ForecastStore,
+  EmbeddedPostgres,
   openEmbeddedStore,
+  openPostgresStore,
   PolicyStore,
+  spaceProblemIn,
+  type Retention,
   type Store,
 } from '#adapters/store';
 import { createMetrics, type Logger, type Metrics } from '#adapters/telemetry';
@@ -18,13 +24,16 @@ import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js
 import type { EventSources, IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
+import { openEventLog } from './open-event-log.js';
 import { eventSourcesOf } from './event-sources.js';
 import { knownMappings } from './mappings/known-mappings.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
+import { checkStoreFollowsLog } from './store-and-log.js';
 import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
 import type { SourcesModuleOptions } from './sources.module.js';
 import { StatusLines } from './status-lines.js';
+import { retentionsOf } from './store-retention.js';
 
 export interface PartsOptions {
   config: Config;
@@ -58,13 +67,7 @@ export class Parts {
     readonly status: StatusLines,
   ) {
     this.settingsOf = poolSettingsOf(options.config);
-    const { dataSource } = store;
-    this.stores = {
-      policies: new PolicyStore(dataSource),
-      demand: new DemandStore(dataSource),
-      forecasts: new ForecastStore(dataSource),
-      decisions: new DecisionStore(dataSource),
-    };
+    this.stores = storesOf(store, options.config, observers);
   }
 
   /** Pools of the configuration. */
@@ -80,7 +83,7 @@ export class Parts {
     const { ingest, pools } = this.options.config;
     return {
       log: this.log,
-      dataSource: this.store.dataSource,
+      stores: this.stores,
       observer: this.observers.ingest,
       ...ingest,
       pools: new Map(Object.entries(pools)),
@@ -122,6 +125,7 @@ export class Parts {
       watch: (listener) => this.fleet.watch(listener),
       sink: this.sink,
       pools: () => known,
+      trustsExecutionIds: (pool) => this.settingsOf(pool).trustExecutionIds,
       observer: this.observers.router,
     };
   };
@@ -149,6 +153,12 @@ export class Parts {
   /** Why the store takes nothing at the moment. */
   storeProblem(): string | undefined {
     return this.store.problem();
+  }
+
+  /** All that is stored, with the event log where it lies beside the tables. */
+  backup(): Promise<Readable> {
+    const logTables = this.options.config.store.kind === 'embedded' ? LOG_TABLE_NAMES : [];
+    return backupStream(this.store, { takenAtMs: Date.now(), logTables });
   }
 
   /** Resolves with the reason when the store ends unasked. */
@@ -180,17 +190,20 @@ export class Parts {
   }
 }
 
-/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, TopicMismatch. */
+/**
+ * Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, StoreUnavailable, StoreAheadOfLog, and as
+ * openEventLog.
+ */
 export async function openParts(options: PartsOptions): Promise<Parts> {
   const { config, dataDir, identity, logger } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
-  const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
-  let log: EmbeddedEventLog | undefined;
+  const { store, engine } = await openStore({ config, dataDir: join(dataDir, 'store'), observers });
+  let log: EventLog | undefined;
   try {
-    log = await EmbeddedEventLog.open(store.engine);
-    await log.ensureTopics(topicSpecs(config.ingest));
+    log = await openEventLog({ config, engine, logger });
+    await checkStoreFollowsLog(store.dataSource, log);
     await createPolicies(config, new PolicyStore(store.dataSource));
     const sink = new LogSink({ log, observer: observers.sink });
     const fleet = localFleet({ config, identity, observers });
@@ -207,6 +220,52 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   } finally {
     logger.debug({ dataDir }, 'parts opened');
   }
+}
+
+/** The engine of the data directory carries what is embedded: the tables, the event log, both, or it is not there. */
+async function openStore(given: {
+  config: Config;
+  dataDir: string;
+  observers: Observers;
+}): Promise<{ store: Store; engine: EmbeddedPostgres | undefined }> {
+  const { config, dataDir, observers } = given;
+  if (config.store.kind === 'embedded') {
+    const store = await openEmbeddedStore({ dataDir, observer: observers.log });
+    return { store, engine: store.engine };
+  }
+  if (config.eventLog.kind !== 'embedded')
+    return {
+      store: await openPostgresStore(config.store, { observer: observers.log }),
+      engine: undefined,
+    };
+  const engine = await EmbeddedPostgres.open({ dataDir });
+  try {
+    const server = await openPostgresStore(config.store, { observer: observers.log });
+    const store = {
+      ...server,
+      problem: () => server.problem() ?? spaceProblemIn(dataDir),
+      died: engine.died,
+      close: async () => {
+        await server.close();
+        await engine.close();
+      },
+    };
+    return { store, engine };
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+function storesOf({ dataSource }: Store, config: Config, { partition }: Observers) {
+  const retentions = retentionsOf(config);
+  const options = (retention: Retention) => ({ retention, nowMs: Date.now, observe: partition });
+  return {
+    policies: new PolicyStore(dataSource),
+    demand: new DemandStore(dataSource, options(retentions.demand)),
+    forecasts: new ForecastStore(dataSource, options(retentions.forecasts)),
+    decisions: new DecisionStore(dataSource, options(retentions.decisions)),
+  };
 }
 
 /** A policy of the configuration is where its pool starts; afterwards the API's counts. */

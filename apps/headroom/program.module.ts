@@ -1,4 +1,5 @@
 import { Module, type BeforeApplicationShutdown, type DynamicModule } from '@nestjs/common';
+import { BackupController, BackupSource } from './backup/backup.controller.js';
 import type { Parts } from './parts.js';
 import { SystemController, SystemState } from './system.controller.js';
 
@@ -18,9 +19,10 @@ export class ProgramModule {
     return {
       module: ProgramModule,
       imports: targets,
-      controllers: [SystemController],
+      controllers: [SystemController, BackupController],
       providers: [
         { provide: SystemState, useValue: state },
+        { provide: BackupSource, useFactory: () => new BackupSource(() => parts.backup()) },
         { provide: WorkersLast, useFactory: () => new WorkersLast(parts) },
       ],
     };

@@ -9,6 +9,7 @@ import { Router } from '../router/router.js';
 import { originOf } from './origin.js';
 import { openParts, type Parts, type PartsOptions } from './parts.js';
 import { ProgramModule } from './program.module.js';
+import { BACKUP_ROUTES } from './backup/backup.controller.js';
 import { SYSTEM_ROUTES, SystemState, type Readiness } from './system.controller.js';
 import { modulesOf, TARGETS, type TargetName } from './targets.js';
 
@@ -34,8 +35,7 @@ export interface Program {
 const STUCK_AFTER_MS = 30_000;
 
 /**
- * Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull,
- * TopicMismatch, CannotListen.
+ * Starts the targets in this process. Rejects with nothing left open; throws what openParts throws, and CannotListen.
  */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const parts = await openParts(options);
@@ -55,6 +55,7 @@ export async function startOn(
 ): Promise<Program> {
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
+    ...Object.values(BACKUP_ROUTES),
     ...targets.flatMap((target) => TARGETS[target].routes),
   ];
   const server = new EventLogServer(parts.log, parts.observers.logServer);
@@ -62,7 +63,7 @@ export async function startOn(
   const state = new SystemState(
     readiness,
     async () => {
-      await refreshGauges(parts, routerOf(app, targets));
+      await refreshGauges(parts, server, routerOf(app, targets));
       refreshSources(parts, app, targets);
       return parts.metrics.registry.metrics();
     },
@@ -124,12 +125,19 @@ function routerOf(app: NestFastifyApplication, targets: readonly TargetName[]): 
 }
 
 /** Levels are read when somebody asks for them. */
-async function refreshGauges({ log, metrics, pools }: Parts, router: Router | undefined): Promise<void> {
+async function refreshGauges(
+  { log, metrics, pools }: Parts,
+  server: EventLogServer,
+  router: Router | undefined,
+): Promise<void> {
   for (const pool of router === undefined ? [] : pools) {
     const { waiting, inFlight } = (router as Router).snapshot(pool);
     metrics.routerQueue.set({ pool }, waiting);
     metrics.routerInFlight.set({ pool }, inFlight);
   }
+  metrics.consumerLagRecords.reset();
+  for (const { group, topic, partition, offset, endOffset } of server.positions())
+    metrics.consumerLagRecords.set({ group, topic, partition }, endOffset - offset);
   // Everything else about a program is most wanted while its log does not answer.
   const lag = await log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
   if (lag === undefined) metrics.consumerLag.remove({ group: 'ingest' });

@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
-import { TopicMismatch } from '#adapters/event-log';
+import { LogForbidden, LogUnreachable, TopicMismatch, UnreadableSecret } from '#adapters/event-log';
 import type { ProofOf } from '#adapters/http-api';
 import { formatProblem } from '#adapters/input-problems';
 import { openLocalIdentity, type Identity } from '#adapters/identity';
-import { DataDirectoryFull, DataDirectoryInUse } from '#adapters/store';
+import { DataDirectoryFull, DataDirectoryInUse, StoreUnavailable } from '#adapters/store';
 import { createLogger } from '#adapters/telemetry';
 import type { CommandContext } from './commands/command-context.js';
 import { loadConfig } from './config-file.js';
@@ -11,6 +11,8 @@ import type { Config } from './config.js';
 import { EXIT, exitCodeOfSignal, type ExitCode } from './exit-codes.js';
 import { configFileOf, dataDirOf } from './locations.js';
 import { CannotListen, startProgram, type Program } from './program.js';
+import { StoreAheadOfLog } from './store-and-log.js';
+import { storeExitCode } from './store-exit-code.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
 import { parseTargets, type TargetName } from './targets.js';
 import { readSourcePasswords } from './source-passwords.js';
@@ -114,12 +116,18 @@ async function stopDead(program: Program, reason: Error, context: CommandContext
 }
 
 function cannotStart(error: unknown, context: CommandContext): ExitCode {
-  if (error instanceof TopicMismatch) {
-    const hint =
-      'ingest.partitions stays as the data directory was made; another one needs another directory';
+  if (error instanceof TopicMismatch)
+    return context.fail({ code: EXIT.usage, message: error.message, hint: error.hint });
+  if (error instanceof StoreAheadOfLog) {
+    const hint = 'use the event log that the store was filled from, or an empty store';
     return context.fail({ code: EXIT.usage, message: error.message, hint });
   }
-  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen];
+  if (error instanceof StoreUnavailable)
+    return context.fail({ code: storeExitCode(error), message: error.message, hint: error.hint });
+  if (error instanceof LogUnreachable)
+    return context.fail({ code: EXIT.unreachable, message: error.message });
+  if (error instanceof LogForbidden) return context.fail({ code: EXIT.notAllowed, message: error.message });
+  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen, UnreadableSecret];
   if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });
   throw error;
@@ -146,6 +154,8 @@ async function announce(
   if (program.urls.router !== undefined) context.print(`  router    ${program.urls.router}/<pool>/…`);
   context.print(`  config    ${about.file}`);
   context.print(`  data      ${about.dataDir}`);
+  const { store } = about.config;
+  if (store.kind === 'postgres') context.print(`  store     ${store.url}`);
 }
 
 function statusTimer(program: Program, everyS: number, context: CommandContext): NodeJS.Timeout | undefined {

@@ -11,7 +11,7 @@ import { IngestObserver } from './ingest-observer.js';
 import { PartitionCounting } from './partition-counting.js';
 import { PoolRegistry } from './pool-registry.js';
 
-const executions = { topic: TOPICS.executions, group: 'ingest' };
+const executions = { topic: TOPICS.executions, group: 'ingest', commits: true };
 
 @Controller()
 export class IngestConsumer {

@@ -1,7 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
 import type { EventLog } from '#adapters/event-log';
-import { DemandStore, PolicyStore } from '#adapters/store';
+import type { DemandStore, PolicyStore } from '#adapters/store';
 import type { IngestSettings } from '#domain/demand';
 import type { Mapping } from '#domain/mapping';
 import { DemandTableConsumer } from './demand-table.consumer.js';
@@ -12,6 +11,7 @@ import { EventsController } from './events.controller.js';
 import { IngestConsumer } from './ingest.consumer.js';
 import { IngestObserver } from './ingest-observer.js';
 import { PartitionCounting } from './partition-counting.js';
+import { PoolRegistryLoop } from './pool-registry.loop.js';
 import { PoolRegistry, type PoolRegistryOptions } from './pool-registry.js';
 import { RetentionLoop } from './retention.loop.js';
 import { SampledDemandLoop } from './sampled-demand.loop.js';
@@ -21,7 +21,7 @@ import { WebhooksController } from './webhooks.controller.js';
 
 export interface IngestModuleOptions {
   log: EventLog;
-  dataSource: DataSource;
+  stores: { policies: PolicyStore; demand: DemandStore };
   observer: IngestObserver;
   /** As in the configuration's `ingest`. */
   dedupeWindowS: number;
@@ -51,11 +51,10 @@ export function ingestSettings(given: { dedupeWindowS: number; maxExecutionS: nu
 @Module({})
 export class IngestModule {
   static register(options: IngestModuleOptions): DynamicModule {
-    const { log, dataSource, observer, maxPools, pools, defaults, mappings, sources } = options;
+    const { log, stores, observer, maxPools, pools, defaults, mappings, sources } = options;
     const { nowMs = Date.now } = options;
     const onCreated = (pool: string) => observer.poolCreated(pool);
-    const policies = new PolicyStore(dataSource);
-    const demand = new DemandStore(dataSource);
+    const { policies, demand } = stores;
     return {
       module: IngestModule,
       imports: [
@@ -88,10 +87,13 @@ export class IngestModule {
         { provide: EventIntake, useFactory: () => new EventIntake(log, observer) },
         { provide: WebhookIntake, useFactory: () => new WebhookIntake(log, mappings, observer) },
         {
-          provide: RetentionLoop,
-          useFactory: (registry: PoolRegistry) =>
-            new RetentionLoop({ pools: registry, demand, late: options, nowMs, observer: observer.loop }),
+          provide: PoolRegistryLoop,
+          useFactory: (registry: PoolRegistry) => new PoolRegistryLoop(registry, observer.loop),
           inject: [PoolRegistry],
+        },
+        {
+          provide: RetentionLoop,
+          useFactory: () => new RetentionLoop({ demand, observer: observer.loop }),
         },
       ],
       exports: [PoolRegistry],

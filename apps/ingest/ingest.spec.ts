@@ -16,15 +16,21 @@ import {
   topicSpecs,
   type StoredRecord,
 } from '#adapters/event-log';
+import type { DemandSampler, SampleSpan } from '#adapters/demand-samplers';
 import { apiAdapter, configureApi, openApiOf } from '#adapters/http-api';
+import {
+  DemandStore,
+  openEmbeddedStore,
+  PolicyStore,
+  type EmbeddedStore,
+  type PolicyRow,
+} from '#adapters/store';
 import type {
   RecordSource,
   RecordSourceObserver,
   RecordSourceOptions,
   SourceRecord,
 } from '#adapters/record-sources';
-import type { DemandSampler, SampleSpan } from '#adapters/demand-samplers';
-import { DemandStore, openEmbeddedStore, PolicyStore, type Store } from '#adapters/store';
 import type { DemandPartial, DemandSample } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { mappingSchema, type Mapping } from '#domain/mapping';
@@ -34,8 +40,9 @@ import { RecordSources } from './event-sources.module.js';
 import { EVENT_ROUTES } from './events.controller.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
+import { PoolRegistry } from './pool-registry.js';
+import { keptS } from './retention.loop.js';
 import { WEBHOOK_ROUTES } from './webhooks.controller.js';
-import { keptS, RetentionLoop } from './retention.loop.js';
 
 const PARTITIONS = 2;
 const settings = { dedupeWindowS: 300, maxExecutionS: 3600, maxPools: 4 };
@@ -150,7 +157,7 @@ class RecordQueue implements RecordSource {
 }
 
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 let app: NestFastifyApplication;
 let base: string;
@@ -183,7 +190,7 @@ async function start(): Promise<void> {
   const { dataSource } = store;
   const module = IngestModule.register({
     log,
-    dataSource,
+    stores: { policies: new PolicyStore(dataSource), demand: new DemandStore(dataSource) },
     observer: witness,
     ...settings,
     pools: new Map([
@@ -415,10 +422,34 @@ test('pools are created in mode observe up to maxPools; one more is dead-lettere
   expect(letter?.headers).toMatchObject({ reason: 'too_many_pools' });
   // An operator who writes the policy lets the pool in.
   await policies.create({ pool: 'c', policy: defaults.policy, nowMs: 1 });
-  await app.get(RetentionLoop).run(new AbortController().signal);
+  await app.get(PoolRegistry).refresh();
   await post([event('queued', { pool: 'c' })]);
   await settled();
   expect(await demand().totalArrivals('c')).toBe(1);
+});
+
+test('a deleted policy stays deleted, over a restart too, and gives its place back', async () => {
+  await post([event('queued', { pool: 'junk1' }), event('queued', { pool: 'junk2' })]);
+  await settled();
+  const policies = new PolicyStore(store.dataSource);
+  for (const pool of ['junk1', 'junk2']) {
+    const { version, updatedAtMs } = (await policies.get(pool)) as PolicyRow;
+    expect(await policies.delete({ pool, seen: { version, updatedAtMs } })).toBe('deleted');
+  }
+  await app.get(PoolRegistry).refresh();
+  await post([event('queued', { pool: 'real' })]);
+  await settled();
+  expect(await demand().totalArrivals('real')).toBe(1);
+  await stop();
+  await start();
+  await post([event('queued', { pool: 'real' })]);
+  await settled();
+  expect((await policies.pools()).toSorted()).toEqual(['measured', 'real', 'web']);
+  // A pool that is used again is a pool first seen.
+  await post([event('queued', { pool: 'junk1' })]);
+  await settled();
+  expect((await policies.get('junk1'))?.policy.mode).toBe('observe');
+  expect(await demand().totalArrivals('junk1')).toBe(2);
 });
 
 test('the demand table leaves out what is no partial, alarms at a gap, and drops what it has seen', async () => {

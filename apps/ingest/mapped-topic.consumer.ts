@@ -14,7 +14,7 @@ export function mappedTopicConsumer(topic: string): Type {
   class MappedTopicConsumer {
     constructor(@Inject(mappingOfTopic(topic)) private readonly mapping: TopicMapping) {}
 
-    @EventPattern({ topic, group: `mapped-${topic}` })
+    @EventPattern({ topic, group: `mapped-${topic}`, commits: true })
     async take(@Payload() batch: RecordBatch, @Ctx() context: LogContext): Promise<void> {
       await this.mapping.take(batch, (step) => context.commit(step));
     }

@@ -97,15 +97,16 @@ export class PartitionCounting {
       replayed += records.length;
     }
     const memory = resumeIngest(restored);
-    this.pools.keep(memory.chains.keys());
     this.owned.set(partition, { memory, ahead: false });
     return { topic, partition, offset: restored.to, replayed };
   }
 
   private step(partition: number, records: StoredRecord[], memory: IngestMemory): IngestOutput {
     const { settings, pools } = this;
+    const admits = (pool: string) => pools.admits(pool);
     const poolSettings = (pool: string) => pools.settingsOf(pool);
-    return ingestStep({ partition, records: records.map(toIngest), settings, poolSettings }, memory).output;
+    const input = { partition, records: records.map(toIngest), settings, admits, poolSettings };
+    return ingestStep(input, memory).output;
   }
 
   /** What the partition holds of [from, to), in pieces, each in a turn of the event loop of its own. */

@@ -140,6 +140,7 @@ async function run(log: EmbeddedEventLog): Promise<CellRun> {
   await log.subscribe({
     group: GROUP,
     topics: [INPUT],
+    commits: true,
     onBatch: (batch, member) =>
       consumer.take(batch, (records, offset) =>
         member.commit({

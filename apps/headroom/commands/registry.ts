@@ -1,7 +1,9 @@
+import { registerBackup } from './backup.js';
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
 import { registerMapping } from './mapping.js';
 import { registerReplay } from './replay.js';
+import { registerRestore } from './restore.js';
 import { registerStart } from './start.js';
 import { registerToken } from './token.js';
 
@@ -12,4 +14,6 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerToken,
   registerMapping,
   registerReplay,
+  registerBackup,
+  registerRestore,
 ];

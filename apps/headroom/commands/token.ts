@@ -26,7 +26,7 @@ export const registerToken: RegisterCommand = (program, context) => {
       '--for <duration>',
       'life of the token, e.g. 30m or 8h (default: 1h, or less when the limit is less)',
     )
-    .option('--subject <name>', 'who will use it; appears in logs', 'cli')
+    .option('--subject <name>', 'who will use it; the log names it with every change of a policy', 'cli')
     .option('--config <file>', 'configuration (else HEADROOM_CONFIG, then config/demo.yaml of the project)')
     .option('--data-dir <folder>', 'data directory (else HEADROOM_DATA_DIR, then .headroom of the project)')
     .option('--json', 'token, scopes and end of life as JSON')

@@ -79,7 +79,10 @@ describe('shipped mappings', () => {
       }));
       const settings = { dedupeWindowS: 300, maxExecutionS: 3600, maxFutureS: 60, maxAgeS: 3600 };
       const poolSettings = () => ({ bucketS: 1, latenessS: 2 });
-      const { output } = ingestStep({ partition: 0, records, settings, poolSettings }, newIngestMemory());
+      const { output } = ingestStep(
+        { partition: 0, records, settings, admits: () => true, poolSettings },
+        newIngestMemory(),
+      );
       const sum = emptyBucket(0);
       for (const { buckets } of output.partials) for (const bucket of buckets) addToBucket(sum, bucket);
       return { deadLetters: output.deadLetters, ...sum };

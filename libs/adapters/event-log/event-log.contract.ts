@@ -21,10 +21,21 @@ export interface LogUnderTest {
 const IN = 'in.v1';
 const OUT = 'out.v1';
 const PARTITIONS = 4;
+const POLL_MS = 5;
 
 /** What every event log must do; run on each implementation, real ones included. */
-export function eventLogContract(name: string, start: () => Promise<LogUnderTest>): void {
+export function eventLogContract(
+  name: string,
+  start: () => Promise<LogUnderTest>,
+  {
+    commits = true,
+  }: {
+    /** False: groups that commit are refused, and what they need is not asked for. */ commits?: boolean;
+  } = {},
+): void {
+  const testOfCommits = commits ? test : () => undefined;
   describe(`event log contract: ${name}`, () => {
+    const collector = (extra: Partial<Subscription> = {}) => collectorOf(commits, extra);
     let subject: LogUnderTest;
     let log: EventLog;
 
@@ -76,7 +87,7 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       await expect(log.ensureTopics([wider])).rejects.toThrow(/partitions/);
     });
 
-    test('what was acknowledged is there after a kill, and so are committed offsets', async () => {
+    testOfCommits('what was acknowledged is there after a kill, and so are committed offsets', async () => {
       await log.append(IN, numbered(0, 50));
       const reader = collector();
       const member = await log.subscribe(reader.subscription('g'));
@@ -94,7 +105,7 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       expect(await readAll(log, IN)).toHaveLength(60);
     });
 
-    test('output and offsets are one step: both are visible after it', async () => {
+    testOfCommits('output and offsets are one step: both are visible after it', async () => {
       await log.append(IN, [{ key: 'a', value: '1', partition: 0 }]);
       const reader = collector();
       const member = await log.subscribe(reader.subscription('g'));
@@ -102,11 +113,45 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       const offsets = [{ topic: IN, partition: 0, offset: 1 }];
       const outputs = [{ topic: OUT, records: [{ key: 'k', value: 'out' }] }];
       expect(await member.commit({ outputs, offsets })).toBe('committed');
+      await until(async () => (await readAll(log, OUT)).length === 1);
+      await until(async () => (await log.lag({ group: 'g', topic: IN })).records === 0);
       expect(await log.lag({ group: 'g', topic: IN })).toEqual({ records: 0, ageMs: 0 });
       expect(await readAll(log, OUT)).toMatchObject([{ value: 'out' }]);
     });
 
-    test('an output that cannot be written takes the offsets with it', async () => {
+    testOfCommits('a group that did not say that it commits cannot, and fences nobody', async () => {
+      await log.append(IN, [{ key: 'a', value: '1', partition: 0 }]);
+      const reader = collector({ commits: false });
+      const member = await log.subscribe(reader.subscription('g'));
+      await reader.received(1);
+      const outputs = [{ topic: OUT, records: [{ key: 'k', value: 'out' }] }];
+      await expect(
+        member.commit({ outputs, offsets: [{ topic: IN, partition: 0, offset: 1 }] }),
+      ).rejects.toThrow(/group g: a group that commits must say so/);
+      expect(await readAll(log, OUT)).toEqual([]);
+    });
+
+    if (!commits) {
+      test('a group that commits is refused, and what this log cannot do is said', async () => {
+        const reader = collector({ commits: true });
+        await expect(log.subscribe(reader.subscription('g'))).rejects.toThrow(
+          /group g, which commits, must be done by/,
+        );
+      });
+    }
+
+    test('a member says where it stands and where the end is, of each of its partitions', async () => {
+      await log.append(IN, numbered(0, 3, 1));
+      const reader = collector();
+      const member = await log.subscribe(reader.subscription('g'));
+      await reader.received(3);
+      const at = () => member.positions().find(({ partition }) => partition === 1);
+      await until(() => at()?.offset === 3);
+      expect(at()).toEqual({ topic: IN, partition: 1, offset: 3, endOffset: 3 });
+      expect(member.positions()).toHaveLength(PARTITIONS);
+    });
+
+    testOfCommits('an output that cannot be written takes the offsets with it', async () => {
       await log.append(IN, [{ key: 'a', value: '1', partition: 0 }]);
       const reader = collector();
       const member = await log.subscribe(reader.subscription('g'));
@@ -144,13 +189,13 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       const first = await log.subscribe(a.subscription('g'));
       expect(first.assignment()).toHaveLength(PARTITIONS);
       const second = await log.subscribe(b.subscription('g'));
-      expect(first.assignment()).toHaveLength(PARTITIONS / 2);
+      await until(() => first.assignment().length === PARTITIONS / 2);
       expect(second.assignment()).toHaveLength(PARTITIONS / 2);
       expect(a.revoked).toHaveLength(PARTITIONS / 2);
       await log.append(IN, numbered(0, 40));
       await Promise.all([a.received(1), b.received(1)]);
       await first.leave();
-      expect(second.assignment()).toHaveLength(PARTITIONS);
+      await until(() => second.assignment().length === PARTITIONS);
       await b.received(40 /* nothing was committed: b reads everything of the partitions it got */);
     });
 
@@ -180,29 +225,33 @@ export function eventLogContract(name: string, start: () => Promise<LogUnderTest
       expect(leaver.revoked).toHaveLength(PARTITIONS);
     });
 
-    test('a member that hangs is expelled, its partitions go on, and its late commit is fenced', async () => {
-      await log.append(IN, numbered(0, 20));
-      const hanging = Promise.withResolvers<void>();
-      const failure = Promise.withResolvers<Error>();
-      const dead = await log.subscribe({
-        group: 'g',
-        topics: [IN],
-        onBatch: () => hanging.promise,
-        onFailed: failure.resolve,
-      });
-      const zombieOwned = dead.assignment();
-      const heir = collector();
-      const joining = log.subscribe(heir.subscription('g'));
-      expect((await failure.promise).message).toMatch(/must end within/);
-      const member = await joining;
-      await heir.received(20);
-      expect(member.assignment()).toHaveLength(PARTITIONS);
-      const offsets = zombieOwned.map((at) => ({ ...at, offset: 1 }));
-      const outputs = [{ topic: OUT, records: [{ key: 'k', value: 'from the dead' }] }];
-      expect(await dead.commit({ outputs, offsets })).toBe('fenced');
-      expect(await readAll(log, OUT)).toEqual([]);
-      hanging.resolve();
-    });
+    testOfCommits(
+      'a member that hangs is expelled, its partitions go on, and its late commit is fenced',
+      async () => {
+        await log.append(IN, numbered(0, 20));
+        const hanging = Promise.withResolvers<void>();
+        const failure = Promise.withResolvers<Error>();
+        const dead = await log.subscribe({
+          group: 'g',
+          topics: [IN],
+          commits: true,
+          onBatch: () => hanging.promise,
+          onFailed: failure.resolve,
+        });
+        const zombieOwned = dead.assignment();
+        const heir = collector();
+        const joining = log.subscribe(heir.subscription('g'));
+        expect((await failure.promise).message).toMatch(/must end within/);
+        const member = await joining;
+        await heir.received(20);
+        expect(member.assignment()).toHaveLength(PARTITIONS);
+        const offsets = zombieOwned.map((at) => ({ ...at, offset: 1 }));
+        const outputs = [{ topic: OUT, records: [{ key: 'k', value: 'from the dead' }] }];
+        expect(await dead.commit({ outputs, offsets })).toBe('fenced');
+        expect(await readAll(log, OUT)).toEqual([]);
+        hanging.resolve();
+      },
+    );
 
     test('a member whose batch fails leaves; the next member gets the same records', async () => {
       await log.append(IN, [{ key: 'a', value: '1' }]);
@@ -273,8 +322,13 @@ function numbered(from: number, to: number, partition?: number): NewRecord[] {
   }));
 }
 
+/** Members learn of a change of the group, and readers of a commit, each in its own time. */
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+}
+
 /** Collects what a subscription is handed, and says when there is enough. */
-function collector(extra: Partial<Subscription> = {}) {
+function collectorOf(commits: boolean, extra: Partial<Subscription> = {}) {
   const batches: RecordBatch[] = [];
   const revoked: TopicPartition[] = [];
   let arrived = Promise.withResolvers<void>();
@@ -289,6 +343,7 @@ function collector(extra: Partial<Subscription> = {}) {
     subscription: (group: string): Subscription => ({
       group,
       topics: [IN],
+      commits,
       onRevoked: async (partitions) => void revoked.push(...partitions),
       onBatch: async (batch: RecordBatch, _member: Member) => {
         batches.push(batch);

@@ -5,7 +5,7 @@
  * store) keeps its offsets there, in its own transaction, and says on assignment where to start.
  */
 export interface EventLog {
-  /** Creates missing topics; throws {@link TopicMismatch} when one exists with another number of partitions. */
+  /** Creates missing topics; throws {@link TopicMismatch} when one exists and is otherwise than asked for. */
   ensureTopics(topics: TopicSpec[]): Promise<void>;
   /** Resolves when the records are durable. Order is kept per (caller, partition). */
   append(topic: string, records: NewRecord[]): Promise<void>;
@@ -25,9 +25,32 @@ export interface EventLog {
   close(): Promise<void>;
 }
 
-/** A topic is not as it was made, which cannot change. */
+/** A topic is not as it must be. */
 export class TopicMismatch extends Error {
   override name = 'TopicMismatch';
+
+  constructor(
+    message: string,
+    /** What an operator can do. */
+    readonly hint: string,
+  ) {
+    super(message);
+  }
+}
+
+/** The log cannot take more now; the sender waits and sends again. */
+export class LogOverloaded extends Error {
+  override name = 'LogOverloaded';
+}
+
+/** Nobody answers where the log should be. */
+export class LogUnreachable extends Error {
+  override name = 'LogUnreachable';
+}
+
+/** The log does not let this program in, or not at what it wants. */
+export class LogForbidden extends Error {
+  override name = 'LogForbidden';
 }
 
 export interface TopicSpec {
@@ -85,6 +108,8 @@ export interface RecordBatch extends TopicPartition {
 export interface Subscription {
   group: string;
   topics: string[];
+  /** Its members use {@link Member.commit}. Left out: they read only, or keep their offsets elsewhere. */
+  commits?: boolean;
   maxBatchRecords?: number;
   /**
    * Called before the first batch of newly assigned partitions. A reader that keeps its own offsets returns where to
@@ -104,14 +129,25 @@ export interface StartOffset extends TopicPartition {
 
 export interface AtomicStep {
   outputs: { topic: string; records: NewRecord[] }[];
-  /** Next offset to consume, of partitions this member owns. */
+  /** Next offset to consume: of one partition, or of several that always have the same owner. */
   offsets: StartOffset[];
 }
 
+/** Where a member stands in a partition. */
+export interface Position extends StartOffset {
+  /** Next offset to be written, as far as the member knows. */
+  endOffset: number;
+}
+
 export interface Member {
-  /** All of it becomes durable and visible, or none. `fenced`: a partition belongs to another member by now. */
+  /**
+   * All of it becomes durable, and visible to readers a moment later, or none. `fenced`: a partition belongs to another member by now. Rejects when
+   * the group did not say that it commits.
+   */
   commit(step: AtomicStep): Promise<'committed' | 'fenced'>;
   assignment(): TopicPartition[];
+  /** Of every partition it owns; the next one to be handled. Costs no call. */
+  positions(): Position[];
   /** Finishes the batch at hand, commits nothing more, leaves the group. */
   leave(): Promise<void>;
 }

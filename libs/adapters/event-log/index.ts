@@ -1,10 +1,11 @@
-export { TopicMismatch } from './event-log.js';
+export { LogForbidden, LogOverloaded, LogUnreachable, TopicMismatch } from './event-log.js';
 export type {
   AtomicStep,
   EventLog,
   Lag,
   Member,
   NewRecord,
+  Position,
   ReadFrom,
   RecordBatch,
   StartOffset,
@@ -14,7 +15,11 @@ export type {
   TopicSpec,
 } from './event-log.js';
 export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embedded-event-log.js';
-export { LogOverloaded } from './embedded/group-commit.js';
+export { KafkaEventLog, type KafkaEventLogOptions } from './kafka/kafka-event-log.js';
+export { UnreadableSecret } from './kafka/kafka-client.js';
+export { NotByThisClient, PlatformaticEventLog } from './kafka/platformatic-event-log.js';
+export { kafkaSettingsSchema, withFiles, type KafkaSettings } from './kafka/kafka-settings.js';
+export { LOG_TABLE_NAMES } from './embedded/log-tables.js';
 export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
 export { LogContext } from './transport/log-context.js';
 export { readable } from './transport/readable.js';

@@ -71,6 +71,7 @@ export function fleetContract(name: string, open: (observer: FleetObserver) => F
         starting: 0,
         draining: 0,
         desired: 0,
+        maxWorkers: expect.any(Number),
         slotsPerWorker: 2,
         leadTimeS: 7,
         crashes: 0,

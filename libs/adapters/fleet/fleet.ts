@@ -14,6 +14,8 @@ export interface FleetObservation {
   starting: number;
   draining: number;
   desired: number;
+  /** The most workers of a pool that this fleet runs; an order beyond it is cut to it. */
+  maxWorkers: number;
   slotsPerWorker: number;
   /** A high quantile of measured starts, seconds; the configured expectation until one was measured. */
   leadTimeS: number;

@@ -106,6 +106,7 @@ export class WorkerPool {
       starting: count('starting', 'waiting'),
       draining: count('draining'),
       desired: this.desired,
+      maxWorkers: this.settings.maxWorkers,
       slotsPerWorker: this.settings.slots,
       leadTimeS: this.leadTime.s,
       crashes: this.crashes,

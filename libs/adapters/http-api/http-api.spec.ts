@@ -73,6 +73,7 @@ const routes = {
     refusals: { 503: { description: 'Says why.', response: z.object({ why: z.string() }) } },
   },
   full: { method: 'GET', path: '/v1/full', summary: 'Has no room', scope: 'public' },
+  away: { method: 'GET', path: '/v1/away', summary: 'Is away', scope: 'public' },
   hook: {
     method: 'POST',
     path: '/v1/hooks/:sender',
@@ -128,6 +129,11 @@ class PoolController {
   @Endpoint(routes.full)
   full() {
     throw Object.assign(new Error('could not extend file "base/5/1"'), { code: '53100' });
+  }
+
+  @Endpoint(routes.away)
+  away() {
+    throw Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: '08000' });
   }
 
   // Not in the table, as if someone had forgotten it.
@@ -465,6 +471,13 @@ describe('problems', () => {
     expect(reply.headers.get('retry-after')).toBe('10');
     expect(JSON.stringify(reply.body)).not.toContain('base/5');
     expect(unexpected.at(-1)).toMatchObject({ route: '/v1/full', error: { code: '53100' } });
+  });
+
+  test('a store that is away: 503, to be tried again', async () => {
+    const reply = await call('GET', '/v1/away');
+    expect(reply).toMatchObject({ status: 503, body: { type: 'urn:headroom:store-unavailable' } });
+    expect(reply.headers.get('retry-after')).toBe('10');
+    expect(JSON.stringify(reply.body)).not.toContain('10.0.0.7');
   });
 
   test('a status without a name has a title all the same', () => {

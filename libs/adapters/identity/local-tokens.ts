@@ -18,7 +18,7 @@ export interface TokenRequest {
   scopes: readonly Scope[];
   /** Seconds, > 0 and ≤ the identity's maximum. */
   lifetimeS: number;
-  /** Who will use it; appears in logs. */
+  /** Who will use it; the log names it with every change of a policy. */
   subject: string;
 }
 

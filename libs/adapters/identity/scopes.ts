@@ -4,6 +4,7 @@ export const SCOPES = [
   'policies:read',
   'policies:write',
   'pools:read',
+  'backup:read',
   'metrics:read',
   'openapi:read',
 ] as const;

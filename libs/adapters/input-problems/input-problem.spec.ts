@@ -101,6 +101,18 @@ describe('checkInput', () => {
     expect(checked.problems[0]!.actual).toHaveLength(80);
   });
 
+  test('a password in a url is not shown, also where the url is cut', () => {
+    const schema = z.strictObject({ url: z.never(), more: z.number() });
+    const url = `amqp://user:p@ss/w:rd@${'h'.repeat(90)}`;
+    const checked = checkInput(schema, { url, more: { list: [url] } });
+    const text = JSON.stringify(checked);
+    expect(text).not.toMatch(/p@ss|rd@/);
+    expect(text).toContain('amqp://user:***@hhh');
+    expect(checkInput(z.number(), 'http://host:80/path')).toMatchObject({
+      problems: [{ actual: '"http://host:80/path"' }],
+    });
+  });
+
   test('a value deeper than the stack is shown in part', () => {
     const deep: unknown = JSON.parse(`${'['.repeat(15_000)}${']'.repeat(15_000)}`);
     expect(texts(deep)).toEqual([`(root): must be an object, got ${'['.repeat(79)}…`]);

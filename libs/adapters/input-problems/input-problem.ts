@@ -111,8 +111,15 @@ function actualText(value: unknown): string {
   if (value === undefined) return 'nothing';
   // JSON has no NaN and no Infinity; the writer of `.nan` wants to see it.
   const shown = isDeeperThan(value, MAX_ACTUAL_LEVELS) ? cutBelow(value, MAX_ACTUAL_LEVELS) : value;
-  const text = typeof shown === 'number' ? String(shown) : (JSON.stringify(shown) ?? String(shown));
+  const text = withoutPasswords(
+    typeof shown === 'number' ? String(shown) : (JSON.stringify(shown) ?? String(shown)),
+  );
   return text.length <= MAX_ACTUAL_CHARS ? text : `${text.slice(0, MAX_ACTUAL_CHARS - 1)}…`;
+}
+
+/** Problems are printed and logged, and a url may have a password although none is wanted there. */
+function withoutPasswords(text: string): string {
+  return text.replaceAll(/(:\/\/[^\s"/:@]*:)[^\s"]*@/g, '$1***@');
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

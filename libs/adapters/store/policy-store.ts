@@ -21,6 +21,12 @@ export class PolicyStore {
     return page.where('p.pool > :after', { after }).orderBy('p.pool').limit(limit).getMany();
   }
 
+  /** Names of all pools that have a policy. */
+  async pools(): Promise<string[]> {
+    const rows = await this.dataSource.getRepository(policies).find({ select: { pool: true } });
+    return rows.map(({ pool }) => pool);
+  }
+
   /** `conflict`: there is a policy already. */
   async create(row: { pool: string; policy: Policy; nowMs: number }): Promise<PolicyRow | 'conflict'> {
     const created: PolicyRow = { pool: row.pool, policy: row.policy, version: 1, updatedAtMs: row.nowMs };

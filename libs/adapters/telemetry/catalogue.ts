@@ -150,7 +150,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Records of executions.v1 by what ingest made of them: `counted`, `duplicate` (told nothing new), `late` (counted, but corrected a bucket that was final), or `dead-lettered`.',
+      'Records of executions.v1 by what ingest made of them: `counted`, `duplicate` (told nothing new), `late` (counted, but the bucket of its own moment, or of the arrival that it was the first to tell, was final), or `dead-lettered`.',
   },
   ingestDeadLetters: {
     name: 'headroom_ingest_dead_letters_total',
@@ -216,6 +216,13 @@ export const CATALOGUE = {
     meaning:
       'Age of the oldest record of executions.v1 that group `ingest` has not handled; absent while the event log does not answer. Decisions see demand only up to this age: beyond a few buckets they turn `blind`. The other groups keep no offsets in the log (each starts from its own table); whether they keep up is seen in headroom_consumer_batch_seconds.',
   },
+  consumerLagRecords: {
+    name: 'headroom_consumer_lag_records',
+    kind: 'gauge',
+    labels: ['group', 'topic', 'partition'],
+    meaning:
+      'Records of each partition that this process reads for a group and has not handled yet; partitions that another process reads are in its metrics. One partition that grows while the others do not has a key that is too hot, or records that are too slow.',
+  },
   loopRuns: {
     name: 'headroom_loop_runs_total',
     kind: 'counter',
@@ -256,7 +263,28 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['pool', 'limit'],
     meaning:
-      'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise.',
+      'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise; one that meets `fleet-max-workers` needs a larger fleet: its machine runs no more workers.',
+  },
+  shortForecastDecisions: {
+    name: 'headroom_short_forecast_decisions_total',
+    kind: 'counter',
+    labels: ['pool'],
+    meaning:
+      'Decisions whose forecast ended before workers ordered then could be ready: they take longer to start than leadTimeMaxS of the pool says. What comes in between is met too late; raise leadTimeMaxS.',
+  },
+  decisionInputsMissing: {
+    name: 'headroom_decision_input_failures_total',
+    kind: 'counter',
+    labels: ['input'],
+    meaning:
+      'Questions that had no answer when decisions needed it, by whom: `event-log` (up to when demand is counted; every pool is blind then) or `fleet` (the workers of one pool). The log says why.',
+  },
+  decisionsLost: {
+    name: 'headroom_lost_decisions_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Decisions that were made and will never be in the record, because the event log took none for so long that too many waited. Must stay at zero.',
   },
   decisionsApplied: {
     name: 'headroom_decisions_applied_total',
@@ -300,6 +328,13 @@ export const CATALOGUE = {
     labels: ['pool'],
     meaning:
       'Execution events that workers could not deliver before they ended or ran out of room. Their executions leave in-flight only after ingest.maxExecutionS.',
+  },
+  storePartitions: {
+    name: 'headroom_store_partitions_total',
+    kind: 'counter',
+    labels: ['table', 'outcome'],
+    meaning:
+      'Partitions of the tables of demand, forecasts and decisions: `created` for rows to come or that came late, `dropped` because no pool keeps what was in them, or `waiting` to be dropped because somebody was reading. Tables grow without bound when `waiting` rises and `dropped` does not.',
   },
   sourceRequests: {
     name: 'headroom_source_requests_total',

@@ -1,5 +1,5 @@
 import type { Subscription } from '../event-log.js';
-import { assign } from './assignment.js';
+import { assign } from '../assignment.js';
 import type { GroupCommit } from './group-commit.js';
 import { GroupMember, type GroupOptions } from './group-member.js';
 import type { Partition } from './partition.js';

@@ -50,7 +50,12 @@ describe('housekeeping of the embedded log', () => {
     await log.append('t', [{ key: 'a', value: 'old' }]);
     await log.append('t', [{ key: 'a', value: 'older than the retention, but the newest' }]);
     const seen = Promise.withResolvers<void>();
-    const member = await log.subscribe({ group: 'g', topics: ['t'], onBatch: async () => seen.resolve() });
+    const member = await log.subscribe({
+      group: 'g',
+      topics: ['t'],
+      commits: true,
+      onBatch: async () => seen.resolve(),
+    });
     await seen.promise;
     await member.commit({ outputs: [], offsets: [{ ...at, offset: 0 }] });
     nowMs += 5000;
@@ -116,7 +121,12 @@ describe('housekeeping of the embedded log', () => {
     expect(await reopened.lag(group)).toEqual({ records: 2, ageMs: 1000 });
     expect(queries).toHaveLength(1);
     expect(queries[0]).not.toMatch(/\brecords\b/);
-    const member = await reopened.subscribe({ group: 'g', topics: ['t'], onBatch: async () => undefined });
+    const member = await reopened.subscribe({
+      group: 'g',
+      topics: ['t'],
+      commits: true,
+      onBatch: async () => undefined,
+    });
     await member.commit({ outputs: [], offsets: [{ ...at, offset: 1 }] });
     expect(await reopened.lag(group)).toEqual({ records: 1, ageMs: 700 });
     await member.commit({ outputs: [], offsets: [{ ...at, offset: 2 }] });
@@ -192,6 +202,23 @@ describe('housekeeping of the embedded log', () => {
     const reopened = await open();
     const offsets = (await reopened.read({ ...at, offset: 0, maxRecords: 100 })).map(({ offset }) => offset);
     expect(offsets).toEqual(Array.from({ length: 70 }, (_, i) => i + 1)); // 69 has the key of 0
+    await log.close();
+  });
+
+  test('what was deleted from any table of the engine is room again', async () => {
+    await emptied();
+    const log = await open();
+    await engine.query('create table elsewhere (text text)');
+    const sizes: unknown[] = [];
+    for (let round = 0; round < 4; round++) {
+      await engine.query("insert into elsewhere select repeat('x', 500) from generate_series(1, 500)");
+      await engine.query('delete from elsewhere');
+      await log.keepHouse();
+      const { rows } = await engine.query("select pg_relation_size('elsewhere') as size");
+      sizes.push(rows[0]?.['size']);
+    }
+    expect(new Set(sizes).size).toBe(1);
+    await engine.query('drop table elsewhere');
     await log.close();
   });
 

@@ -91,7 +91,9 @@ export class EmbeddedEventLog implements EventLog {
       const existing = this.topics.get(name);
       if (existing !== undefined && existing.length !== partitions) {
         const rule = `must keep its ${existing.length} partitions, got ${partitions} (keys would move between partitions)`;
-        throw new TopicMismatch(`event log topic ${name}: ${rule}`);
+        const hint =
+          'ingest.partitions stays as the data directory was made; another one needs another directory';
+        throw new TopicMismatch(`event log topic ${name}: ${rule}`, hint);
       }
       await this.engine.query(
         `insert into log_topics (topic, partitions, retention_ms, compacted) values ($1, $2, $3, $4)

@@ -1,4 +1,4 @@
-import type { NewRecord, StoredRecord } from '../event-log.js';
+import { LogOverloaded, type NewRecord, type StoredRecord } from '../event-log.js';
 import { encodeRecords, type Chunk, type LogEngine } from './log-tables.js';
 import type { Partition } from './partition.js';
 
@@ -8,11 +8,6 @@ const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 export const MAX_RECORD_BYTES = 1024 * 1024;
 /** Records of one transaction. */
 const MAX_GROUP_RECORDS = 5_000;
-
-/** The log cannot take more now; the sender waits and sends again. */
-export class LogOverloaded extends Error {
-  override name = 'LogOverloaded';
-}
 
 export interface Write {
   partition: Partition;

@@ -1,5 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AtomicStep, Member, StartOffset, Subscription, TopicPartition } from '../event-log.js';
+import type {
+  AtomicStep,
+  Member,
+  Position,
+  StartOffset,
+  Subscription,
+  TopicPartition,
+} from '../event-log.js';
+import { inTime } from '../in-time.js';
+import { BatchHung, DoesNotCommit } from '../member-errors.js';
 import type { GroupCommit, OffsetCommit, Write } from './group-commit.js';
 import { toTopicPartition, type Partition } from './partition.js';
 
@@ -23,6 +32,8 @@ interface Place {
 }
 
 interface Reading {
+  /** Next offset to be handled. */
+  position: number;
   stop: AbortController;
   done: Promise<void>;
 }
@@ -45,7 +56,16 @@ export class GroupMember implements Member {
     return [...this.reading.keys()].map(toTopicPartition);
   }
 
+  positions(): Position[] {
+    return [...this.reading].map(([partition, { position: offset }]) => ({
+      ...toTopicPartition(partition),
+      offset,
+      endOffset: partition.end,
+    }));
+  }
+
   async commit({ outputs, offsets }: AtomicStep): Promise<'committed' | 'fenced'> {
+    if (this.subscription.commits !== true) throw new DoesNotCommit(this.place.group);
     const commits = offsets.map((offset) => this.offsetCommit(offset));
     const stillOwner = () => !this.gone && commits.every(({ partition }) => this.place.owns(partition));
     return this.groupCommit.commit({ writes: this.options.writesOf(outputs), offsets: commits, stillOwner });
@@ -84,8 +104,10 @@ export class GroupMember implements Member {
       const { topic, partition: index } = toTopicPartition(partition);
       const start = own.find((offset) => offset.topic === topic && offset.partition === index)?.offset;
       const stop = new AbortController();
-      const from = start ?? this.place.committed.get(partition) ?? 0;
-      this.reading.set(partition, { stop, done: this.read(partition, from, stop.signal) });
+      const position = start ?? this.place.committed.get(partition) ?? 0;
+      const reading: Reading = { position, stop, done: Promise.resolve() };
+      this.reading.set(partition, reading);
+      reading.done = this.read(partition, reading);
     }
   }
 
@@ -111,10 +133,11 @@ export class GroupMember implements Member {
     for (const partition of partitions) this.reading.delete(partition);
   }
 
-  private async read(partition: Partition, from: number, stop: AbortSignal): Promise<void> {
-    let position = from;
+  private async read(partition: Partition, reading: Reading): Promise<void> {
+    const stop = reading.stop.signal;
     try {
       while (!stop.aborted) {
+        const { position } = reading;
         const records = await partition.read(
           position,
           this.subscription.maxBatchRecords ?? DEFAULT_BATCH_RECORDS,
@@ -129,7 +152,7 @@ export class GroupMember implements Member {
         }
         const batch = { ...toTopicPartition(partition), from: position, records, endOffset: partition.end };
         await this.inTime(this.subscription.onBatch(batch, this), `onBatch of ${partition.topic.name}`);
-        position = last.offset + 1;
+        reading.position = last.offset + 1;
       }
     } catch (error) {
       this.expel(error as Error);
@@ -153,18 +176,8 @@ export class GroupMember implements Member {
     return { group: this.place.group, partition, offset, apply };
   }
 
-  private async inTime<T>(work: Promise<T>, what: string): Promise<T> {
+  private inTime<T>(work: Promise<T>, what: string): Promise<T> {
     const { maxBatchMs } = this.options;
-    const expired = Promise.withResolvers<never>();
-    const hung = () =>
-      expired.reject(
-        new Error(`event log, group ${this.place.group}: ${what} must end within ${maxBatchMs} ms`),
-      );
-    const timer = setTimeout(hung, maxBatchMs);
-    try {
-      return await Promise.race([work, expired.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return inTime(work, maxBatchMs, () => new BatchHung({ group: this.place.group, what, maxBatchMs }));
   }
 }

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Controller, Module, type INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Ctx, EventPattern, Payload, type MicroserviceOptions } from '@nestjs/microservices';
@@ -12,7 +13,7 @@ import { EventLogServer } from './event-log-server.js';
 import { HandlerErrors } from './handler-errors.filter.js';
 import type { LogContext } from './log-context.js';
 
-const sums = { topic: 'numbers.v1', group: 'sums' };
+const sums = { topic: 'numbers.v1', group: 'sums', commits: true };
 const journal = { topic: 'numbers.v1', group: 'journal' };
 
 let failures: { group: string; error: Error; retryInMs: number }[];
@@ -127,6 +128,16 @@ test('handlers get whole batches, commit output with offsets, and choose where t
   await until(async () => (await total()) === 6);
   await until(() => seen.length === 2);
   expect(seen).toEqual(['2', '3']);
+  const stands = { topic: 'numbers.v1', partition: 0, offset: 3, endOffset: 3 };
+  // A member stands behind a batch when its handler has ended, a moment after it has told the test.
+  while (server.positions().some(({ offset }) => offset < 3)) await nextTurn();
+  expect(server.positions()).toHaveLength(2);
+  expect(server.positions()).toEqual(
+    expect.arrayContaining([
+      { group: 'sums', ...stands },
+      { group: 'journal', ...stands },
+    ]),
+  );
   expect(await log.lag({ group: 'sums', topic: 'numbers.v1' })).toEqual({ records: 0, ageMs: 0 });
   await server.close();
   expect(told).toEqual(['assigned 1', 'revoked 1', expect.stringMatching(/once partitions are revoked/)]);

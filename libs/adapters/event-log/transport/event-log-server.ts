@@ -1,12 +1,19 @@
-import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
+import {
+  Server,
+  type CustomTransportStrategy,
+  type MessageHandler,
+  type MsPattern,
+} from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
-import type { EventLog, Member, RecordBatch, StartOffset, TopicPartition } from '../event-log.js';
+import type { EventLog, Member, Position, RecordBatch, StartOffset, TopicPartition } from '../event-log.js';
 import { LogContext, type LogNews } from './log-context.js';
 
 /** A handler's pattern: `@EventPattern({ topic: 'demand.v1', group: 'forecaster' })`. */
 export interface LogPattern {
   topic: string;
   group: string;
+  /** Handlers of the group commit through their context; the same in all of its patterns. */
+  commits?: true;
   /** Left out: batches. Otherwise the handler learns which partitions it has got or lost. */
   on?: 'assigned' | 'revoked';
 }
@@ -21,6 +28,7 @@ const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 10_000;
 
 type Handlers = Map<string, MessageHandler>;
+type Group = { topics: Set<string>; commits: boolean };
 type Phase = 'batch' | 'assigned' | 'revoked';
 
 /**
@@ -34,6 +42,7 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
   override readonly propagatesEventHandlerErrors = true;
   private readonly members = new Map<string, Member>();
   private readonly retries = new Map<string, NodeJS.Timeout>();
+  private readonly committing = new Set<string>();
   private closing = false;
 
   constructor(
@@ -44,7 +53,7 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
   }
 
   listen(callback: (error?: unknown) => void): void {
-    const joined = [...this.groups()].map(([group, topics]) => this.join(group, topics, FIRST_RETRY_MS));
+    const joined = [...this.groups().keys()].map((group) => this.join(group, FIRST_RETRY_MS));
     Promise.all(joined).then(() => callback(), callback);
   }
 
@@ -59,6 +68,13 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
     return [...this.groups().keys()].filter((group) => !this.members.has(group));
   }
 
+  /** Where each group stands in the partitions that this process reads for it. */
+  positions(): (Position & { group: string })[] {
+    return [...this.members].flatMap(([group, member]) =>
+      member.positions().map((position) => ({ group, ...position })),
+    );
+  }
+
   on(): never {
     throw new Error('event log transport: no events of its own (LogServerObserver reports failures)');
   }
@@ -67,29 +83,36 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
     return this.log as T;
   }
 
-  private groups(): Map<string, string[]> {
-    const topics = new Map<string, Set<string>>();
+  private groups(): Map<string, Group> {
+    const groups = new Map<string, Group>();
     for (const route of this.messageHandlers.keys()) {
-      const { group, topic } = JSON.parse(route) as LogPattern;
-      topics.set(group, (topics.get(group) ?? new Set()).add(topic));
+      const { group, topic, commits = false } = JSON.parse(route) as LogPattern;
+      const known = groups.get(group) ?? { topics: new Set<string>(), commits };
+      if (known.commits !== commits)
+        throw new Error(`event log, group ${group}: all of its patterns must say \`commits\`, or none`);
+      known.topics.add(topic);
+      groups.set(group, known);
     }
-    return new Map([...topics].map(([group, set]) => [group, [...set]]));
+    return groups;
   }
 
-  private async join(group: string, topics: string[], retryInMs: number): Promise<void> {
+  private async join(group: string, retryInMs: number): Promise<void> {
     let failed = false;
     const onFailed = (error: Error): void => {
       failed = true;
       this.members.delete(group);
       if (this.closing) return;
       this.observer.groupFailed({ group, error, retryInMs });
-      const again = () => void this.join(group, topics, Math.min(2 * retryInMs, MAX_RETRY_MS));
+      const again = () => void this.join(group, Math.min(2 * retryInMs, MAX_RETRY_MS));
       this.retries.set(group, setTimeout(again, retryInMs));
     };
+    const { topics, commits } = this.groups().get(group) as Group;
+    if (commits) this.committing.add(group);
     try {
       const member = await this.log.subscribe({
         group,
-        topics,
+        topics: [...topics],
+        commits,
         onAssigned: (partitions, by) => this.assigned(group, partitions, by),
         onRevoked: (partitions) => this.revoked(group, partitions),
         onBatch: async (batch, by) => {
@@ -135,8 +158,14 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
     news: LogNews,
     member: Member | undefined,
   ): Promise<unknown> {
-    const pattern: LogPattern = phase === 'batch' ? at : { ...at, on: phase };
-    const handler = (this.messageHandlers as Handlers).get(this.normalizePattern({ ...pattern }));
+    const pattern: LogPattern = {
+      ...at,
+      ...(this.committing.has(at.group) && { commits: true }),
+      ...(phase !== 'batch' && { on: phase }),
+    };
+    const handler = (this.messageHandlers as Handlers).get(
+      this.normalizePattern(pattern as unknown as MsPattern),
+    );
     if (handler === undefined) return undefined;
     const result: unknown = await handler(news, new LogContext([news, member]));
     return isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;

@@ -15,7 +15,7 @@ import { LocalProcessFleet, type LocalPoolSettings } from './local-process-fleet
 const dist = join(import.meta.dirname, '..', '..', '..', '..');
 const workerEntry = join(dist, 'apps', 'worker', 'main.js');
 const POLL_MS = 5;
-const PATIENCE_MS = 4_000;
+const PATIENCE_MS = 15_000;
 const START_DELAY_MS = 100;
 
 let folder: string;

@@ -1,0 +1,343 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
+import kafkajs, { type Admin } from 'kafkajs';
+import { startKafka, type Kafka } from '#parts/kafka';
+import {
+  LogOverloaded,
+  LogUnreachable,
+  TopicMismatch,
+  type RecordBatch,
+  type TopicSpec,
+} from '../event-log.js';
+import { EventLogServer } from '../transport/event-log-server.js';
+import type { LogContext } from '../transport/log-context.js';
+import { KafkaEventLog } from './kafka-event-log.js';
+import { kafkaSettingsSchema, type KafkaSettings } from './kafka-settings.js';
+
+jest.setTimeout(120_000);
+
+const IN = 'in.v1';
+const OUT = 'out.v1';
+const PARTITIONS = 2;
+const COPY = { topic: IN, group: 'copy', commits: true } as const;
+const TOPIC: Omit<TopicSpec, 'name'> = { partitions: PARTITIONS, retentionMs: 3_600_000, compacted: false };
+
+let broker: Kafka;
+let admin: Admin;
+let settings: KafkaSettings;
+let started = 0;
+let log: KafkaEventLog;
+let server: EventLogServer | undefined;
+
+beforeAll(async () => {
+  broker = await startKafka();
+}, 120_000);
+afterAll(() => broker.stop());
+
+beforeEach(async () => {
+  settings = kafkaSettingsSchema.parse({
+    kind: 'kafka',
+    brokers: [broker.bootstrap],
+    prefix: `failures-${started++}.`,
+    replicationFactor: 1,
+  });
+  admin = new kafkajs.Kafka({
+    brokers: [broker.bootstrap],
+    logLevel: kafkajs.logLevel.NOTHING,
+  }).admin();
+  await admin.connect();
+  log = await KafkaEventLog.open(settings);
+});
+afterEach(async () => {
+  broker.resume();
+  await server?.close();
+  server = undefined;
+  await log.close();
+  await admin.disconnect();
+});
+
+const ensure = (...names: string[]) => log.ensureTopics(names.map((name) => ({ ...TOPIC, name })));
+const inKafka = (topic: string) => settings.prefix + topic;
+const records = (...values: string[]) => values.map((value) => ({ key: 'k', value, partition: 0 }));
+
+async function valuesIn(topic: string): Promise<string[]> {
+  const values: string[] = [];
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    for (let offset = 0, isEnd = false; !isEnd;) {
+      const page = await log.read({ topic, partition, offset, maxRecords: 5_000 });
+      values.push(...page.map(({ value }) => value as string));
+      isEnd = page.length === 0;
+      offset = (page.at(-1)?.offset ?? offset) + 1;
+    }
+  }
+  return values;
+}
+
+/** A group that copies IN to OUT and joins again when it fails, as services do. */
+function startCopying(): { failures: Error[] } {
+  const failures: Error[] = [];
+  server = new EventLogServer(log, {
+    groupFailed: ({ error }) => failures.push(error),
+    batchHandled: () => undefined,
+  });
+  const handle = async (batch: RecordBatch, context: LogContext) => {
+    await context.commit({
+      outputs: [{ topic: OUT, records: batch.records.map(({ key, value }) => ({ key, value })) }],
+      offsets: [{ topic: IN, partition: batch.partition, offset: (batch.records.at(-1)?.offset ?? 0) + 1 }],
+    });
+  };
+  server.addHandler(COPY, handle, true);
+  server.listen(() => undefined);
+  return { failures };
+}
+
+/** On a busy machine a process goes on for a moment after it was told to stop. */
+async function pause(): Promise<void> {
+  broker.pause();
+  await until(() => / T /.test(readFileSync(`/proc/${broker.pid}/stat`, 'utf8')));
+}
+
+async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 25));
+}
+
+test('a broker that restarts under load: what was acknowledged is there, and copied once', async () => {
+  await ensure(IN, OUT);
+  const { failures } = startCopying();
+  const acknowledged: string[] = [];
+  const over = new AbortController();
+  const load = async () => {
+    for (let n = 0; !over.signal.aborted; n++) {
+      const value = String(n);
+      // Sent again until it is acknowledged, as senders do.
+      await until(() =>
+        log.append(IN, [{ key: value, value }]).then(
+          () => true,
+          () => false,
+        ),
+      );
+      acknowledged.push(value);
+    }
+  };
+  const loading = load();
+  await until(() => acknowledged.length > 50);
+  await broker.restart();
+  const before = acknowledged.length;
+  await until(() => acknowledged.length > before + 50);
+  over.abort();
+  await loading;
+  await until(async () => (await log.lag({ group: 'copy', topic: IN })).records === 0);
+  const [sent, copied] = [await valuesIn(IN), await valuesIn(OUT)];
+  expect(new Set(sent)).toEqual(new Set(acknowledged));
+  expect(copied.toSorted()).toEqual(sent.toSorted());
+  // A commit at hand may have failed, or a connection; the group joins again and goes on.
+  expect(server?.failing()).toEqual([]);
+  expect(failures.length).toBeLessThan(20);
+});
+
+test('a broker that does not answer for a while: everybody waits, nobody is expelled', async () => {
+  await ensure(IN, OUT);
+  const { failures } = startCopying();
+  await log.append(IN, records('before'));
+  await until(async () => (await valuesIn(OUT)).length === 1);
+  await pause();
+  let isAppended = false;
+  const appending = log.append(IN, records('meanwhile')).then(() => (isAppended = true));
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  expect(isAppended).toBe(false);
+  broker.resume();
+  await appending;
+  await until(async () => (await valuesIn(OUT)).length === 2);
+  expect(failures).toEqual([]);
+});
+
+test('a broker that stays silent: every call ends in its time, and all goes on when it speaks again', async () => {
+  await ensure(IN, OUT);
+  startCopying();
+  await log.append(IN, records('before'));
+  await until(async () => (await valuesIn(OUT)).includes('before'));
+  await pause();
+  const startedMs = performance.now();
+  const calls = await Promise.allSettled([
+    log.append(IN, records('meanwhile')),
+    log.read({ topic: IN, partition: 0, offset: 0, maxRecords: 1 }),
+    log.endOffset({ topic: IN, partition: 0 }),
+    log.lag({ group: 'copy', topic: IN }),
+    log.subscribe({ group: 'late', topics: [IN], onBatch: async () => undefined }),
+  ]);
+  const tookMs = performance.now() - startedMs;
+  for (const call of calls) expect(call).toMatchObject({ reason: expect.any(LogUnreachable) });
+  expect(tookMs).toBeLessThan(30_000);
+  broker.resume();
+  await until(() =>
+    log.append(IN, records('after')).then(
+      () => true,
+      () => false,
+    ),
+  );
+  await until(async () => (await valuesIn(OUT)).includes('after'));
+});
+
+test('more than may wait is refused while a broker does not answer, and written once it does', async () => {
+  await ensure(IN);
+  const value = 'x'.repeat(1_000_000);
+  await pause();
+  const outcomes: unknown[] = [];
+  const appends = Array.from({ length: 80 }, (_, i) =>
+    log.append(IN, [{ key: String(i), value, partition: 0 }]).catch((error: unknown) => outcomes.push(error)),
+  );
+  await until(() => outcomes.length > 0);
+  expect(outcomes.length).toBeLessThan(20);
+  for (const error of outcomes) expect(error).toBeInstanceOf(LogOverloaded);
+  broker.resume();
+  const refused = outcomes.length;
+  await Promise.all(appends);
+  expect(outcomes).toHaveLength(refused);
+  expect(await log.endOffset({ topic: IN, partition: 0 })).toBe(80 - refused);
+});
+
+test('a record that is too large is refused before anything is sent; its neighbours are written', async () => {
+  await admin.createTopics({
+    topics: [
+      {
+        topic: inKafka('narrow.v1'),
+        numPartitions: PARTITIONS,
+        replicationFactor: 1,
+        configEntries: [
+          { name: 'max.message.bytes', value: '5000' },
+          { name: 'message.timestamp.type', value: 'LogAppendTime' },
+        ],
+      },
+    ],
+  });
+  await ensure(IN, 'narrow.v1');
+  const [largest, large, fits] = [1024 * 1024, 1024 * 1024 + 2_000, 4_000].map((length) =>
+    'x'.repeat(length),
+  ) as [string, string, string];
+  await log.append(IN, records(largest));
+  await expect(log.append(IN, records(large))).rejects.toThrow(/at most \d+ bytes, got \d+ for in.v1/);
+  const narrow = log.append('narrow.v1', records(...Array<string>(10).fill(fits)));
+  await expect(log.append('narrow.v1', records('x'.repeat(5_000)))).rejects.toThrow(/at most 4939 bytes/);
+  await narrow;
+  expect(await valuesIn('narrow.v1')).toHaveLength(10);
+  const member = await log.subscribe({
+    group: 'g',
+    topics: [IN],
+    commits: true,
+    onBatch: async () => undefined,
+  });
+  const step = (value: string) => ({
+    outputs: [{ topic: 'narrow.v1', records: records(value) }],
+    offsets: [{ topic: IN, partition: 0, offset: 1 }],
+  });
+  await expect(member.commit(step(large))).rejects.toThrow(/at most 4939 bytes/);
+  expect(await member.commit(step(fits))).toBe('committed');
+  await until(async () => (await valuesIn('narrow.v1')).length === 11);
+});
+
+test('a topic that goes while it is read: the member fails and says which', async () => {
+  await ensure(IN);
+  const failed = Promise.withResolvers<Error>();
+  const member = await log.subscribe({
+    group: 'g',
+    topics: [IN],
+    onBatch: async () => undefined,
+    onFailed: failed.resolve,
+  });
+  expect(member.assignment()).toHaveLength(PARTITIONS);
+  await admin.deleteTopics({ topics: [inKafka(IN)] });
+  expect((await failed.promise).message).toMatch(
+    /event log on Kafka, reading.*: .*UNKNOWN_TOPIC_OR_PARTITION/,
+  );
+  await expect(log.append(IN, records('late'))).rejects.toThrow(
+    /writing failures-\d+\.in\.v1: .*UNKNOWN_TOPIC/,
+  );
+});
+
+test('members that bundle partitions otherwise cannot share a group', async () => {
+  await ensure(IN);
+  const subscription = { group: 'g', topics: [IN], onBatch: async () => undefined };
+  await log.subscribe(subscription);
+  const other = await KafkaEventLog.open({ ...settings, bundles: 3 });
+  await other.ensureTopics([{ ...TOPIC, name: IN }]);
+  await expect(other.subscribe(subscription)).rejects.toThrow(
+    /must have the same eventLog\.bundles, got 3 and another/,
+  );
+  await other.close();
+});
+
+test('retention that overtakes a reader: it goes on with the first record there is', async () => {
+  await ensure(IN);
+  await log.append(IN, records('1', '2', '3'));
+  await admin.fetchTopicOffsets(inKafka(IN)); // deleting needs the topic's state, and does not ask for it
+  await admin.deleteTopicRecords({ topic: inKafka(IN), partitions: [{ partition: 0, offset: '2' }] });
+  const at = { topic: IN, partition: 0 };
+  expect(await log.read({ ...at, offset: 0, maxRecords: 9 })).toMatchObject([{ offset: 2, value: '3' }]);
+  const seen = Promise.withResolvers<RecordBatch>();
+  await log.subscribe({
+    group: 'g',
+    topics: [IN],
+    onAssigned: async (partitions) => partitions.map((own) => ({ ...own, offset: 0 })),
+    onBatch: async (batch) => seen.resolve(batch),
+  });
+  expect(await seen.promise).toMatchObject({ from: 0, records: [{ offset: 2, value: '3' }] });
+  expect(await log.lag({ group: 'new', topic: IN })).toMatchObject({ records: 1 });
+});
+
+test('a reader beyond the end is told that records are gone', async () => {
+  await ensure(IN);
+  const failed = Promise.withResolvers<Error>();
+  await log.subscribe({
+    group: 'g',
+    topics: [IN],
+    onAssigned: async (partitions) => partitions.map((own) => ({ ...own, offset: 7 })),
+    onBatch: async () => undefined,
+    onFailed: failed.resolve,
+  });
+  expect((await failed.promise).message).toMatch(/must stand before the end 0, got 7 .*made anew/);
+});
+
+test.each([
+  ['cleanup.policy must be compact, got delete', { compacted: true }, []],
+  ['cleanup.policy must be delete, got compact', {}, [['cleanup.policy', 'compact']]],
+  ['retention.ms must be at least 3600000, got 1000', {}, [['retention.ms', '1000']]],
+  ['must have 2 partitions, got 1', {}, [], 1],
+  [
+    'message.timestamp.type must be LogAppendTime, because records are judged by when they arrived, got CreateTime',
+    {},
+    [['message.timestamp.type', 'CreateTime']],
+  ],
+] as [string, Partial<TopicSpec>, [string, string][], number?][])(
+  'a topic that somebody else made otherwise: %s',
+  async (problem, spec, settingsThere, numPartitions = PARTITIONS) => {
+    const configEntries = [['message.timestamp.type', 'LogAppendTime'], ...settingsThere].map(
+      ([name, value]) => ({ name: name as string, value: value as string }),
+    );
+    const entries = [...new Map(configEntries.map((entry) => [entry.name, entry])).values()];
+    await admin.createTopics({
+      topics: [{ topic: inKafka(IN), numPartitions, replicationFactor: 1, configEntries: entries }],
+    });
+    const mismatch = await log.ensureTopics([{ ...TOPIC, name: IN, ...spec }]).catch((error: Error) => error);
+    expect(mismatch).toBeInstanceOf(TopicMismatch);
+    expect((mismatch as Error).message).toBe(`event log topic ${inKafka(IN)}: ${problem}`);
+    expect((mismatch as TopicMismatch).hint).toMatch(/kafka-configs --alter|ingest\.partitions/);
+  },
+);
+
+test('topics are made as they are described, and a second start finds them so', async () => {
+  const compacted = { ...TOPIC, name: 'state.v1', compacted: true };
+  await log.ensureTopics([compacted, { ...TOPIC, name: IN }]);
+  await log.ensureTopics([compacted, { ...TOPIC, name: IN, retentionMs: 1_000 }]);
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: inKafka('state.v1') }],
+  });
+  const policy = resources[0]?.configEntries.find(({ configName }) => configName === 'cleanup.policy');
+  expect(policy?.configValue).toBe('compact');
+});
+
+test('more copies than there are brokers are refused with the reason', async () => {
+  const wide = await KafkaEventLog.open({ ...settings, replicationFactor: 3 });
+  await expect(wide.ensureTopics([{ ...TOPIC, name: IN }])).rejects.toThrow(/got INVALID_REPLICATION_FACTOR/);
+  await wide.close();
+});

@@ -1,0 +1,301 @@
+import type { Kafka } from 'kafkajs';
+import type {
+  AtomicStep,
+  Member,
+  Position,
+  RecordBatch,
+  StartOffset,
+  Subscription,
+  TopicPartition,
+} from '../event-log.js';
+import { inTime } from '../in-time.js';
+import { BatchHung, DoesNotCommit } from '../member-errors.js';
+import { BundleProducer } from './bundle-producer.js';
+import { bundleOf, keyOf, transactionalIdOf } from './bundles.js';
+import { START, type KafkaCluster } from './cluster.js';
+import { Fetching } from './fetching.js';
+import { Membership } from './membership.js';
+import { PartitionReader } from './partition-reader.js';
+import type { Outgoing } from './sends.js';
+
+/** Records of one batch, unless the subscription says otherwise. */
+const BATCH_RECORDS = { min: 1_000, max: 4_000 };
+/** What all readers of a member hold that was fetched and not handed out, and one reader at most and at least. */
+const MAX_MEMBER_BYTES = 64 * 1024 * 1024;
+const MAX_READER_BYTES = 4 * 1024 * 1024;
+const MIN_READER_BYTES = 256 * 1024;
+/** What the others wait for a member beyond the time its batch may take. */
+const REBALANCE_MARGIN_MS = 5_000;
+/** For the offsets that a reader starts from. */
+const OFFSETS_WITHIN_MS = 15_000;
+
+export interface MemberOptions {
+  kafka: Kafka;
+  cluster: KafkaCluster;
+  subscription: Subscription;
+  bundles: number;
+  compression: number;
+  sessionTimeoutMs: number;
+  /** A batch, an assignment or a revocation that takes longer has hung. */
+  maxBatchMs: number;
+  outgoing: (outputs: AtomicStep['outputs']) => Outgoing[];
+  /** Between the names of the program and those at the brokers. */
+  names: { inKafka(name: string): string; inProgram(topic: string): string };
+}
+
+/**
+ * A member of a consumer group. When members change, each ends its batches, joins again, and then loses and gains the
+ * difference only, as long as nobody else can have had its partitions in between.
+ */
+export class KafkaMember implements Member {
+  private readonly readers = new Map<string, PartitionReader>();
+  private readonly producers = new Map<number, BundleProducer>();
+  private readonly membership: Membership;
+  private readonly fetching: Fetching;
+  private readonly group: string;
+  private changing: Promise<void> | undefined;
+  private mustChange = false;
+  private leaving: Promise<void> | undefined;
+  private gone = false;
+
+  private constructor(private readonly options: MemberOptions) {
+    const { cluster, subscription, bundles, sessionTimeoutMs, maxBatchMs, names } = options;
+    this.group = names.inKafka(subscription.group);
+    const topics = subscription.topics.map(names.inKafka);
+    this.membership = new Membership(cluster, {
+      group: this.group,
+      topics,
+      bundles,
+      sessionTimeoutMs,
+      rebalanceTimeoutMs: maxBatchMs + REBALANCE_MARGIN_MS,
+      onChange: () => void this.change(),
+    });
+    this.fetching = new Fetching(cluster, {
+      readers: () => this.readers.values(),
+      maxBytesPerPartition: this.readerBytes() / 2,
+      onFailed: (error) => this.expel(error),
+    });
+  }
+
+  /** Resolves when the first partitions are assigned; rejects when the group cannot be joined. */
+  static async join(options: MemberOptions): Promise<KafkaMember> {
+    const member = new KafkaMember(options);
+    try {
+      await member.rejoin();
+    } catch (error) {
+      if (!member.gone) await member.close();
+      throw error;
+    }
+    return member;
+  }
+
+  assignment(): TopicPartition[] {
+    return this.positions().map(({ topic, partition }) => ({ topic, partition }));
+  }
+
+  positions(): Position[] {
+    return [...this.readers.values()].map(({ standing }) => this.inProgram(standing));
+  }
+
+  async commit({ outputs, offsets }: AtomicStep): Promise<'committed' | 'fenced'> {
+    const { subscription, bundles, names, outgoing } = this.options;
+    if (subscription.commits !== true) throw new DoesNotCommit(subscription.group);
+    const own = offsets.map((offset) => ({ ...offset, topic: names.inKafka(offset.topic) }));
+    const step = { outputs: outgoing(outputs), offsets: own };
+    if (this.gone || own.some((offset) => !this.readers.has(keyOf(offset)))) return 'fenced';
+    const [bundle, other] = new Set(own.map(({ partition }) => bundleOf(partition, bundles)));
+    if (other !== undefined)
+      throw new Error(
+        `event log on Kafka: offsets of a step must be of one bundle of partitions, got bundles ${bundle} and ${other} (hint: commit partition by partition)`,
+      );
+    const producer = this.producers.get(bundle ?? bundleOf(this.anyPartition(), bundles));
+    return producer === undefined ? 'fenced' : producer.commit(step);
+  }
+
+  leave(): Promise<void> {
+    this.leaving ??= this.finish();
+    return this.leaving;
+  }
+
+  private async finish(): Promise<void> {
+    await this.changing;
+    if (this.gone) return;
+    try {
+      await this.holdAll();
+      await this.revoke([...this.readers.values()]);
+    } catch (error) {
+      this.expel(error as Error);
+    }
+    if (this.gone) return;
+    this.gone = true;
+    await this.close();
+  }
+
+  /** The group asks for it; one change at a time, and once more when it has asked meanwhile. */
+  private change(): Promise<void> {
+    this.mustChange = true;
+    this.changing ??= this.changes().finally(() => (this.changing = undefined));
+    return this.changing;
+  }
+
+  private async changes(): Promise<void> {
+    try {
+      while (this.mustChange && !this.takesNoMore()) await this.rejoin();
+    } catch (error) {
+      this.expel(error as Error);
+    }
+  }
+
+  private async rejoin(): Promise<void> {
+    await this.holdAll();
+    if (this.takesNoMore()) return;
+    // What the group asked for until here, this answers; joining once more would make all others join once more.
+    this.mustChange = false;
+    const { partitions, follows } = await this.membership.join([...this.ownBundles()]);
+    const target = new Map(partitions.map((at) => [keyOf(at), at]));
+    const held = [...this.readers];
+    const lost = held.filter(([key]) => !follows || !target.has(key));
+    await this.revoke(lost.map(([, reader]) => reader));
+    const gained = partitions.filter((at) => !this.readers.has(keyOf(at)));
+    await this.grant(gained);
+    for (const reader of this.readers.values()) reader.release();
+    this.fetching.pump();
+  }
+
+  private async holdAll(): Promise<void> {
+    await Promise.all([...this.readers.values()].map((reader) => reader.hold()));
+  }
+
+  /** Their batches have ended. */
+  private async revoke(lost: PartitionReader[]): Promise<void> {
+    if (lost.length === 0) return;
+    for (const reader of lost) {
+      reader.stop();
+      this.readers.delete(keyOf(reader.at));
+    }
+    const { subscription } = this.options;
+    const partitions = lost.map(({ at }) => this.inProgram(at));
+    await this.inTime(subscription.onRevoked?.(partitions) ?? Promise.resolve(), 'onRevoked');
+    const kept = this.ownBundles();
+    const closed = [...this.producers].filter(([bundle]) => !kept.has(bundle));
+    for (const [bundle] of closed) this.producers.delete(bundle);
+    await Promise.all(closed.map(([, producer]) => producer.close()));
+  }
+
+  /** Predecessors are fenced before anybody asks where to start. */
+  private async grant(gained: TopicPartition[]): Promise<void> {
+    if (gained.length === 0 || this.takesNoMore()) return;
+    const { subscription } = this.options;
+    await this.openProducers(gained);
+    const partitions = gained.map((at) => this.inProgram(at));
+    const assigned = subscription.onAssigned?.(partitions, this) ?? Promise.resolve([]);
+    const own = await this.inTime(assigned, 'onAssigned');
+    const starts = await this.startsOf(gained, own);
+    for (const { offset, ...at } of starts) this.readers.set(keyOf(at), this.readerOf(at, offset));
+    // It left while it was restoring them: its state of them is of no use.
+    if (this.takesNoMore())
+      await this.revoke(starts.map((at) => this.readers.get(keyOf(at)) as PartitionReader));
+  }
+
+  private async openProducers(gained: TopicPartition[]): Promise<void> {
+    const { kafka, cluster, subscription, bundles, compression } = this.options;
+    if (subscription.commits !== true) return;
+    const { group } = this;
+    const missing = new Set(gained.map(({ partition }) => bundleOf(partition, bundles)));
+    for (const bundle of this.producers.keys()) missing.delete(bundle);
+    const opening = [...missing].map(async (bundle) => {
+      const transactionalId = transactionalIdOf({ group, bundle });
+      const producer = await BundleProducer.open(kafka, { cluster, transactionalId, group, compression });
+      if (this.gone) await producer.close();
+      else this.producers.set(bundle, producer);
+    });
+    await Promise.all(opening);
+  }
+
+  /** What the reader says; else what the group has committed; else the first record there is. */
+  private async startsOf(gained: TopicPartition[], own: StartOffset[]): Promise<StartOffset[]> {
+    const { cluster, subscription, names } = this.options;
+    const said = new Map(
+      own.map((start) => [keyOf({ ...start, topic: names.inKafka(start.topic) }), start.offset]),
+    );
+    const open = gained.filter((at) => !said.has(keyOf(at)));
+    if (open.length > 0 && subscription.commits === true) {
+      const doing = `asking for the offsets of group ${this.group}`;
+      const work = () => cluster.committed(this.group, open);
+      const committed = await cluster.retried(doing, OFFSETS_WITHIN_MS, work);
+      for (const [i, offset] of committed.entries())
+        if (offset !== undefined) said.set(keyOf(open[i] as TopicPartition), offset);
+    }
+    const unsaid = gained.filter((at) => !said.has(keyOf(at)));
+    for (const [topic, own] of Map.groupBy(unsaid, (at) => at.topic)) {
+      const partitions = own.map(({ partition }) => partition);
+      const work = () => cluster.offsets(topic, { partitions, timeMs: START });
+      const first = await cluster.retried(`asking where ${topic} begins`, OFFSETS_WITHIN_MS, work);
+      for (const at of own) said.set(keyOf(at), first.get(at.partition) ?? 0);
+    }
+    return gained.map((at) => ({ ...at, offset: said.get(keyOf(at)) as number }));
+  }
+
+  private readerOf(at: TopicPartition, start: number): PartitionReader {
+    const { maxBatchRecords: max = BATCH_RECORDS.max } = this.options.subscription;
+    return new PartitionReader(at, start, {
+      batchRecords: { min: Math.min(BATCH_RECORDS.min, max), max },
+      maxWaitingBytes: this.readerBytes(),
+      handle: (batch) => this.handle(batch),
+      onFailed: (error) => this.expel(error),
+      onHungry: () => this.fetching.pump(),
+    });
+  }
+
+  private async handle(batch: RecordBatch): Promise<void> {
+    const own = this.inProgram(batch);
+    await this.inTime(this.options.subscription.onBatch(own, this), `onBatch of ${own.topic}`);
+  }
+
+  private readerBytes(): number {
+    const { cluster, subscription, names } = this.options;
+    const partitions = subscription.topics.reduce(
+      (sum, topic) => sum + cluster.leaders(names.inKafka(topic)).size,
+      0,
+    );
+    return Math.max(MIN_READER_BYTES, Math.min(MAX_READER_BYTES, MAX_MEMBER_BYTES / partitions));
+  }
+
+  private ownBundles(): Set<number> {
+    const { bundles } = this.options;
+    return new Set([...this.readers.values()].map(({ at }) => bundleOf(at.partition, bundles)));
+  }
+
+  private anyPartition(): number {
+    return this.readers.values().next().value?.at.partition ?? 0;
+  }
+
+  private takesNoMore(): boolean {
+    return this.leaving !== undefined || this.gone;
+  }
+
+  private expel(error: Error): void {
+    if (this.gone) return;
+    this.gone = true;
+    for (const reader of this.readers.values()) reader.stop();
+    this.readers.clear();
+    void this.close();
+    this.options.subscription.onFailed?.(error);
+  }
+
+  private async close(): Promise<void> {
+    this.fetching.stop();
+    await this.membership.leave();
+    await Promise.all([...this.producers.values()].map((producer) => producer.close()));
+    await this.options.cluster.close();
+  }
+
+  private inProgram<T extends TopicPartition>(at: T): T {
+    return { ...at, topic: this.options.names.inProgram(at.topic) };
+  }
+
+  private inTime<T>(work: Promise<T>, what: string): Promise<T> {
+    const { maxBatchMs, subscription } = this.options;
+    return inTime(work, maxBatchMs, () => new BatchHung({ group: subscription.group, what, maxBatchMs }));
+  }
+}

@@ -1,0 +1,283 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, jest, test } from '@jest/globals';
+import kafkajs, { type Admin } from 'kafkajs';
+import { startKafka, type Kafka } from '#parts/kafka';
+import { LogForbidden, LogUnreachable } from '../event-log.js';
+import { KafkaEventLog, type KafkaEventLogOptions } from './kafka-event-log.js';
+import { kafkaSettingsSchema, type KafkaSettingsInput } from './kafka-settings.js';
+
+jest.setTimeout(60_000);
+
+const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs;
+const PASSWORD = 'not-to-be-logged';
+const TOPIC = { partitions: 1, retentionMs: 3_600_000, compacted: false };
+const SASL = 'org.apache.kafka.common.security';
+
+let folder: string;
+let broker: Kafka;
+let admin: Admin;
+let passwordFile: string;
+let tls: { caFile: string; certFile: string; keyFile: string };
+const opened: KafkaEventLog[] = [];
+const notes: string[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'headroom-security-'));
+  passwordFile = join(folder, 'password');
+  writeFileSync(passwordFile, `${PASSWORD}\n`);
+  tls = makeCertificates();
+  const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'OAUTHBEARER'];
+  const plain = `${SASL}.plain.PlainLoginModule required user_headroom="${PASSWORD}";`;
+  const scram = `${SASL}.scram.ScramLoginModule required;`;
+  const bearer = `${SASL}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`;
+  broker = await startKafka({
+    listeners: { SASL: { protocol: 'SASL_PLAINTEXT' }, TLS: { protocol: 'SSL' } },
+    scramUsers: (['SCRAM-SHA-256', 'SCRAM-SHA-512'] as const).flatMap((mechanism) =>
+      ['headroom', 'guest'].map((name) => ({ name, password: PASSWORD, mechanism })),
+    ),
+    properties: {
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      'super.users': 'User:ANONYMOUS;User:headroom;User:CN=headroom',
+      'listener.name.sasl.sasl.enabled.mechanisms': mechanisms.join(','),
+      'listener.name.sasl.plain.sasl.jaas.config': plain,
+      'listener.name.sasl.scram-sha-256.sasl.jaas.config': scram,
+      'listener.name.sasl.scram-sha-512.sasl.jaas.config': scram,
+      'listener.name.sasl.oauthbearer.sasl.jaas.config': bearer,
+      'listener.name.tls.ssl.keystore.location': join(folder, 'broker.p12'),
+      'listener.name.tls.ssl.keystore.password': PASSWORD,
+      'listener.name.tls.ssl.keystore.type': 'PKCS12',
+      'listener.name.tls.ssl.truststore.location': tls.caFile,
+      'listener.name.tls.ssl.truststore.type': 'PEM',
+      'listener.name.tls.ssl.client.auth': 'required',
+    },
+  });
+  const client = new kafkajs.Kafka({ brokers: [broker.bootstrap], logLevel: kafkajs.logLevel.NOTHING });
+  admin = client.admin();
+  await admin.connect();
+}, 120_000);
+afterAll(async () => {
+  await admin.disconnect();
+  await broker.stop();
+  rmSync(folder, { recursive: true });
+});
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((log) => log.close()));
+});
+
+/** A certificate authority, and what it has signed for the broker and for Headroom. */
+function makeCertificates(): typeof tls {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=ca');
+  for (const name of ['broker', 'headroom']) {
+    const [keyFile, request, certificate] = [`${name}.key`, `${name}.csr`, `${name}.pem`];
+    openssl('req', ...key, '-keyout', keyFile, '-out', request, '-subj', `/CN=${name}`);
+    writeFileSync(join(folder, 'names'), 'subjectAltName=IP:127.0.0.1,DNS:localhost');
+    const signed = [
+      '-CA',
+      'ca.pem',
+      '-CAkey',
+      'ca.key',
+      '-CAcreateserial',
+      '-days',
+      '2',
+      '-extfile',
+      'names',
+    ];
+    openssl('x509', '-req', '-in', request, '-out', certificate, ...signed);
+  }
+  const store = ['-out', 'broker.p12', '-passout', `pass:${PASSWORD}`];
+  openssl('pkcs12', '-export', '-in', 'broker.pem', '-inkey', 'broker.key', '-certfile', 'ca.pem', ...store);
+  const file = (name: string) => join(folder, name);
+  return { caFile: file('ca.pem'), certFile: file('headroom.pem'), keyFile: file('headroom.key') };
+}
+
+async function openLog(
+  given: Partial<KafkaSettingsInput>,
+  options: KafkaEventLogOptions = {},
+): Promise<KafkaEventLog> {
+  const settings = kafkaSettingsSchema.parse({ kind: 'kafka', replicationFactor: 1, brokers: [], ...given });
+  const log = await KafkaEventLog.open(settings, { note: (text) => notes.push(text), ...options });
+  opened.push(log);
+  return log;
+}
+
+const overSasl = (sasl: KafkaSettingsInput['sasl'], more: Partial<KafkaSettingsInput> = {}) =>
+  openLog({ brokers: [broker.listeners['SASL'] as string], sasl, ...more });
+const overTls = (settings: KafkaSettingsInput['tls']) =>
+  openLog({ brokers: [broker.listeners['TLS'] as string], tls: settings });
+
+/** Appends and reads back, a member of a group included. */
+async function works(log: KafkaEventLog): Promise<boolean> {
+  await log.ensureTopics([{ ...TOPIC, name: 'secure.v1' }]);
+  await log.append('secure.v1', [{ key: 'k', value: 'v' }]);
+  const seen = Promise.withResolvers<boolean>();
+  await log.subscribe({
+    group: `g${opened.length}`,
+    topics: ['secure.v1'],
+    commits: true,
+    onBatch: async () => seen.resolve(true),
+    onFailed: seen.reject,
+  });
+  return seen.promise;
+}
+
+/** A token as the broker's own test issuer makes them: not signed. */
+function unsignedToken(): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const nowS = Math.floor(Date.now() / 1000);
+  return `${part({ alg: 'none' })}.${part({ sub: 'headroom', iat: nowS, exp: nowS + 3_600 })}.`;
+}
+
+test.each(['plain', 'scram-sha-256', 'scram-sha-512'] as const)('login by %s', async (mechanism) => {
+  expect(await works(await overSasl({ mechanism, username: 'headroom', passwordFile }))).toBe(true);
+});
+
+test('login by OAUTHBEARER: the token comes from a file, or from a function', async () => {
+  const tokenFile = join(folder, 'token');
+  writeFileSync(tokenFile, unsignedToken());
+  expect(await works(await overSasl({ mechanism: 'oauthbearer', tokenFile }))).toBe(true);
+  const brokers = [broker.listeners['SASL'] as string];
+  const sasl = { mechanism: 'oauthbearer', tokenFile: 'none' } as const;
+  expect(await works(await openLog({ brokers, sasl }, { token: async () => unsignedToken() }))).toBe(true);
+});
+
+test('TLS, with a certificate of our own', async () => {
+  expect(await works(await overTls(tls))).toBe(true);
+});
+
+test('the second client logs in and encrypts as well', async () => {
+  const sasl = { mechanism: 'scram-sha-512', username: 'headroom', passwordFile } as const;
+  expect(await works(await overSasl(sasl, { producer: 'platformatic' }))).toBe(true);
+  const brokers = [broker.listeners['TLS'] as string];
+  expect(await works(await openLog({ brokers, tls, producer: 'platformatic' }))).toBe(true);
+});
+
+test('a certificate that nobody trusts is refused, and so is none where one is asked for', async () => {
+  const topic = [{ ...TOPIC, name: 'secure.v1' }];
+  const unknown = await (await overTls({})).ensureTopics(topic).catch((error: Error) => error);
+  expect(unknown).toBeInstanceOf(LogUnreachable);
+  expect((unknown as Error).message).toMatch(/self-signed certificate|unable to .* certificate/);
+  await expect((await overTls({ caFile: tls.caFile })).ensureTopics(topic)).rejects.toThrow(LogUnreachable);
+});
+
+test('a wrong password is not allowed, and is written nowhere', async () => {
+  writeFileSync(join(folder, 'wrong'), 'also-not-to-be-logged');
+  const log = await overSasl({
+    mechanism: 'scram-sha-256',
+    username: 'headroom',
+    passwordFile: join(folder, 'wrong'),
+  });
+  const refused = await log.ensureTopics([{ ...TOPIC, name: 'secure.v1' }]).catch((error: Error) => error);
+  expect(refused).toBeInstanceOf(LogForbidden);
+  expect((refused as Error).message).toMatch(/must accept the login.*eventLog\.sasl/);
+  const written = [...notes, JSON.stringify(refused), String((refused as Error).stack)].join();
+  expect(written).not.toContain('not-to-be-logged');
+});
+
+test('files that cannot be read are named', async () => {
+  const missing = join(folder, 'nowhere');
+  await expect(overSasl({ mechanism: 'plain', username: 'x', passwordFile: missing })).rejects.toThrow(
+    `eventLog.sasl.passwordFile: must be a readable file, got ENOENT (${missing})`,
+  );
+  await expect(overTls({ caFile: missing })).rejects.toThrow(/^eventLog\.tls\.caFile: /);
+});
+
+test('no broker at all is unreachable', async () => {
+  const log = await openLog({ brokers: ['127.0.0.1:1'] });
+  await expect(log.ensureTopics([{ ...TOPIC, name: 'secure.v1' }])).rejects.toThrow(LogUnreachable);
+});
+
+test('what a user may not do is said, by topic, group and transaction', async () => {
+  const prefix = 'acl.';
+  const owner = await overSasl({ mechanism: 'plain', username: 'headroom', passwordFile }, { prefix });
+  await owner.ensureTopics([{ ...TOPIC, name: 'in.v1' }]);
+  const guest = await overSasl({ mechanism: 'scram-sha-256', username: 'guest', passwordFile }, { prefix });
+  const topics = [{ ...TOPIC, name: 'in.v1' }];
+  await expect(guest.ensureTopics(topics)).rejects.toThrow(LogForbidden);
+  await allow(AclResourceTypes.TOPIC, 'acl.in.v1', AclOperationTypes.DESCRIBE);
+  await allow(AclResourceTypes.TOPIC, 'acl.in.v1', AclOperationTypes.DESCRIBE_CONFIGS);
+  await until(() =>
+    guest.ensureTopics(topics).then(
+      () => true,
+      () => false,
+    ),
+  );
+  const append = () => guest.append('in.v1', [{ key: 'k', value: 'v' }]);
+  await expect(append()).rejects.toThrow(
+    /writing acl\.in\.v1: must be allowed, got (TOPIC|CLUSTER)_AUTHORIZATION_FAILED.*kafka-acls/,
+  );
+  const second = await overSasl(
+    { mechanism: 'scram-sha-256', username: 'guest', passwordFile },
+    { prefix, producer: 'platformatic' },
+  );
+  await second.ensureTopics(topics);
+  await expect(second.append('in.v1', [{ key: 'k', value: 'v' }])).rejects.toThrow(
+    /writing acl\.in\.v1: must be allowed, got \w+_AUTHORIZATION_FAILED/,
+  );
+  const failed = Promise.withResolvers<Error>();
+  const subscription = {
+    group: 'g',
+    topics: ['in.v1'],
+    onBatch: async () => undefined,
+    onFailed: failed.resolve,
+  };
+  await expect(guest.subscribe(subscription)).rejects.toThrow(
+    /group acl\.g: must be allowed, got GROUP_AUTHORIZATION_FAILED/,
+  );
+  await allow(AclResourceTypes.GROUP, 'acl.g', AclOperationTypes.READ);
+  await until(() =>
+    guest.subscribe(subscription).then(
+      () => true,
+      () => false,
+    ),
+  );
+  expect((await failed.promise).message).toMatch(/reading.*must be allowed, got TOPIC_AUTHORIZATION_FAILED/);
+  await allow(AclResourceTypes.TOPIC, 'acl.in.v1', AclOperationTypes.READ);
+  const committing = guest.subscribe({ ...subscription, commits: true });
+  await expect(committing).rejects.toThrow(
+    /transactions acl\.g\.0: must be allowed, got TRANSACTIONAL_ID_AUTHORIZATION_FAILED/,
+  );
+});
+
+async function allow(resourceType: number, resourceName: string, operation: number): Promise<void> {
+  await admin.createAcls({
+    acl: [
+      {
+        resourceType,
+        resourceName,
+        resourcePatternType: ResourcePatternTypes.LITERAL,
+        principal: 'User:guest',
+        host: '*',
+        operation,
+        permissionType: AclPermissionTypes.ALLOW,
+      },
+    ],
+  });
+}
+
+/** Brokers learn of a rule a moment after it was made. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+test('what is written compressed is read back, by gzip and zstd', async () => {
+  const value = 'compressible '.repeat(100);
+  for (const compression of ['gzip', 'zstd'] as const) {
+    const log = await openLog({ brokers: [broker.bootstrap], compression, prefix: `${compression}.` });
+    await log.ensureTopics([{ ...TOPIC, name: 'in.v1' }]);
+    await log.append(
+      'in.v1',
+      Array.from({ length: 50 }, (_, i) => ({ key: `k${i}`, value })),
+    );
+    const read = await log.read({ topic: 'in.v1', partition: 0, offset: 0, maxRecords: 100 });
+    expect(read.map((record) => record.value)).toEqual(Array<string>(50).fill(value));
+    const bytes = readFileSync(
+      join(broker.folder, 'data', `${compression}.in.v1-0`, '00000000000000000000.log'),
+    );
+    expect(bytes.length).toBeLessThan(10_000);
+  }
+});
