@@ -440,7 +440,7 @@ test('places that others have taken meanwhile are taken: whoever counted on one 
   expect(letters.map(({ headers }) => headers['reason'])).toEqual(Array(40).fill('too_many_pools'));
   const totals = ['web', 'x', 'late'].map((pool) => demand().totalArrivals(pool));
   expect(await Promise.all(totals)).toEqual([41, 1, 0]);
-  expect((await policies.page({ limit: 9 })).map(({ pool }) => pool)).toEqual(['web', 'x', 'y']);
+  expect((await policies.page({ limit: 9 })).map(({ pool }) => pool)).toEqual(['measured', 'web', 'x', 'y']);
   expect(witness.partials.filter(({ outcome }) => outcome === 'gap')).toEqual([]);
   expect(groupFailures).toEqual([]);
 });
