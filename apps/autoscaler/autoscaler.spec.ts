@@ -16,7 +16,15 @@ import {
   PolicyStore,
   type EmbeddedStore,
 } from '#adapters/store';
-import { addToSketch, emptyBucket, type Bucket, type DemandPartial } from '#domain/demand';
+import {
+  addToSketch,
+  emptyBucket,
+  sampledPartial,
+  sampledPartition,
+  serviceAround,
+  type Bucket,
+  type DemandPartial,
+} from '#domain/demand';
 import { LEVELS, type Forecast } from '#domain/forecasting';
 import { policySchema, type Decision, type Policy } from '#domain/scaling';
 import { Autoscaler } from './autoscaler.js';
@@ -27,6 +35,7 @@ import { PolicyCache } from './policy-cache.js';
 import { RecordedDecisions } from './recorded-decisions.js';
 
 const START_MS = 1_800_000_000_000;
+const METER = sampledPartition('meter');
 
 let dataDir: string;
 let store: EmbeddedStore;
@@ -100,6 +109,7 @@ async function start({ made = decided, uptimeMs }: Partial<Started> = {}): Promi
       hasFleet: pool === 'etl',
       worker: { slots: 2 },
       leadTimeMaxS: 2,
+      sampledBy: pool === 'measured' ? [METER] : [],
     }),
     maxPools: 10,
     configured: new Set(),
@@ -484,4 +494,32 @@ test('the last decision is found in the topic when the table does not hold it ye
   await append(recordOf(3, 3), 'no decision', recordOf(4, 4), recordOf(9, 9, 'another pool'));
   expect(await lastDesired()).toBe(4);
   expect([...(await recorded.latestOf(['etl', 'none'])).keys()]).toEqual(['etl']);
+});
+
+test('a pool that is measured is decided by its measurements, and blind when they stop', async () => {
+  await given({ mode: 'reactive', bounds: { minWorkers: 1, maxWorkers: 9 } }, 'measured');
+  await start();
+  nowMs = START_MS + 3_500;
+  const ofPool = () => decided.findLast(({ pool }) => pool === 'measured');
+  await until(() => ofPool()?.reason === 'demand-stale'); // nothing was ever measured
+  const samples = [0, 1, 2].map((s) => ({
+    startMs: START_MS + s * 1000,
+    arrivals: 300,
+    service: serviceAround(20, 300),
+  }));
+  const span = {
+    pool: 'measured',
+    partition: METER,
+    bucketS: 1,
+    samples,
+    toMs: START_MS + 3_000,
+    fraction: 0,
+  };
+  const { partial } = sampledPartial(span, undefined);
+  await log.append('demand.v1', [{ key: 'measured', value: JSON.stringify(partial) }]);
+  await until(() => (ofPool()?.desired ?? 0) > 3);
+  expect(ofPool()?.kind).not.toBe('blind');
+  nowMs = START_MS + 60_000;
+  await until(() => ofPool()?.reason === 'demand-stale');
+  expect(ofPool()).toMatchObject({ kind: 'blind', desired: ofPool()!.previousDesired });
 });

@@ -8,6 +8,7 @@ import {
   closedArrivals,
   demandView,
   newDemandSeries,
+  sampledToMs,
   trail,
   type DemandView,
 } from '#domain/demand';
@@ -274,9 +275,9 @@ export class Autoscaler {
 
   private demandOf(pool: string, allCountedToMs: number): DemandView {
     const { reader, settingsOf } = this.options;
-    const { bucketS, seasonsS, settleMs } = settingsOf(pool);
+    const { bucketS, seasonsS, settleMs, sampledBy = [] } = settingsOf(pool);
     const series = reader.of(pool) ?? newDemandSeries({ bucketS, seasonS: seasonsS[0] as number });
-    const countedToMs = allCountedToMs - settleMs;
+    const countedToMs = Math.min(allCountedToMs - settleMs, sampledToMs(sampledBy, series.chains));
     const toMs = bucketStartMs(countedToMs, bucketS);
     trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs }, series), series);
     return demandView({ countedToMs }, series);

@@ -45,8 +45,11 @@ function resolveFolders(config: Config, folder: string): Config {
     return [name, { ...webhook, secretFile: resolve(folder, webhook.secretFile) }];
   });
   const sources = Object.entries(config.sources).map(([name, source]) => {
-    if (!('passwordFile' in source) || source.passwordFile === undefined) return [name, source];
-    return [name, { ...source, passwordFile: resolve(folder, source.passwordFile) }];
+    const files = ['passwordFile', 'tokenFile'].flatMap((key) => {
+      const file = (source as Record<string, unknown>)[key];
+      return typeof file === 'string' ? [[key, resolve(folder, file)]] : [];
+    });
+    return [name, { ...source, ...(Object.fromEntries(files) as object) }];
   });
   const { dataDir, eventLog, identity, fleet } = config;
   const { keyFile } = identity;

@@ -319,7 +319,7 @@ export const configSchema = z
     sources: z
       .record(mappingName, eventSourceSchema)
       .default({})
-      .describe('Where execution events come from beside executions.v1 and the API, by name.'),
+      .describe('Where execution events and demand come from beside executions.v1 and the API, by name.'),
     webhooks: z
       .record(mappingName, webhook)
       .default({})
@@ -332,9 +332,22 @@ export const configSchema = z
       .describe('Pools by name: lower-case letters, digits and dashes.'),
   })
   .superRefine((value, context) => {
-    for (const [name, { mapping }] of Object.entries(value.sources)) {
+    for (const [name, source] of Object.entries(value.sources)) {
+      const mapping = 'mapping' in source ? source.mapping : undefined;
       if (mapping !== undefined && !isKnownMapping(mapping, value.mappings)) {
         context.addIssue({ code: 'custom', path: ['sources', name, 'mapping'], message: 'a known mapping' });
+      }
+    }
+    for (const [name, source] of Object.entries(value.sources)) {
+      const { pools = {}, delayS } = 'pools' in source ? { delayS: undefined, ...source } : {};
+      for (const pool of Object.keys(pools)) {
+        const bucketS = value.pools[pool]?.bucketS;
+        const path = ['sources', name, 'pools', pool];
+        if (bucketS === undefined) context.addIssue({ code: 'custom', path, message: 'a pool of this file' });
+        else if ((delayS ?? 0) > bucketS) {
+          const message = `delayS at most the pool’s bucketS (${bucketS}): later its demand is stale`;
+          context.addIssue({ code: 'custom', path, message });
+        }
       }
     }
     const read = new Set<string>();

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { poolName } from '#domain/events';
 import { mappingName } from './mappings/mapping-config.js';
 
 const mapping = mappingName.describe('How its records become execution events.');
@@ -80,8 +81,64 @@ const rabbitMq = z
   })
   .describe('Messages of a RabbitMQ queue.');
 
-/** One entry of `sources`: where execution events come from beside executions.v1 and the API. */
-export const eventSourceSchema = z.discriminatedUnion('kind', [kafka, redisStreams, rabbitMq]);
+const promQl = z.string().min(1).max(10_000);
+const delayS = z
+  .number()
+  .min(0)
+  .max(3600)
+  .optional()
+  .describe(
+    'What is older than this is known to the source, seconds, at most a bucket; default: one bucket.',
+  );
+
+const prometheus = z
+  .strictObject({
+    kind: z.literal('prometheus'),
+    url: url(['http:', 'https:']),
+    tokenFile: z.string().min(1).optional().describe('File with a bearer token, relative to this file.'),
+    delayS,
+    pools: z
+      .record(
+        poolName,
+        z.strictObject({
+          arrivals: promQl.describe(
+            'Arrivals per second, e.g. sum(rate(jobs_added_total{queue="etl"}[1m])).',
+          ),
+          inFlight: promQl.optional().describe('Executions that are being served.'),
+          backlog: promQl.optional().describe('Executions that wait.'),
+          serviceMeanS: promQl
+            .optional()
+            .describe('Mean service time, seconds. Default: what is in flight ÷ what arrives.'),
+          serviceBuckets: promQl
+            .optional()
+            .describe('Service times as a histogram by le, in seconds: better than a mean.'),
+        }),
+      )
+      .refine((pools) => Object.keys(pools).length > 0, { message: 'at least one pool' })
+      .describe('What to ask for each pool. Each query must give one series, but for serviceBuckets.'),
+  })
+  .describe('Demand as Prometheus has measured it, bucket by bucket.');
+
+const rabbitMqDepth = z
+  .strictObject({
+    kind: z.literal('rabbitmq-depth'),
+    url: url(['amqp:', 'amqps:']),
+    passwordFile,
+    pools: z
+      .record(poolName, z.strictObject({ queue: z.string().min(1).max(255) }))
+      .refine((pools) => Object.keys(pools).length > 0, { message: 'at least one pool' })
+      .describe('The work queue of each pool.'),
+  })
+  .describe('Messages that wait in a work queue as the backlog of a pool. Arrivals come from events.');
+
+/** One entry of `sources`: where execution events or demand come from beside executions.v1 and the API. */
+export const eventSourceSchema = z.discriminatedUnion('kind', [
+  kafka,
+  redisStreams,
+  rabbitMq,
+  prometheus,
+  rabbitMqDepth,
+]);
 export type EventSourceConfig = z.output<typeof eventSourceSchema>;
 
 /** What of a source must be its own: two readers of one thing would be one group, or count it twice. */
@@ -93,6 +150,10 @@ export function readPlaces(source: EventSourceConfig): string[] {
       return source.streams.map((stream) => `stream ${stream} of ${placeOf(source.url)}`);
     case 'rabbitmq':
       return [`queue ${source.queue} of ${placeOf(source.url)}`];
+    case 'prometheus':
+      return Object.keys(source.pools).map((pool) => `the demand of pool ${pool}`);
+    case 'rabbitmq-depth':
+      return Object.keys(source.pools).map((pool) => `the backlog of pool ${pool}`);
   }
 }
 

@@ -9,17 +9,18 @@ import type { EventSourceConfig } from './event-sources-config.js';
 import { knownMappings } from './mappings/known-mappings.js';
 import { readSourcePasswords } from './source-passwords.js';
 
-function problems(sources: object): string[] {
-  const parsed = parseConfig(JSON.stringify({ sources }));
+function problems(sources: object, pools: object = {}): string[] {
+  const parsed = parseConfig(JSON.stringify({ sources, pools }));
   return parsed.ok ? [] : parsed.problems.map(({ where, rule }) => `${where}: ${rule}`);
 }
 const kafka = (topic: string, more: object = {}) => ({ kind: 'kafka', topic, ...more });
 
-async function declared(sources: object, passwords: [string, string][] = []) {
-  const parsed = parseConfig(JSON.stringify({ sources }));
+async function declared(sources: object, passwords: [string, string][] = [], pools: object = {}) {
+  const parsed = parseConfig(JSON.stringify({ sources, pools }));
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   const mappings = await knownMappings(parsed.config.mappings);
-  return eventSourcesOf(parsed.config.sources, { mappings, passwords: new Map(passwords) });
+  const bucketSOf = (pool: string) => parsed.config.pools[pool]!.bucketS;
+  return eventSourcesOf(parsed.config.sources, { mappings, passwords: new Map(passwords), bucketSOf });
 }
 const redis = (more: object = {}) => ({
   kind: 'redis-streams',
@@ -51,6 +52,42 @@ test('sources of records are opened with their mapping and the password of their
     options: { url: 'redis://reader:p%40ss%2Fword@127.0.0.1:1/0', group: 'headroom' },
   });
   expect(queue).toMatchObject({ options: { url: 'amqps://127.0.0.1:1', declare: true } });
+});
+
+test('pools are sampled with the queries, the delay and the secret of their source', async () => {
+  const etl = { arrivals: 'sum(rate(jobs[1m]))' };
+  const sources = {
+    prom: { kind: 'prometheus', url: 'https://127.0.0.1:1/prom', pools: { etl } },
+    depth: { kind: 'rabbitmq-depth', url: 'amqp://me@127.0.0.1:1', pools: { etl: { queue: 'tasks' } } },
+  };
+  const secrets: [string, string][] = [
+    ['prom', 'token'],
+    ['depth', 'word'],
+  ];
+  const { sampled } = await declared(sources, secrets, { etl: { bucketS: 20 } });
+  expect(sampled).toMatchObject([
+    {
+      source: 'prom',
+      pool: 'etl',
+      delayS: 20,
+      sampler: { address: { url: 'https://127.0.0.1:1/prom', token: 'token' }, queries: etl },
+    },
+    {
+      source: 'depth',
+      pool: 'etl',
+      delayS: 0,
+      sampler: { given: { url: 'amqp://me:word@127.0.0.1:1', queue: 'tasks' } },
+    },
+  ]);
+  expect(problems({ prom: sources.prom })).toEqual([
+    'sources.prom.pools.etl: must hold: a pool of this file',
+  ]);
+  expect(problems({ prom: { ...sources.prom, delayS: 30 } }, { etl: { bucketS: 20 } })).toEqual([
+    'sources.prom.pools.etl: must hold: delayS at most the pool’s bucketS (20): later its demand is stale',
+  ]);
+  expect(problems({ a: sources.prom, b: sources.prom }, { etl: {} })).toEqual([
+    'sources.b: must hold: a source of its own: the demand of pool etl is read by another one',
+  ]);
 });
 
 test('the topics that Headroom writes are no sources', () => {
@@ -109,7 +146,7 @@ describe('password files', () => {
   test('that are missing or empty are named', async () => {
     expect(await read('')).toMatchObject({
       ok: false,
-      problem: 'sources.bull.passwordFile: must be a readable file with a password, got an empty one',
+      problem: 'sources.bull.passwordFile: must be a readable file with a secret, got an empty one',
     });
     expect(await read(undefined)).toMatchObject({
       ok: false,

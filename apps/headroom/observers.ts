@@ -182,6 +182,14 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
     },
     eventsReceived: (outcome, events) => metrics.apiEvents.inc({ outcome }, events),
     recordsMapped: (mapping, outcome, records) => metrics.mappedRecords.inc({ mapping, outcome }, records),
+    sampled: ({ source, asked, told }) => {
+      metrics.demandSamples.inc({ source, outcome: 'told' }, told);
+      if (told === 0) metrics.demandSamples.inc({ source, outcome: 'unknown' }, asked);
+    },
+    sampleFailed: ({ source, pool, error }) => {
+      metrics.demandSamples.inc({ source, outcome: 'failed' });
+      logger.error({ err: error, source, pool }, 'a source did not tell the demand of a pool');
+    },
     ofSource: (source) => recordSourceObserver(source, { metrics, logger }),
     appendFailed: (err) => logger.error({ err }, 'events could not be appended'),
   };

@@ -247,7 +247,8 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
   const observers = observersOf({ metrics, logger, status });
   const mappings = await knownMappings(config.mappings);
   const passwords = options.sourcePasswords ?? new Map<string, string>();
-  const sources = await eventSourcesOf(config.sources, { mappings, passwords });
+  const bucketSOf = (pool: string) => poolSettingsOf(config)(pool).bucketS;
+  const sources = await eventSourcesOf(config.sources, { mappings, passwords, bucketSOf });
   const opened: Opened = { mappings, sources };
   const parts = new Parts(options, opened, metrics, observers, status);
   try {

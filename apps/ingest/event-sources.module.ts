@@ -9,15 +9,18 @@ import type { RecordSource, RecordSourceOptions } from '#adapters/record-sources
 import type { Mapping } from '#domain/mapping';
 import type { IngestObserver } from './ingest-observer.js';
 import { mappedTopicConsumer, mappingOfTopic } from './mapped-topic.consumer.js';
+import type { SampledPool } from './sampled-demand.js';
 import { SourceIntake } from './source-intake.js';
 import { TopicMapping, type MappedTopic } from './topic-mapping.js';
 
-/** Where execution events come from beside `executions.v1` and the API, as the configuration declares it. */
+/** Where events and demand come from beside `executions.v1` and the API, as the configuration declares it. */
 export interface EventSources {
   /** Topics of the event log that others write their records to. */
   topics: readonly MappedTopic[];
   /** Systems that keep records until they are taken. */
   records: readonly DeclaredRecordSource[];
+  /** Pools that other systems measure. */
+  sampled: readonly SampledPool[];
 }
 
 export interface DeclaredRecordSource {
@@ -27,7 +30,7 @@ export interface DeclaredRecordSource {
   open(options: RecordSourceOptions): RecordSource;
 }
 
-export interface EventSourcesModuleOptions extends EventSources {
+export interface EventSourcesModuleOptions extends Omit<EventSources, 'sampled'> {
   log: EventLog;
   observer: IngestObserver;
   maxAgeS: number;

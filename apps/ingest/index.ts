@@ -5,3 +5,4 @@ export { IngestModule, ingestSettings, type IngestModuleOptions } from './ingest
 export { type PoolSettings } from './pool-registry.js';
 export { keptS as demandKeptS } from './retention.loop.js';
 export { RecordSources, type DeclaredRecordSource, type EventSources } from './event-sources.module.js';
+export type { SampledPool } from './sampled-demand.js';

@@ -25,6 +25,9 @@ export abstract class IngestObserver {
   abstract recordsMapped(mapping: string, outcome: MappingOutcome, records: number): void;
   /** Who hears of a record source, by its name. */
   abstract ofSource(name: string): RecordSourceObserver;
+  /** A source was asked for buckets of a pool's demand, and told of so many. */
+  abstract sampled(answer: { source: string; asked: number; told: number }): void;
+  abstract sampleFailed(failure: { source: string; pool: string; error: Error }): void;
   /** Events could not be appended; their sender was told to send them again. */
   abstract appendFailed(error: Error): void;
   abstract readonly loop: LoopObserver;

@@ -14,6 +14,8 @@ import { PartitionCounting } from './partition-counting.js';
 import { PoolRegistryLoop } from './pool-registry.loop.js';
 import { PoolRegistry, type PoolRegistryOptions } from './pool-registry.js';
 import { RetentionLoop } from './retention.loop.js';
+import { SampledDemandLoop } from './sampled-demand.loop.js';
+import { SampledDemand } from './sampled-demand.js';
 import { WebhookIntake } from './webhook-intake.js';
 import { WebhooksController } from './webhooks.controller.js';
 
@@ -73,6 +75,15 @@ export class IngestModule {
           inject: [PoolRegistry],
         },
         { provide: DemandTable, useFactory: () => new DemandTable(log, demand, observer) },
+        {
+          provide: SampledDemandLoop,
+          useFactory: (table: DemandTable) => {
+            const bucketSOf = (pool: string) => (pools.get(pool) ?? defaults).bucketS;
+            const given = { log, table, pools: sources.sampled, bucketSOf, nowMs, observer };
+            return new SampledDemandLoop(new SampledDemand(given), observer.loop);
+          },
+          inject: [DemandTable],
+        },
         { provide: EventIntake, useFactory: () => new EventIntake(log, observer) },
         { provide: WebhookIntake, useFactory: () => new WebhookIntake(log, mappings, observer) },
         {

@@ -16,6 +16,7 @@ import {
   topicSpecs,
   type StoredRecord,
 } from '#adapters/event-log';
+import type { DemandSampler, SampleSpan } from '#adapters/demand-samplers';
 import { apiAdapter, configureApi, openApiOf } from '#adapters/http-api';
 import {
   DemandStore,
@@ -30,7 +31,7 @@ import type {
   RecordSourceOptions,
   SourceRecord,
 } from '#adapters/record-sources';
-import type { DemandPartial } from '#domain/demand';
+import type { DemandPartial, DemandSample } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { mappingSchema, type Mapping } from '#domain/mapping';
 import { policySchema } from '#domain/scaling';
@@ -44,7 +45,7 @@ import { keptS } from './retention.loop.js';
 import { WEBHOOK_ROUTES } from './webhooks.controller.js';
 
 const PARTITIONS = 2;
-const settings = { dedupeWindowS: 300, maxExecutionS: 3600, maxPools: 3 };
+const settings = { dedupeWindowS: 300, maxExecutionS: 3600, maxPools: 4 };
 const defaults = { bucketS: 10, latenessS: 5, seasonsS: [86_400], policy: policySchema.parse({}) };
 const web = { ...defaults, bucketS: 1, policy: policySchema.parse({ mode: 'reactive' }) };
 
@@ -93,6 +94,14 @@ class Witness extends IngestObserver {
     const name = `${mapping} ${outcome}`;
     this.mapped[name] = (this.mapped[name] ?? 0) + records;
   }
+  asked = 0;
+  sampleErrors: string[] = [];
+  sampled({ asked }: { asked: number }): void {
+    this.asked += asked;
+  }
+  sampleFailed({ error }: { error: Error }): void {
+    this.sampleErrors.push(error.message);
+  }
   taken = 0;
   notTaken = 0;
   ofSource(): RecordSourceObserver {
@@ -111,6 +120,12 @@ class Witness extends IngestObserver {
     failed: ({ error }: { error: Error }) => void this.loopFailures.push(error),
   };
 }
+
+/** Measures what it is told to have measured. */
+const meter: { tell(span: SampleSpan): Promise<DemandSample[]>; sample: DemandSampler['sample'] } = {
+  tell: async () => [],
+  sample: (span) => meter.tell(span),
+};
 
 /** A source in this process that is told what it gives; it gives a batch again until it is taken. */
 class RecordQueue implements RecordSource {
@@ -178,7 +193,10 @@ async function start(): Promise<void> {
     stores: { policies: new PolicyStore(dataSource), demand: new DemandStore(dataSource) },
     observer: witness,
     ...settings,
-    pools: new Map([['web', web]]),
+    pools: new Map([
+      ['web', web],
+      ['measured', web],
+    ]),
     defaults,
     mappings: new Map([['jobs', jobs]]),
     sources: {
@@ -187,6 +205,7 @@ async function start(): Promise<void> {
         { topic: 'platform.events', mapping: undefined },
       ],
       records: [{ name: 'queue', mapping: jobs, open: (options) => new RecordQueue(options) }],
+      sampled: [{ source: 'meter', pool: 'measured', sampler: meter, delayS: 1 }],
     },
   });
   const adapter = apiAdapter({ bodyLimitBytes: 1_048_576 });
@@ -398,7 +417,7 @@ test('pools are created in mode observe up to maxPools; one more is dead-lettere
   expect((await policies.get('web'))?.policy.mode).toBe('reactive');
   expect((await policies.get('a'))?.policy.mode).toBe('observe');
   expect(await policies.get('c')).toBeNull();
-  expect(witness.created.sort()).toEqual(['a', 'b', 'web']);
+  expect(witness.created.sort()).toEqual(['a', 'b', 'measured', 'web']);
   const [letter] = await recordsOf(TOPICS.deadLetters);
   expect(letter?.headers).toMatchObject({ reason: 'too_many_pools' });
   // An operator who writes the policy lets the pool in.
@@ -421,7 +440,7 @@ test('places that others have taken meanwhile are taken: whoever counted on one 
   expect(letters.map(({ headers }) => headers['reason'])).toEqual(Array(40).fill('too_many_pools'));
   const totals = ['web', 'x', 'late'].map((pool) => demand().totalArrivals(pool));
   expect(await Promise.all(totals)).toEqual([41, 1, 0]);
-  expect((await policies.page({ limit: 9 })).map(({ pool }) => pool)).toEqual(['web', 'x', 'y']);
+  expect((await policies.page({ limit: 9 })).map(({ pool }) => pool)).toEqual(['measured', 'web', 'x', 'y']);
   expect(witness.partials.filter(({ outcome }) => outcome === 'gap')).toEqual([]);
   expect(groupFailures).toEqual([]);
 });
@@ -442,8 +461,7 @@ test('a deleted policy stays deleted, over a restart too, and gives its place ba
   await start();
   await post([event('queued', { pool: 'real' })]);
   await settled();
-  expect(await policies.pools()).toEqual(expect.arrayContaining(['real', 'web']));
-  expect(await policies.pools()).toHaveLength(2);
+  expect((await policies.pools()).toSorted()).toEqual(['measured', 'real', 'web']);
   // A pool that is used again is a pool first seen.
   await post([event('queued', { pool: 'junk1' })]);
   await settled();
@@ -627,6 +645,69 @@ test('records of a source are taken when they are durable, and count once howeve
   expect(await recordsOf(TOPICS.deadLetters)).toMatchObject([
     { headers: { source: 'queue 1', mapping: 'jobs' } },
   ]);
+});
+
+describe('a pool that another system measures', () => {
+  const S = 1000;
+  const measured = () => demand().since({ pool: 'measured', fromMs: 0 });
+  const bucketsOf = (span: SampleSpan) =>
+    Array.from(
+      { length: (span.toMs - span.fromMs) / (span.bucketS * S) },
+      (_, i) => span.fromMs + i * span.bucketS * S,
+    );
+  afterEach(() => {
+    meter.tell = async () => [];
+  });
+  const until = async (condition: () => boolean | Promise<boolean>) => {
+    while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+
+  test('has each bucket once, and those that passed while nobody answered', async () => {
+    const asked: SampleSpan[] = [];
+    let fails = true;
+    meter.tell = async (span) => {
+      if (asked.push(span) > 1 && fails) throw new Error('nobody answers');
+      return bucketsOf(span).map((startMs) => ({ startMs, arrivals: 2.5, backlog: 3 }));
+    };
+    await until(() => witness.sampleErrors.length > 0);
+    fails = false;
+    await until(() => asked.length > 3);
+    await until(async () => (await measured()).length > 5);
+    meter.tell = async () => [];
+    await settled();
+    const buckets = await measured();
+    const starts = buckets.map(({ startMs }) => startMs);
+    expect(starts).toEqual(starts.map((_, i) => starts[0]! + i * S));
+    expect(buckets.map(({ arrivals }) => arrivals).slice(0, 4)).toEqual([2, 3, 2, 3]);
+    expect(witness.sampleErrors).toContain('nobody answers');
+    const { chains } = await demand().standing();
+    expect(chains).toMatchObject([{ pool: 'measured', backlog: 3, nextOffset: starts.at(-1)! + S }]);
+    expect(witness.partials.every(({ outcome }) => outcome !== 'gap')).toBe(true);
+  }, 30_000);
+
+  test('goes on after a restart where it stood; what nobody knows yet is not taken for nothing', async () => {
+    meter.tell = async (span) => bucketsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
+    await until(async () => (await measured()).length > 1);
+    // Of the last buckets it knows nothing, whatever it is asked.
+    const knownToMs = Date.now() - 500;
+    meter.tell = async (span) =>
+      bucketsOf(span)
+        .filter((startMs) => startMs + S <= knownToMs)
+        .map((startMs) => ({ startMs, arrivals: 1 }));
+    await stop();
+    await start();
+    const before = witness.asked;
+    await until(() => witness.asked > before + 2);
+    await settled();
+    const buckets = await measured();
+    expect(buckets.at(-1)!.startMs + S).toBeLessThanOrEqual(knownToMs);
+    const [chain] = (await demand().standing()).chains;
+    expect(chain?.nextOffset).toBe(buckets.at(-1)!.startMs + S);
+    meter.tell = async (span) => bucketsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
+    await until(async () => (await measured()).at(-1)!.startMs > knownToMs);
+    const starts = (await measured()).map(({ startMs }) => startMs);
+    expect(starts).toEqual(starts.map((_, i) => starts[0]! + i * S));
+  }, 30_000);
 });
 
 describe('topics of other platforms', () => {

@@ -87,7 +87,7 @@ export interface Applied {
  * all the same, because late demand is better than none.
  */
 export function extendChain(
-  { range: { partition, from, to }, buckets }: DemandPartial,
+  { range: { partition, from, to }, buckets, levels = {} }: DemandPartial,
   chains: Map<number, Chain>,
 ): Applied['outcome'] {
   const chain = chains.get(partition) ?? { to: -1, backlog: 0, inFlight: 0 };
@@ -99,6 +99,8 @@ export function extendChain(
     chain.backlog += backlogChange(bucket);
     chain.inFlight += inFlightChange(bucket);
   }
+  const { backlog = chain.backlog, inFlight = chain.inFlight } = levels;
+  Object.assign(chain, { backlog, inFlight });
   return outcome;
 }
 
