@@ -15,7 +15,7 @@ export interface Deployment {
   readonly name: string;
   /** How much longer than one process this takes to start, or to recover. */
   readonly slowness: number;
-  /** Resolves when every process is ready, and every pool with workers has one. */
+  /** Resolves when every process is ready, and every pool with workers has one; no load begins much earlier. */
   start(work: Workplace, configuration: Configuration): Promise<Deployed>;
 }
 
@@ -49,13 +49,16 @@ export class Deployed {
     return this.places.map(({ program }) => program);
   }
 
-  /** A line that one of them prints. */
-  line(pattern: RegExp): Promise<unknown> {
-    return Promise.any(this.programs.map((program) => program.line(pattern)));
+  /** Waits for a line that any of them prints. */
+  async line(pattern: RegExp): Promise<void> {
+    const isPrinted = () => this.programs.some(({ output }) => pattern.test(output));
+    await eventually(`output ${pattern}`, () => isPrinted() || undefined);
   }
 
-  get stderr(): string {
-    return this.programs.map(({ stderr }) => stderr).join('');
+  /** Log lines of level error or fatal. */
+  get errors(): string[] {
+    const lines = this.programs.flatMap(({ stderr }) => stderr.split('\n'));
+    return lines.filter((line) => /"level":(50|60)/.test(line));
   }
 
   /** Kills one of them with -9, chosen by a number in [0, 1), and starts it again. */
@@ -109,22 +112,25 @@ export function poolsWithWorkers({ pools }: Configuration): string[] {
   return Object.keys(pools).filter((pool) => pools[pool]?.worker?.handlers !== undefined);
 }
 
+interface Spread {
+  /** Origin of every process. */
+  everywhere: readonly string[];
+  /** Those that serve a path: any of them answers it, so one that is away is passed over. */
+  origins: (path: string) => readonly string[];
+  bearer: string;
+}
+
 /** The API of several processes as a balancer in front of them shows it: to each by what it serves, in turns. */
 export class SpreadApi extends ApiClient {
   private next = 0;
 
-  /** @param origins of a path: any of them answers it, so one that is away is passed over. */
-  constructor(
-    private readonly everywhere: readonly string[],
-    private readonly origins: (path: string) => readonly string[],
-    private readonly bearer: string,
-  ) {
-    super('', bearer);
+  constructor(private readonly spread: Spread) {
+    super('', spread.bearer);
   }
 
   override async send<T>(method: string, path: string, sent: Sent = {}): Promise<Answer<T>> {
     if (path === '/readyz') return this.worst(path);
-    const origins = this.origins(path);
+    const origins = this.spread.origins(path);
     this.next += 1;
     for (let tried = 0; ; tried++) {
       const origin = origins[(this.next + tried) % origins.length] as string;
@@ -139,17 +145,17 @@ export class SpreadApi extends ApiClient {
   /** Samples of all, those of the same name and labels added. */
   override async metrics(): Promise<Map<string, number>> {
     const sums = new Map<string, number>();
-    for (const origin of this.everywhere)
-      for (const [key, value] of await this.at(origin).metrics()) sums.set(key, (sums.get(key) ?? 0) + value);
+    for (const samples of await Promise.all(this.spread.everywhere.map((url) => this.at(url).metrics())))
+      for (const [key, value] of samples) sums.set(key, (sums.get(key) ?? 0) + value);
     return sums;
   }
 
   private async worst<T>(path: string): Promise<Answer<T>> {
-    const answers = await Promise.all(this.everywhere.map((origin) => this.at(origin).get<T>(path)));
+    const answers = await Promise.all(this.spread.everywhere.map((url) => this.at(url).get<T>(path)));
     return answers.find(({ status }) => status !== 200) ?? (answers[0] as Answer<T>);
   }
 
   private at(origin: string): ApiClient {
-    return new ApiClient(origin, this.bearer);
+    return new ApiClient(origin, this.spread.bearer);
   }
 }

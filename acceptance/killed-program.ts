@@ -30,16 +30,24 @@ export class ResendingSender {
   /** Requests that failed and were sent again. */
   resent = 0;
   private stopped = false;
+  private hasGivenUp = false;
   private readonly running: Promise<void>;
 
   constructor(private readonly given: { api: ApiClient; pool: string; name: string; random: () => number }) {
     this.running = this.run();
+    this.running.catch(() => undefined); // told by stop()
   }
 
   /** Resolves when everything it has begun to send is acknowledged. */
   async stop(): Promise<void> {
     this.stopped = true;
     await this.running;
+  }
+
+  /** Sends nothing more, acknowledged or not: after something else has failed. */
+  giveUp(): void {
+    this.stopped = true;
+    this.hasGivenUp = true;
   }
 
   private async run(): Promise<void> {
@@ -59,7 +67,7 @@ export class ResendingSender {
   private async untilAcknowledged(events: SentEvent[]): Promise<void> {
     const body = events.length === 1 ? events[0] : events;
     await eventually(`acknowledgement of ${events[0]?.id}`, async () => {
-      if (await this.isAcknowledged(body)) return true;
+      if (this.hasGivenUp || (await this.isAcknowledged(body))) return true;
       this.resent += 1;
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       return undefined;
@@ -114,16 +122,21 @@ export async function killAgainAndAgain({ deployed, pool, ...plan }: Kills): Pro
     const name = `${plan.seed}-${i}`;
     return new ResendingSender({ api, pool, name, random: seededRandom(plan.seed + 1 + i) });
   });
-  for (let kill = 0; kill < plan.kills; kill++) {
-    if (kill % 2 === 0) {
-      await deployed.ready();
-      await lookAndChange({ api, pool, maxWorkers: 10 + kill }, seen);
+  try {
+    for (let kill = 0; kill < plan.kills; kill++) {
+      if (kill % 2 === 0) {
+        await deployed.ready();
+        await lookAndChange({ api, pool, maxWorkers: 10 + kill }, seen);
+      }
+      await new Promise((resolve) => setTimeout(resolve, random() * plan.withinMs));
+      await deployed.killOne(random());
     }
-    await new Promise((resolve) => setTimeout(resolve, random() * plan.withinMs));
-    await deployed.killOne(random());
+    await deployed.ready();
+    await Promise.all(senders.map((sender) => sender.stop()));
+  } catch (error) {
+    for (const sender of senders) sender.giveUp();
+    throw error;
   }
-  await deployed.ready();
-  await Promise.all(senders.map((sender) => sender.stop()));
   const sum = (of: (sender: ResendingSender) => number) =>
     senders.reduce((total, sender) => total + of(sender), 0);
   return { api, acknowledged: sum((s) => s.acknowledged), resent: sum((s) => s.resent), seen };

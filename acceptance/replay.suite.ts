@@ -23,8 +23,10 @@ interface Summary {
   latencyMs: { p95: number };
 }
 
+/** A recorded series, sent to a router. */
 export function replaySuite(deployment: Deployment): void {
   describe(`replay: ${deployment.name}`, () => {
+    const withinMs = deployment.slowness * DEADLINE_MS;
     const work = new Workplace();
     let api: ApiClient;
     let deployed: Deployed;
@@ -47,7 +49,7 @@ export function replaySuite(deployment: Deployment): void {
       ({ api } = deployed);
       work.write('day.csv', TRACE);
       writeFileSync(join(work.folder, 'day.csv.gz'), gzipSync(TRACE));
-    }, deployment.slowness * DEADLINE_MS);
+    }, withinMs);
     afterAll(() => work.clean());
 
     function replay(file: string, ...more: string[]) {
@@ -89,7 +91,7 @@ export function replaySuite(deployment: Deployment): void {
           await eventually('all demand', async () => (await arrivals()) >= sent || undefined);
           expect(await arrivals()).toBe(sent);
         },
-        DEADLINE_MS,
+        withinMs,
       );
 
       test(
@@ -108,13 +110,13 @@ export function replaySuite(deployment: Deployment): void {
           );
           expect(await command.ended).toEqual({ code: 0, signal: null });
           expect(command.stdout).toMatch(
-            /^replay of pool web finished after 0\.\d s, 1 missing buckets sent nothing\n/,
+            /^replay of pool web finished after \d+\.\d s, 1 missing buckets sent nothing\n/,
           );
           const ok = /^ {2}ok +(\d+) \(100\.00 %\)$/m.exec(command.stdout);
           sent += Number(ok?.[1]);
           await eventually('all demand', async () => (await arrivals()) === sent || undefined);
         },
-        DEADLINE_MS,
+        withinMs,
       );
 
       test(
@@ -128,7 +130,7 @@ export function replaySuite(deployment: Deployment): void {
           expect(summary).toMatchObject({ outcome: 'stopped', ok: summary.sent });
           await command.gone();
         },
-        DEADLINE_MS,
+        withinMs,
       );
 
       test(
@@ -139,9 +141,9 @@ export function replaySuite(deployment: Deployment): void {
           expect(command.stderr).toMatch(
             /^headroom: --pool: must be known to the router .+, got wbe \(404 for every request\)$/m,
           );
-          expect(command.stdout).toMatch(/^replay of pool wbe stopped after [12]\.\d s/);
+          expect(command.stdout).toMatch(/^replay of pool wbe stopped after [1-9]\d*\.\d s/);
         },
-        DEADLINE_MS,
+        withinMs,
       );
 
       test(
@@ -153,7 +155,7 @@ export function replaySuite(deployment: Deployment): void {
           expect(await command.ended).toEqual({ code: 3, signal: null });
           expect(command.stderr).toContain(`headroom: router ${url}: must accept connections, got none\n`);
         },
-        DEADLINE_MS,
+        withinMs,
       );
     });
   });

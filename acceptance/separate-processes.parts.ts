@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, test } from '@jest/globals';
 import { startKafka, type Kafka } from '#parts/kafka';
 import { startPostgres, type Postgres } from '#parts/postgres';
 import { badInputSuite } from './bad-input.suite.js';
@@ -13,10 +13,8 @@ import { separateProcesses } from './separate-processes.js';
 let kafka: Kafka;
 let postgres: Postgres;
 beforeAll(async () => {
-  [kafka, postgres] = await Promise.all([
-    startKafka({ properties: { 'group.min.session.timeout.ms': 1_000 } }),
-    startPostgres(),
-  ]);
+  kafka = await startKafka();
+  postgres = await startPostgres();
 }, 120_000);
 afterAll(async () => {
   await Promise.all([kafka, postgres].map((server) => server?.stop()));
@@ -33,7 +31,7 @@ describe('kills', () => {
   afterAll(() => work.clean());
 
   test('after kills -9 of one process after the other every acknowledged event has counted once', async () => {
-    const after = await expectExactAfterKills({ work, deployment, kills: 8, withinMs: 3_000 });
-    expect(after.resent).toBeGreaterThanOrEqual(0); // another process may have taken them at once
+    // Nothing need be sent again: the other ingest takes at once what one does not.
+    await expectExactAfterKills({ work, deployment, kills: 8, withinMs: 3_000 });
   }, 300_000);
 });

@@ -1,6 +1,12 @@
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { KafkaEventLog, kafkaSettingsSchema, TOPICS, topicSpecs } from '#adapters/event-log';
+import {
+  KafkaEventLog,
+  kafkaSettingsSchema,
+  TOPICS,
+  topicSpecs,
+  type KafkaSettings,
+} from '#adapters/event-log';
 import { KEY_FILE, openLocalIdentity } from '#adapters/identity';
 import {
   Deployed,
@@ -21,71 +27,92 @@ export interface Servers {
   postgres: string;
 }
 
-/** In the order of their start. */
+/** Named after their targets, in the order of their start. */
 const PLACES = [
-  ['fleet', 'fleet'],
-  ['ingest-1', 'ingest'],
-  ['ingest-2', 'ingest'],
-  ['forecaster', 'forecaster'],
-  ['autoscaler-1', 'autoscaler'],
-  ['autoscaler-2', 'autoscaler'],
-  ['router-1', 'router'],
-  ['router-2', 'router'],
-] as const;
-const SOURCES = ['sources', 'sources'] as const;
+  'fleet',
+  'ingest-1',
+  'ingest-2',
+  'forecaster',
+  'autoscaler-1',
+  'autoscaler-2',
+  'router-1',
+  'router-2',
+];
+/** Its load goes to the first router, and begins when all others are ready. */
+const SOURCES = 'sources';
 
 let deployments = 0;
 
 /** Two ingest, two autoscalers, two routers, a forecaster, a host of workers, on Kafka and PostgreSQL. */
 export function separateProcesses(servers: () => Servers): Deployment {
-  return { name: 'separate processes', slowness: 5, start: (work, given) => start(work, given, servers()) };
+  return { name: 'separate processes', slowness: 3, start: (work, given) => start(work, given, servers()) };
 }
 
 async function start(work: Workplace, configuration: Configuration, servers: Servers): Promise<Deployed> {
+  const hasSources = Object.values(configuration.pools).some(({ source }) => source !== undefined);
+  const addresses = await freeAddresses([...PLACES, ...(hasSources ? [SOURCES] : [])]);
+  const shared = await sharedBy(work, servers);
+  const launch = (name: string) => launched(name, { work, addresses, shared: { ...configuration, ...shared } });
+  const places = PLACES.map(launch);
+  const api = new SpreadApi({
+    everywhere: [...addresses.urls.values()],
+    origins: (path) => servedBy(path).map((name) => addresses.urls.get(name) as string),
+    bearer: await work.token('all'),
+  });
+  const routers = addresses.routerPorts.map((port) => `http://127.0.0.1:${port}`);
+  const deployed = new Deployed(places, api, routers, () => deadLetters(shared.eventLog));
+  await deployed.ready();
+  await withWorkers(api, poolsWithWorkers(configuration));
+  if (hasSources) places.push(launch(SOURCES));
+  await deployed.ready();
+  return deployed;
+}
+
+interface Addresses {
+  /** Origin of each process's API, by its name. */
+  urls: ReadonlyMap<string, string>;
+  routerPorts: number[];
+}
+
+async function freeAddresses(names: string[]): Promise<Addresses> {
+  const ports = await freePorts(names.length + 2);
+  const urls = new Map(names.map((name, i) => [name, `http://127.0.0.1:${ports[i]}`]));
+  return { urls, routerPorts: ports.slice(names.length) };
+}
+
+/** What is the same in each configuration: a log, a store and a key of this deployment's own. */
+async function sharedBy(work: Workplace, servers: Servers) {
   deployments += 1;
   const eventLog = kafkaSettingsSchema.parse({
     kind: 'kafka',
     brokers: [servers.kafka],
     replicationFactor: 1,
     prefix: `d${deployments}.`,
-    sessionTimeoutMs: 3_000,
+    sessionTimeoutMs: 6_000, // the shortest that a broker takes unasked
   });
   const store = { kind: 'postgres', url: await newDatabase(servers.postgres, `d${deployments}`) };
   await openLocalIdentity(work.dataDir, { create: true });
-  const identity = { keyFile: join(work.dataDir, KEY_FILE) };
-  const hasSources = Object.values(configuration.pools).some(({ source }) => source !== undefined);
-  const places = [...PLACES, ...(hasSources ? [SOURCES] : [])];
-  const ports = await freePorts(places.length + 2);
-  const urlOf = (name: string) => `http://127.0.0.1:${ports[places.findIndex(([own]) => own === name)]}`;
-  const routerPorts = ports.slice(-2);
-  const fleetOf = (target: string) =>
-    target === 'fleet'
-      ? { kind: 'local-processes', eventsUrl: urlOf('ingest-1') }
-      : { kind: 'remote', url: urlOf('fleet') };
-  const running: Place[] = [];
-  for (const [i, [name, target]] of places.entries()) {
-    const file = work.write(`${name}.yaml`, {
-      ...configuration,
-      eventLog,
-      store,
-      identity,
-      api: { port: ports[i] },
-      // A source sends to the first.
-      router: { port: routerPorts[name === 'router-2' ? 1 : 0] },
-      fleet: fleetOf(target),
-    });
-    const dataDir = join(work.folder, name);
-    const again = () => work.headroom('start', '--config', file, '--data-dir', dataDir, '--target', target);
-    running.push({ url: urlOf(name), again, program: again() });
-  }
-  const token = await work.token('all');
-  const all = running.map(({ url }) => url);
-  const api = new SpreadApi(all, (path) => servedBy(path).map(urlOf), token);
-  const routers = routerPorts.map((port) => `http://127.0.0.1:${port}`);
-  const deployed = new Deployed(running, api, routers, () => deadLetters(eventLog));
-  await deployed.ready();
-  await withWorkers(api, poolsWithWorkers(configuration));
-  return deployed;
+  return { eventLog, store, identity: { keyFile: join(work.dataDir, KEY_FILE) } };
+}
+
+function launched(
+  name: string,
+  { work, addresses, shared }: { work: Workplace; addresses: Addresses; shared: object },
+): Place {
+  const target = name.replace(/-\d$/, '');
+  const url = addresses.urls.get(name) as string;
+  const file = work.write(`${name}.yaml`, {
+    ...shared,
+    api: { port: Number(new URL(url).port) },
+    router: { port: addresses.routerPorts[name === 'router-2' ? 1 : 0] },
+    fleet:
+      target === 'fleet'
+        ? { kind: 'local-processes', eventsUrl: addresses.urls.get('ingest-1') }
+        : { kind: 'remote', url: addresses.urls.get('fleet') },
+  });
+  const dataDir = join(work.folder, name);
+  const again = () => work.headroom('start', '--config', file, '--data-dir', dataDir, '--target', target);
+  return { url, again, program: again() };
 }
 
 function servedBy(path: string): string[] {
@@ -97,12 +124,15 @@ function servedBy(path: string): string[] {
 async function newDatabase(url: string, name: string): Promise<string> {
   const client = new Client(url);
   await client.connect();
-  await client.query(`create database ${name}`);
-  await client.end();
+  try {
+    await client.query(`create database ${name}`);
+  } finally {
+    await client.end();
+  }
   return Object.assign(new URL(url), { pathname: `/${name}` }).href;
 }
 
-async function deadLetters(settings: Parameters<typeof KafkaEventLog.open>[0]) {
+async function deadLetters(settings: KafkaSettings) {
   const log = await KafkaEventLog.open(settings, { note: () => undefined });
   try {
     await log.ensureTopics(topicSpecs({ partitions: 4, dedupeWindowS: 300 }));

@@ -1,10 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { openKeyFile, openLocalIdentity, publicHalf, KEY_FILE, type Verifier } from '#adapters/identity';
 import { createLogger, createMetrics } from '#adapters/telemetry';
-import { writeFile } from 'node:fs/promises';
 import { configSchema } from './config.js';
 import { observersOf } from './observers.js';
 import { CannotSign, openFleet } from './open-fleet.js';
@@ -16,7 +15,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'headroom-open-fleet-'));
   await openLocalIdentity(folder, { create: true });
   const half = await publicHalf(join(folder, KEY_FILE));
-  await writeFile(join(folder, 'public.json'), JSON.stringify(half.ok && half.publicJwk));
+  writeFileSync(join(folder, 'public.json'), JSON.stringify(half.ok && half.publicJwk));
   const opened = await openKeyFile(join(folder, 'public.json'));
   if (!opened.ok) throw new Error(opened.problem);
   checksOnly = opened.identity;
