@@ -54,8 +54,8 @@ export function badInputSuite(deployment: Deployment): void {
       eventually(`${sample} at ${value}`, async () => (await counter(sample)) === value || undefined);
 
     async function failures() {
-      const counted = [...(await api.metrics())].filter(([key]) => FAILURES.test(key));
-      return { counted, logged: deployed.errors };
+      const samples = [...(await api.metrics())].filter(([key]) => FAILURES.test(key));
+      return { samples, logged: deployed.errors };
     }
 
     async function arrivals(): Promise<number> {
