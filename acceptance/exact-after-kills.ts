@@ -12,7 +12,7 @@ export async function expectExactAfterKills(given: {
   kills: number;
   withinMs: number;
   seed?: number;
-}): Promise<{ resent: number }> {
+}): Promise<{ acknowledged: number; resent: number }> {
   const { work, deployment, kills, withinMs, seed = Math.floor(Math.random() * 2 ** 32) } = given;
   process.stdout.write(`${kills} kills, ${deployment.name}, seed ${seed}\n`);
   const pool = 'web';
@@ -34,5 +34,5 @@ export async function expectExactAfterKills(given: {
   expect(state.policyVersion).toBe(seen.policyVersion);
   expect(seen.decisions.size).toBeGreaterThan(0);
   for (const [id, firstAt] of seen.decisions) expect(state.decisions.get(id)).toBe(firstAt);
-  return { resent };
+  return { acknowledged, resent };
 }

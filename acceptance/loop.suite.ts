@@ -120,10 +120,11 @@ export function loopSuite(deployment: Deployment): void {
             async () => ((await api.metrics()).get(ready) ?? 0) > 1 || undefined,
           );
           await eventually('answers of two workers', async () => (await whoAnswers(8)).size > 1 || undefined);
-          await eventually('the record of why', async () => {
-            const scaled = (await decisionsOf('demo')).filter(({ kind }) => kind === 'scale');
-            return scaled.some(({ reason }) => /^(reaction|forecast)$/.test(reason)) || undefined;
+          const up = await eventually('its record', async () => {
+            const made = await decisionsOf('demo');
+            return made.find(({ kind, reason }) => kind === 'scale' && /^(reaction|forecast)$/.test(reason));
           });
+          expect(up.policyVersion).toBe(1);
         },
         withinMs,
       );

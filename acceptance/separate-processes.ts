@@ -52,7 +52,8 @@ async function start(work: Workplace, configuration: Configuration, servers: Ser
   const hasSources = Object.values(configuration.pools).some(({ source }) => source !== undefined);
   const addresses = await freeAddresses([...PLACES, ...(hasSources ? [SOURCES] : [])]);
   const shared = await sharedBy(work, servers);
-  const launch = (name: string) => launched(name, { work, addresses, shared: { ...configuration, ...shared } });
+  const launch = (name: string) =>
+    launched(name, { work, addresses, shared: { ...configuration, ...shared } });
   const places = PLACES.map(launch);
   const api = new SpreadApi({
     everywhere: [...addresses.urls.values()],
