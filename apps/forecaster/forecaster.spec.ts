@@ -8,7 +8,14 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, EventLogServer, HandlerErrors, topicSpecs } from '#adapters/event-log';
 import { DemandStore, ForecastStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
-import { emptyBucket, sampledPartial, sampledPartition, type DemandPartial } from '#domain/demand';
+import {
+  emptyBucket,
+  historyEnd,
+  historyPartition,
+  sampledPartial,
+  sampledPartition,
+  type DemandPartial,
+} from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 import { ForecastThread } from './forecast-thread.js';
 import { horizonsOf } from './forecaster.js';
@@ -134,6 +141,28 @@ test('a pool that is measured is forecast as far as its measurements go: what is
   await until(() => latest()?.originMs === START_MS + 5_000);
   expect(made.map(({ originMs }) => originMs)).toEqual([START_MS + 2_000, START_MS + 5_000]);
   expect(gaps).toBe(0);
+});
+
+test('a past that is brought in is learned from at once', async () => {
+  await start();
+  await demandFrom(0, [5, 6, 7]);
+  nowMs = START_MS + 3_500;
+  await until(() => latest()?.originMs === START_MS + 2_000);
+  expect(latest()?.provenance.historyBuckets).toBe(3);
+  // As an import leaves it: in the table first, then the word that it is there.
+  const rows = Array.from({ length: 100 }, (_, i) => ({
+    pool: 'etl',
+    bucket: { ...emptyBucket(START_MS - (100 - i) * 1000), arrivals: 5 },
+  }));
+  const at = { topic: 'demand.v1', partition: log.partitionOf({ topic: 'demand.v1', key: 'etl' }) };
+  await new DemandStore(store.dataSource).write({
+    buckets: rows,
+    chains: [],
+    step: { ...at, from: 0, nextOffset: 1 },
+  });
+  const end = historyEnd({ pool: 'etl', bucketS: 1, partition: historyPartition('csv'), toMs: START_MS });
+  await log.append('demand.v1', [{ key: 'etl', value: JSON.stringify(end) }]);
+  await until(() => latest()?.provenance.historyBuckets === 103);
 });
 
 test('a closed bucket makes one forecast, which is published and kept', async () => {

@@ -82,6 +82,7 @@ export class Forecaster {
     const nowMs = this.options.nowMs();
     const behindMs = await reader.behindMs();
     if (behindMs === undefined) return [];
+    this.forget(reader.takeRenewed());
     const steps: ForecastStep[] = [];
     const pools = reader.pools();
     const first = this.nextPool;

@@ -3,7 +3,7 @@ import type { Route } from '#adapters/http-api';
 import { AUTOSCALER_ROUTES } from '../autoscaler/routes.js';
 import { AutoscalerModule } from '../autoscaler/autoscaler.module.js';
 import { ForecasterModule } from '../forecaster/forecaster.module.js';
-import { EVENT_ROUTES, IngestModule, WEBHOOK_ROUTES } from '../ingest/index.js';
+import { EVENT_ROUTES, HISTORY_ROUTES, IngestModule, WEBHOOK_ROUTES } from '../ingest/index.js';
 import { RouterModule } from '../router/router.module.js';
 import type { Parts } from './parts.js';
 import { SourcesModule } from './sources.module.js';
@@ -32,7 +32,7 @@ export const TARGETS: Record<TargetName, Target> = {
     summary: 'execution events → demand; POST /v1/events, /v1/webhooks',
     after: [],
     module: ({ forIngest }) => IngestModule.register(forIngest()),
-    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES],
+    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES, ...Object.values(HISTORY_ROUTES)],
   },
   forecaster: {
     summary: 'demand → forecasts',

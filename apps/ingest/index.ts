@@ -1,3 +1,4 @@
+export { HISTORY_ROUTES } from './history.controller.js';
 export { EVENT_ROUTES } from './events.controller.js';
 export { WEBHOOK_ROUTES } from './webhooks.controller.js';
 export { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';

@@ -38,6 +38,7 @@ import { policySchema } from '#domain/scaling';
 import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
 import { RecordSources } from './event-sources.module.js';
 import { EVENT_ROUTES } from './events.controller.js';
+import { HISTORY_ROUTES, MAX_HISTORY_BUCKETS } from './history.controller.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
 import { PoolRegistry } from './pool-registry.js';
@@ -214,7 +215,7 @@ async function start(): Promise<void> {
     logger: false,
   });
   configureApi(app, {
-    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES],
+    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES, ...Object.values(HISTORY_ROUTES)],
     verify: async () => ({ ok: true, scopes: ['events:write'], subject: 'test' }),
     onUnexpected: ({ error }) => void groupFailures.push(error as Error),
   });
@@ -691,6 +692,91 @@ describe('a pool that another system measures', () => {
     const starts = (await measured()).map(({ startMs }) => startMs);
     expect(starts).toEqual(starts.map((_, i) => starts[0]! + i * S));
   }, 30_000);
+});
+
+describe('the past of a pool', () => {
+  const S = 1000;
+  /** Some hours ago, in whole buckets of the pool web. */
+  const past = (s: number) => (Math.floor(Date.now() / S) - 10_000 + s) * S;
+  const path = '/v1/pools/web/history';
+  const buckets = (fromS: number, arrivals: number[], at = past(fromS)) =>
+    arrivals.map((count, i) => ({ startMs: at + i * S, arrivals: count }));
+  const bring = (body: object, of = path) => post({ name: 'csv', ...body }, undefined, { path: of });
+  const standing = async () => {
+    const reply = await fetch(`${base}${path}?name=csv`, { headers: { authorization: 'Bearer any' } });
+    return (await reply.json()) as { bucketS: number; includedToMs: number | null; nextMs: number | null };
+  };
+
+  test('comes in piece by piece, each once, and ends with a word to who learns from it', async () => {
+    await post(event('completed'));
+    await settled();
+    const before = await standing();
+    expect(before).toMatchObject({ bucketS: 1, includedToMs: null, nextMs: expect.any(Number) });
+    const at = past(0);
+    const first = { fromMs: at, toMs: at + 5 * S, buckets: buckets(0, [3, 0, 4], at) };
+    const second = {
+      fromMs: at + 5 * S,
+      toMs: at + 9 * S,
+      buckets: buckets(5, [5], at + 5 * S),
+      isLast: true,
+    };
+    expect(await bring(first)).toMatchObject({ status: 200, body: { includedToMs: at + 5 * S } });
+    expect(await bring(first)).toMatchObject({ status: 200, body: { includedToMs: at + 5 * S } });
+    expect(await bring(second)).toMatchObject({ status: 200, body: { includedToMs: at + 9 * S } });
+    expect(await standing()).toEqual({ ...before, includedToMs: at + 9 * S });
+    expect(await demand().totalArrivals('web')).toBe(1 + 12);
+    const records = (await recordsOf(TOPICS.demand)).map(
+      ({ value }) => JSON.parse(value as string) as DemandPartial,
+    );
+    expect(records.map(({ history }) => history === true)).toEqual([false, false, false, true]);
+    await settled();
+    expect(witness.partials.every(({ outcome }) => outcome === 'applied')).toBe(true);
+  });
+
+  test('may have more buckets than fit in one message', async () => {
+    const at = past(0);
+    const all = buckets(
+      0,
+      Array.from({ length: 2500 }, () => 1),
+      at,
+    );
+    expect(await bring({ fromMs: at, toMs: at + 2500 * S, buckets: all })).toMatchObject({ status: 200 });
+    expect(await demand().totalArrivals('web')).toBe(2500);
+    expect(await recordsOf(TOPICS.demand)).toHaveLength(3);
+  }, 30_000);
+
+  test('what lies across what is in, is out of order, or is not of whole buckets is refused', async () => {
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(0, [1], at) };
+    await bring(piece);
+    expect(await bring({ ...piece, fromMs: at + 4 * S, toMs: at + 8 * S, buckets: [] })).toMatchObject({
+      status: 409,
+      body: { type: 'urn:headroom:history-overlaps' },
+    });
+    const wrong = [
+      { ...piece, toMs: at },
+      { ...piece, toMs: at + 5 * S + 1 },
+      { ...piece, buckets: buckets(0, [1], at + 500) },
+      { ...piece, buckets: [...buckets(0, [1], at + S), ...buckets(0, [1], at)] },
+      { ...piece, buckets: buckets(0, [1], at + 5 * S) },
+      { ...piece, buckets: [{ startMs: at, arrivals: 0.5 }] },
+      {
+        ...piece,
+        buckets: Array.from({ length: MAX_HISTORY_BUCKETS + 1 }, () => ({ startMs: at, arrivals: 1 })),
+      },
+    ];
+    for (const body of wrong) expect(await bring(body)).toMatchObject({ status: 422 });
+    expect(await bring(piece, '/v1/pools/nobody/history')).toMatchObject({ status: 404 });
+    expect(await demand().totalArrivals('web')).toBe(1);
+  });
+
+  test('of a pool whose policy was made a moment ago is taken', async () => {
+    await new PolicyStore(store.dataSource).create({ pool: 'fresh', policy: defaults.policy, nowMs: 1 });
+    const at = Math.floor(past(0) / 10_000) * 10_000;
+    const piece = { fromMs: at, toMs: at + 10 * S, buckets: buckets(0, [2], at) };
+    expect(await bring(piece, '/v1/pools/fresh/history')).toMatchObject({ status: 200 });
+    expect(await demand().totalArrivals('fresh')).toBe(2);
+  });
 });
 
 describe('topics of other platforms', () => {

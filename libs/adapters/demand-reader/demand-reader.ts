@@ -36,6 +36,8 @@ export class DemandReader {
   private readonly positions = new Map<number, number>();
   /** Of pools that were read here before: a mean over seasons cannot be had from a window of buckets. */
   private readonly trailings = new Map<string, TrailingMean>();
+  /** Pools whose past was brought in since somebody asked. */
+  private readonly renewed = new Set<string>();
   /** Uptime since when there have been unread records whose age the clock denies. */
   private agelessSinceMs: number | undefined;
 
@@ -88,6 +90,13 @@ export class DemandReader {
     return [...this.series.keys()];
   }
 
+  /** Pools whose past has changed, each once: what was learned from it is out of date. */
+  takeRenewed(): string[] {
+    const renewed = [...this.renewed];
+    this.renewed.clear();
+    return renewed;
+  }
+
   of(pool: string): DemandSeries | undefined {
     return this.series.get(pool);
   }
@@ -125,6 +134,7 @@ export class DemandReader {
       return observe('unreadable', { pool: key, range: { partition, from: offset, to: offset + 1 } });
     const series = this.series.get(partial.pool) ?? this.newSeries(partial.pool);
     observe(applyPartial(partial, series, nowMs()).outcome, partial);
+    if (partial.history === true) this.renewed.add(partial.pool);
   }
 
   /** Age of the oldest record that was not read, ms; undefined: every one was. */

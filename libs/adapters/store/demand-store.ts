@@ -102,6 +102,22 @@ export class DemandStore {
     return rows.map(({ bucket }) => JSON.parse(bucket) as Bucket);
   }
 
+  /** Up to which offset a pool's table includes a source partition; undefined: nothing of it. */
+  async includedTo(of: { pool: string; partition: number }): Promise<number | undefined> {
+    const row = await this.dataSource.getRepository(demandChains).findOneBy(of);
+    return row?.nextOffset;
+  }
+
+  /** Start of the first bucket at or after a time that the table holds. */
+  async firstFrom({ pool, fromMs }: { pool: string; fromMs: number }): Promise<number | undefined> {
+    const rows = await this.dataSource.query<{ first: string | number | null }[]>(
+      'select min(start_ms) as first from demand where pool = $1 and start_ms >= $2',
+      [pool, fromMs],
+    );
+    const first = rows[0]?.first ?? null;
+    return first === null ? undefined : Number(first);
+  }
+
   /** Arrivals only: the forecaster's history. */
   async arrivalsSince(query: {
     pool: string;

@@ -57,6 +57,8 @@ export interface DemandPartial {
   buckets: Bucket[];
   /** Of a source that measures levels: what waits and is served at the end of the range, instead of sums of events. */
   levels?: { backlog?: number; inFlight?: number };
+  /** The pool's past has been brought in: whoever has learned from it looks again. */
+  history?: true;
 }
 
 const COUNTS = [

@@ -43,6 +43,14 @@ export {
   type TrailingMean,
 } from './series.js';
 export {
+  historyEnd,
+  historyPartial,
+  historyPartition,
+  rebucketed,
+  type HistoryBucket,
+  type HistoryStep,
+} from './history.js';
+export {
   sampledPartial,
   sampledPartition,
   sampledToMs,
