@@ -4,9 +4,10 @@ import type { DecisionStore } from '#adapters/store';
 import { Autoscaler } from './autoscaler.js';
 import { PolicyCache } from './policy-cache.js';
 
-/** How often every pool is decided. */
+/** How often every pool that is owned here is decided. */
 const PERIOD_MS = 500;
 const TIMEOUT_MS = 20_000;
+/** A policy that another process has changed is decided by after this time, and a period, at the latest. */
 const POLICIES_PERIOD_MS = 2_000;
 const RETENTION_PERIOD_MS = 300_000;
 /** Decisions are kept this long; the newest of each pool with a policy always. */

@@ -14,6 +14,7 @@ import { LatestForecasts } from './latest-forecasts.js';
 import { PoliciesController, PolicyLimits, type PolicyObserver } from './policies.controller.js';
 import { PolicyCache } from './policy-cache.js';
 import { PoolsController } from './pools.controller.js';
+import { RecordedDecisions } from './recorded-decisions.js';
 import type { ScaledPool } from './scaled-pool.js';
 
 export interface AutoscalerModuleOptions {
@@ -29,6 +30,8 @@ export interface AutoscalerModuleOptions {
     LoopObserver &
     RecordObserver & { demandRead: DemandReaderOptions['observe'] };
   nowMs(): number;
+  /** Never goes back, ms from any start; default: the process's. */
+  uptimeMs?: () => number;
 }
 
 /** Demand + forecast + fleet + policy → decisions, and the API of policies and pools. */
@@ -53,7 +56,7 @@ export class AutoscalerModule {
         { provide: DecisionStore, useValue: stores.decisions },
         { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, configured, nowMs, observer) },
         { provide: PolicyCache, useFactory: () => new PolicyCache(stores.policies) },
-        { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts, observer) },
+        { provide: LatestForecasts, useFactory: () => new LatestForecasts(log, stores.forecasts, observer) },
         { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf, observer) },
         {
           provide: DemandReader,
@@ -83,10 +86,11 @@ export class AutoscalerModule {
               fleet,
               fleetViews,
               demandStore: stores.demand,
-              decisionStore: stores.decisions,
+              recorded: new RecordedDecisions(log, stores.decisions),
               settingsOf,
               observer,
               nowMs,
+              ...(options.uptimeMs && { uptimeMs: options.uptimeMs }),
             }),
         },
         {

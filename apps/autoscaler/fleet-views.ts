@@ -1,4 +1,4 @@
-import type { Fleet } from '#adapters/fleet';
+import type { Fleet, FleetObservation } from '#adapters/fleet';
 import type { FleetView } from '#domain/scaling';
 import { inTime } from './in-time.js';
 import type { ScaledPool } from './scaled-pool.js';
@@ -21,13 +21,21 @@ export class FleetViews {
 
   /** Undefined: nobody here runs workers for the pool, or the fleet does not answer. */
   async of(pool: string): Promise<FleetView | undefined> {
+    const observed = await this.observed(pool);
+    return observed && viewOf(observed);
+  }
+
+  /** The same, with what decisions do not look at. */
+  async observed(pool: string): Promise<FleetObservation | undefined> {
     if (!this.settingsOf(pool).hasFleet) return undefined;
-    const observed = await inTime(this.fleet.observe(pool), {
+    return inTime(this.fleet.observe(pool), {
       what: `fleet: the workers of pool ${pool}`,
       missing: (error) => this.observer.inputMissing({ input: 'fleet', pool, error }),
     });
-    if (observed === undefined) return undefined;
-    const { crashes: _, ...view } = observed;
-    return view;
   }
+}
+
+export function viewOf(observed: FleetObservation): FleetView {
+  const { ready, starting, draining, desired, maxWorkers, slotsPerWorker, leadTimeS } = observed;
+  return { ready, starting, draining, desired, maxWorkers, slotsPerWorker, leadTimeS };
 }

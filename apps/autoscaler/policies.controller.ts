@@ -80,11 +80,11 @@ export class PoliciesController {
     const creates = ifNoneMatch === '*';
     if (ifMatch !== undefined && ifNoneMatch !== undefined) throw contradictory();
     if (!creates && ifMatch === undefined) throw unconditional('If-Match (or If-None-Match: * to create)');
-    if (creates && this.cache.get(pool) === undefined && this.cache.all().length >= this.limits.maxPools)
-      throw noRoom(this.limits.maxPools);
+    const { maxPools } = this.limits;
     const row = creates
-      ? await this.store.create({ pool, policy, nowMs })
+      ? await this.store.create({ pool, policy, nowMs, maxPolicies: maxPools })
       : await this.replace({ pool, policy, ifMatch: ifMatch as string, nowMs });
+    if (row === 'full') throw noRoom(maxPools);
     if (row === 'conflict') throw await this.outdated(pool);
     const what = creates ? 'created' : 'replaced';
     this.limits.observer.policyChanged({ what, pool, version: row.version, subject });

@@ -1,9 +1,10 @@
-import { openLocalIdentity, type Scope } from '#adapters/identity';
+import { canSign, type Scope } from '#adapters/identity';
 import { formatProblem } from '#adapters/input-problems';
 import type { CommandContext } from './commands/command-context.js';
 import { loadConfig } from './config-file.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { configFileOf, dataDirOf } from './locations.js';
+import { openIdentity } from './open-identity.js';
 import { originOf } from './origin.js';
 
 /** Options of a command that calls the API of a running program. */
@@ -79,12 +80,20 @@ export async function openApiSession(
   const loaded = await loadConfig(configFileOf({ option: options.config, ...context }));
   if (!loaded.ok) return failure(EXIT.usage, loaded.problems.map(formatProblem).join('\n'));
   const { config } = loaded;
-  const { tokenMaxS } = config.identity;
+  const { tokenMaxS, keyFile } = config.identity;
   const dataDir = dataDirOf({ option: options.dataDir, configured: config.dataDir, ...context });
-  const opened = await openLocalIdentity(dataDir, { create: false, tokenMaxS });
-  if (!opened.ok) return failure(EXIT.notAllowed, opened.problem, opened.hint);
+  const opened = await openIdentity({ ...config, dataDir, create: false });
+  if (!opened.ok) {
+    const code = opened.reason === 'not-readable' ? EXIT.notAllowed : EXIT.usage;
+    return failure(code, opened.problem, opened.hint);
+  }
+  const { identity } = opened;
+  if (!canSign(identity)) {
+    const message = `identity.keyFile ${keyFile}: must be a private key to sign, got a public one`;
+    return failure(EXIT.usage, message, 'give --url and HEADROOM_TOKEN');
+  }
   const lifetimeS = Math.min(TOKEN_S, tokenMaxS);
-  const { token } = await opened.identity.signToken({ scopes, lifetimeS, subject: 'cli' });
+  const { token } = await identity.signToken({ scopes, lifetimeS, subject: 'cli' });
   return { ok: true, session: new ApiSession(originOf(config.api), token) };
 }
 

@@ -51,14 +51,18 @@ function resolveFolders(config: Config, folder: string): Config {
     });
     return [name, { ...source, ...(Object.fromEntries(files) as object) }];
   });
-  const { eventLog } = config;
+  const { dataDir, eventLog, identity, fleet } = config;
+  const { keyFile } = identity;
   return {
     ...config,
     eventLog: eventLog.kind === 'kafka' ? withFiles(eventLog, (path) => resolve(folder, path)) : eventLog,
     sources: Object.fromEntries(sources) as Config['sources'],
     webhooks: Object.fromEntries(webhooks) as Config['webhooks'],
-    ...(config.dataDir !== undefined && { dataDir: resolve(folder, config.dataDir) }),
+    ...(dataDir !== undefined && { dataDir: resolve(folder, dataDir) }),
     store: resolveFiles(config.store, folder),
+    ...(keyFile !== undefined && { identity: { ...identity, keyFile: resolve(folder, keyFile) } }),
+    ...(fleet.kind === 'remote' &&
+      fleet.tokenFile !== undefined && { fleet: { ...fleet, tokenFile: resolve(folder, fleet.tokenFile) } }),
     pools: Object.fromEntries(pools) as Config['pools'],
   };
 }

@@ -92,6 +92,36 @@ const ingest = z.strictObject({
     .describe('Pools created by their first event; beyond it their events go to the dead-letter topic.'),
 });
 
+const url = z.url({ protocol: /^https?$/ });
+
+const fleet = z
+  .discriminatedUnion('kind', [
+    z
+      .strictObject({
+        kind: z.literal('local-processes'),
+        eventsUrl: url
+          .optional()
+          .describe(
+            'Origin of the API that takes the workers’ events (target ingest). Default: this process’s own.',
+          ),
+      })
+      .describe('The workers are processes of this machine: target fleet hosts them.'),
+    z
+      .strictObject({
+        kind: z.literal('remote'),
+        url: url.describe('Origin of the API of the process that hosts the workers (target fleet).'),
+        tokenFile: z
+          .string()
+          .min(1)
+          .optional()
+          .describe(
+            'Token for it with scopes fleet:read and fleet:scale, relative to this file; read again within 30 s when it is replaced. Default: tokens are signed with the own key.',
+          ),
+      })
+      .describe('Another process hosts the workers.'),
+  ])
+  .describe('Who runs the workers of the pools.');
+
 const eventLog = z
   .discriminatedUnion('kind', [z.strictObject({ kind: z.literal('embedded') }), kafkaSettingsSchema])
   .describe('Where events, demand, forecasts and decisions flow: in the data directory, or on Kafka.');
@@ -104,6 +134,13 @@ const identity = z.strictObject({
     .max(DAY_S)
     .default(DAY_S)
     .describe('Longest life of a token that is signed or accepted.'),
+  keyFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Key that several processes share, relative to this file: a private one (mode 0600), or its public half (headroom key) for those that sign nothing. Default: the one in the data directory, which the first start makes.',
+    ),
 });
 
 const worker = z.strictObject({
@@ -272,6 +309,7 @@ export const configSchema = z
       .prefault({ kind: 'embedded' })
       .describe('Where policies, demand, forecasts and decisions are.'),
     identity: identity.prefault({}),
+    fleet: fleet.prefault({ kind: 'local-processes' }),
     mappings: z
       .record(mappingName, mappingConfigSchema)
       .default({})

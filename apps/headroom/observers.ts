@@ -1,7 +1,7 @@
 import type { DemandReaderOptions } from '#adapters/demand-reader';
 import type { LogServerObserver, RecordObserver } from '#adapters/event-log';
 import type { EventSinkObserver } from '#adapters/event-sink';
-import type { FleetObserver } from '#adapters/fleet';
+import type { FleetObserver, RemoteFleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
 import type { PartitionOptions } from '#adapters/store';
@@ -24,6 +24,7 @@ export interface Observers {
   logServer: LogServerObserver;
   sink: EventSinkObserver;
   fleet: FleetObserver;
+  remoteFleet: RemoteFleetObserver;
   ingest: IngestObserver;
   forecaster: ForecasterObserver & LoopObserver & RecordObserver & DemandRead;
   autoscaler: AutoscalerObserver & PolicyObserver & LoopObserver & RecordObserver & DemandRead;
@@ -47,6 +48,7 @@ export function observersOf(given: Given): Observers {
     logServer: logServerObserver(given),
     sink: sinkObserver(given),
     fleet: fleetObserver(given),
+    remoteFleet: remoteFleetObserver(given),
     ingest: { ...ingestObserver(given), loop },
     forecaster: { ...forecasterObserver(given), ...loop, ...readerObserver('forecaster', given) },
     autoscaler: { ...autoscalerObserver(given), ...loop, ...readerObserver('autoscaler', given) },
@@ -133,6 +135,22 @@ function fleetObserver({ metrics, logger }: Given): FleetObserver {
     eventsDropped: (drop) => {
       metrics.workerEventsDropped.inc({ pool: drop.pool }, drop.events);
       logger.error(drop, 'execution events of a worker are lost');
+    },
+  };
+}
+
+function remoteFleetObserver({ metrics, logger }: Given): RemoteFleetObserver {
+  return {
+    asked: ({ operation, error }) => {
+      metrics.fleetRequests.inc({ operation, outcome: error === undefined ? 'answered' : 'failed' });
+      // An order that fails is said where it was given; one that observes in vain is a blind decision.
+      if (error !== undefined && operation === 'follow')
+        logger.warn({ err: error }, 'the fleet does not say who is there; its last word counts');
+    },
+    hostFound: ({ first }) => {
+      if (first) return logger.info('the fleet has been found');
+      metrics.fleetRestarts.inc();
+      logger.warn('the fleet has started anew: its workers are others');
     },
   };
 }
@@ -252,6 +270,19 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
       metrics.objectiveReachable.remove({ pool });
       for (const state of ['desired', 'ready', 'starting', 'draining'])
         metrics.workers.remove({ pool, state });
+    },
+    restored: ({ pool, desired, error }) => {
+      metrics.decisionsApplied.inc({ outcome: error === undefined ? 'restored' : 'failed' });
+      if (error === undefined) logger.info({ pool, desired }, 'a fleet that knew of no order got one');
+      else logger.error({ err: error, pool, desired }, 'the fleet did not take an order');
+    },
+    outdated: (decision) => {
+      metrics.decisionsApplied.inc({ outcome: 'outdated' });
+      const { pool, desired } = decision;
+      logger.warn(
+        { pool, decision: decisionIdOf(decision), desired },
+        'decided too long ago to be ordered still',
+      );
     },
     ordered: ({ decision, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'taken' : 'failed' });

@@ -14,12 +14,17 @@ class WorkersLast implements BeforeApplicationShutdown {
 
 @Module({})
 export class ProgramModule {
-  static register(options: { parts: Parts; targets: DynamicModule[]; state: SystemState }): DynamicModule {
-    const { parts, targets, state } = options;
+  static register(options: {
+    parts: Parts;
+    targets: DynamicModule[];
+    state: SystemState;
+    hasStore: boolean;
+  }): DynamicModule {
+    const { parts, targets, state, hasStore } = options;
     return {
       module: ProgramModule,
       imports: targets,
-      controllers: [SystemController, BackupController],
+      controllers: [SystemController, ...(hasStore ? [BackupController] : [])],
       providers: [
         { provide: SystemState, useValue: state },
         { provide: BackupSource, useFactory: () => new BackupSource(() => parts.backup()) },

@@ -8,6 +8,7 @@ import { createLogger } from '#adapters/telemetry';
 import { configSchema } from './config.js';
 import { openParts, type Parts, type PartsOptions } from './parts.js';
 import { startOn, type Program } from './program.js';
+import { needsOf } from './targets.js';
 
 let dataDir: string;
 let parts: Parts;
@@ -24,9 +25,10 @@ beforeAll(async () => {
   const port = await freePort();
   const config = configSchema.parse({ api: { host: '127.0.0.1', port }, pools: { web: {} } });
   const logger = createLogger({ level: 'info', destination: { write: (line) => void logged.push(line) } });
-  const options: PartsOptions = { config, dataDir, identity, logger };
+  const targets = ['ingest', 'autoscaler'] as const;
+  const options: PartsOptions = { config, dataDir, identity, logger, needs: needsOf(targets) };
   parts = await openParts(options);
-  program = await startOn(parts, { ...options, targets: ['ingest', 'autoscaler'], version: '0' });
+  program = await startOn(parts, { ...options, targets, version: '0' });
   const scopes = ['metrics:read', 'policies:write', 'policies:read', 'pools:read'] as const;
   ({ token } = await identity.signToken({ scopes, lifetimeS: 60, subject: 'spec' }));
 }, 30_000);

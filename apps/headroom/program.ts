@@ -11,9 +11,10 @@ import { openParts, type Parts, type PartsOptions } from './parts.js';
 import { ProgramModule } from './program.module.js';
 import { BACKUP_ROUTES } from './backup/backup.controller.js';
 import { SYSTEM_ROUTES, SystemState, type Readiness } from './system.controller.js';
-import { modulesOf, TARGETS, type TargetName } from './targets.js';
+import { readinessOf } from './readiness.js';
+import { modulesOf, needsOf, TARGETS, type TargetName } from './targets.js';
 
-export interface ProgramOptions extends PartsOptions {
+export interface ProgramOptions extends Omit<PartsOptions, 'needs'> {
   targets: readonly TargetName[];
   version: string;
   /** What senders of webhooks may bring instead of a token; absent: nothing. */
@@ -31,14 +32,11 @@ export interface Program {
   stop(): Promise<void>;
 }
 
-/** Lag beyond which a consumer group counts as stuck, ms. */
-const STUCK_AFTER_MS = 30_000;
-
 /**
  * Starts the targets in this process. Rejects with nothing left open; throws what openParts throws, and CannotListen.
  */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
-  const parts = await openParts(options);
+  const parts = await openParts({ ...options, needs: needsOf(options.targets) });
   try {
     return await startOn(parts, options);
   } catch (error) {
@@ -53,24 +51,27 @@ export async function startOn(
   parts: Parts,
   { targets, version, config, logger, proofOf }: ProgramOptions,
 ): Promise<Program> {
+  const hasStore = needsOf(targets).has('store');
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
-    ...Object.values(BACKUP_ROUTES),
+    ...(hasStore ? Object.values(BACKUP_ROUTES) : []),
     ...targets.flatMap((target) => TARGETS[target].routes),
   ];
-  const server = new EventLogServer(parts.log, parts.observers.logServer);
-  const readiness = () => readinessOf(parts, server);
+  const server = needsOf(targets).has('log')
+    ? new EventLogServer(parts.log, parts.observers.logServer)
+    : undefined;
+  const readiness = () => readinessOf(parts, { targets, server });
   const state = new SystemState(
     readiness,
     async () => {
-      await refreshGauges(parts, server, routerOf(app, targets));
+      await refreshGauges(parts, { targets, server, router: routerOf(app, targets) });
       refreshSources(parts, app, targets);
       return parts.metrics.registry.metrics();
     },
     () => openApiOf(routes, { title: 'Headroom', version }),
   );
   const onProblem = (status: number) => parts.metrics.apiProblems.inc({ status: String(status) });
-  const program = ProgramModule.register({ parts, targets: modulesOf(targets, parts), state });
+  const program = ProgramModule.register({ parts, targets: modulesOf(targets, parts), state, hasStore });
   const app: NestFastifyApplication = await NestFactory.create<NestFastifyApplication>(
     program,
     apiAdapter({ bodyLimitBytes: config.api.bodyLimitBytes, onProblem }),
@@ -85,7 +86,7 @@ export async function startOn(
       onProblem,
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
     });
-    connectLog(app, server);
+    if (server !== undefined) connectLog(app, server);
     await app.startAllMicroservices();
     await app.listen({ host: config.api.host, port: config.api.port });
   } catch (error) {
@@ -124,22 +125,26 @@ function routerOf(app: NestFastifyApplication, targets: readonly TargetName[]): 
   return targets.includes('router') ? app.get(Router, { strict: false }) : undefined;
 }
 
-/** Levels are read when somebody asks for them. */
-async function refreshGauges(
-  { log, metrics, pools }: Parts,
-  server: EventLogServer,
-  router: Router | undefined,
-): Promise<void> {
+interface Running {
+  targets: readonly TargetName[];
+  server: EventLogServer | undefined;
+  router: Router | undefined;
+}
+
+/** Levels are read when somebody asks for them: those of the targets of this process. */
+async function refreshGauges(parts: Parts, { targets, server, router }: Running): Promise<void> {
+  const { metrics, pools } = parts;
   for (const pool of router === undefined ? [] : pools) {
     const { waiting, inFlight } = (router as Router).snapshot(pool);
     metrics.routerQueue.set({ pool }, waiting);
     metrics.routerInFlight.set({ pool }, inFlight);
   }
   metrics.consumerLagRecords.reset();
-  for (const { group, topic, partition, offset, endOffset } of server.positions())
+  for (const { group, topic, partition, offset, endOffset } of server?.positions() ?? [])
     metrics.consumerLagRecords.set({ group, topic, partition }, endOffset - offset);
+  if (!targets.includes('ingest')) return;
   // Everything else about a program is most wanted while its log does not answer.
-  const lag = await log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
+  const lag = await parts.log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
   if (lag === undefined) metrics.consumerLag.remove({ group: 'ingest' });
   else metrics.consumerLag.set({ group: 'ingest' }, lag.ageMs / 1000);
 }
@@ -154,25 +159,6 @@ function refreshSources(
     if (records === undefined) metrics.recordSourceWaiting.remove({ source });
     else metrics.recordSourceWaiting.set({ source }, records);
   }
-}
-
-async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readiness> {
-  const full = parts.storeProblem();
-  const failing = server.failing().map((group) => `consumer group ${group}: must have a member, got none`);
-  const lag = await parts.log.lag({ group: 'ingest', topic: 'executions.v1' }).catch((error: Error) => error);
-  const stuck =
-    lag instanceof Error
-      ? [`event log: must answer, got ${lag.message}`]
-      : lag.ageMs > STUCK_AFTER_MS
-        ? [`ingest: at most ${STUCK_AFTER_MS} ms behind, got ${lag.ageMs} ms`]
-        : [];
-  const problems = [
-    ...(full === undefined ? [] : [full]),
-    ...failing,
-    ...stuck,
-    ...(await parts.fleetProblems()),
-  ];
-  return { ready: problems.length === 0, problems };
 }
 
 /** The API or the router cannot have the address that the configuration gives it. */

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { LogForbidden, LogUnreachable, TopicMismatch, UnreadableSecret } from '#adapters/event-log';
 import type { ProofOf } from '#adapters/http-api';
 import { formatProblem } from '#adapters/input-problems';
-import { openLocalIdentity, type Identity } from '#adapters/identity';
+import { canSign, type Verifier } from '#adapters/identity';
 import { DataDirectoryFull, DataDirectoryInUse, StoreUnavailable } from '#adapters/store';
 import { createLogger } from '#adapters/telemetry';
 import type { CommandContext } from './commands/command-context.js';
@@ -10,6 +10,8 @@ import { loadConfig } from './config-file.js';
 import type { Config } from './config.js';
 import { EXIT, exitCodeOfSignal, type ExitCode } from './exit-codes.js';
 import { configFileOf, dataDirOf } from './locations.js';
+import { CannotSign } from './open-fleet.js';
+import { openIdentity } from './open-identity.js';
 import { CannotListen, startProgram, type Program } from './program.js';
 import { StoreAheadOfLog } from './store-and-log.js';
 import { storeExitCode } from './store-exit-code.js';
@@ -30,8 +32,6 @@ export async function runProgram(
   options: { target: string; config?: string; dataDir?: string },
   context: CommandContext,
 ): Promise<ExitCode> {
-  const targets = parseTargets(options.target);
-  if (!targets.ok) return context.fail({ code: EXIT.usage, message: targets.problem });
   const file = configFileOf({ option: options.config, ...context });
   const loaded = await loadConfig(file);
   if (!loaded.ok) {
@@ -39,8 +39,10 @@ export async function runProgram(
     return EXIT.usage;
   }
   const { config } = loaded;
+  const targets = parseTargets(options.target, config);
+  if (!targets.ok) return context.fail({ code: EXIT.usage, message: targets.problem });
   const dataDir = dataDirOf({ option: options.dataDir, configured: config.dataDir, ...context });
-  const opened = await openLocalIdentity(dataDir, { create: true, tokenMaxS: config.identity.tokenMaxS });
+  const opened = await openIdentity({ ...config, dataDir, create: true });
   if (!opened.ok) return context.fail({ code: EXIT.usage, message: opened.problem, hint: opened.hint });
   const proofs = await openWebhookProofs(config.webhooks);
   if (!proofs.ok) return context.fail({ code: EXIT.usage, message: proofs.problem, hint: proofs.hint });
@@ -58,7 +60,7 @@ export async function runProgram(
 interface Run {
   config: Config;
   dataDir: string;
-  identity: Identity;
+  identity: Verifier;
   proofOf: ProofOf;
   sourcePasswords: ReadonlyMap<string, string>;
   targets: TargetName[];
@@ -127,7 +129,7 @@ function cannotStart(error: unknown, context: CommandContext): ExitCode {
   if (error instanceof LogUnreachable)
     return context.fail({ code: EXIT.unreachable, message: error.message });
   if (error instanceof LogForbidden) return context.fail({ code: EXIT.notAllowed, message: error.message });
-  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen, UnreadableSecret];
+  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen, CannotSign, UnreadableSecret];
   if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });
   throw error;
@@ -150,7 +152,8 @@ async function announce(
   const seconds = ((performance.now() - about.startedMs) / 1000).toFixed(1);
   context.print(`headroom: ${ready ? 'ready' : 'NOT ready'} after ${seconds} s`);
   for (const problem of problems) context.print(`  ${problem}`);
-  context.print(`  api       ${program.urls.api}  (${tokenCommand({ ...about, ...context })})`);
+  const tokenHint = canSign(about.identity) ? `  (${tokenCommand({ ...about, ...context })})` : '';
+  context.print(`  api       ${program.urls.api}${tokenHint}`);
   if (program.urls.router !== undefined) context.print(`  router    ${program.urls.router}/<pool>/…`);
   context.print(`  config    ${about.file}`);
   context.print(`  data      ${about.dataDir}`);

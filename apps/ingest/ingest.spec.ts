@@ -429,6 +429,23 @@ test('pools are created in mode observe up to maxPools; one more is dead-lettere
   expect(await demand().totalArrivals('c')).toBe(1);
 });
 
+test('places that others have taken meanwhile are taken: whoever counted on one counts again', async () => {
+  const policies = new PolicyStore(store.dataSource);
+  for (const pool of ['x', 'y']) await policies.create({ pool, policy: defaults.policy, nowMs: 1 });
+  // Nobody has told this process; the store knows better.
+  const executions = Array.from({ length: 40 }, () => [event('queued'), event('queued', { pool: 'late' })]);
+  await post(executions.flat());
+  await post([event('queued', { pool: 'x' }), event('queued')]);
+  await settled();
+  const letters = await recordsOf(TOPICS.deadLetters);
+  expect(letters.map(({ headers }) => headers['reason'])).toEqual(Array(40).fill('too_many_pools'));
+  const totals = ['web', 'x', 'late'].map((pool) => demand().totalArrivals(pool));
+  expect(await Promise.all(totals)).toEqual([41, 1, 0]);
+  expect((await policies.page({ limit: 9 })).map(({ pool }) => pool)).toEqual(['measured', 'web', 'x', 'y']);
+  expect(witness.partials.filter(({ outcome }) => outcome === 'gap')).toEqual([]);
+  expect(groupFailures).toEqual([]);
+});
+
 test('a deleted policy stays deleted, over a restart too, and gives its place back', async () => {
   await post([event('queued', { pool: 'junk1' }), event('queued', { pool: 'junk2' })]);
   await settled();

@@ -37,6 +37,8 @@ const TURN_RECORDS = 200;
 /** The batch's outputs and offset, and what to report once they are committed. */
 export interface CountedStep {
   step: AtomicStep;
+  /** That it counts events of. */
+  pools: Set<string>;
   report: Omit<CountedBatch, 'durationMs'>;
   /** To be called when the step is durable; until then the partition takes no other batch. */
   committed: () => void;
@@ -72,7 +74,8 @@ export class PartitionCounting {
       outputs.push(this.step(partition, records.slice(i, i + MAX_STEP_RECORDS), own.memory));
     }
     const committed = () => void (own.ahead = false);
-    return { step: stepOf(batch, outputs), report: reportOf(batch, outputs), committed };
+    const pools = new Set(outputs.flatMap(({ partials }) => partials.map(({ pool }) => pool)));
+    return { step: stepOf(batch, outputs), pools, report: reportOf(batch, outputs), committed };
   }
 
   forget(partitions: { partition: number }[]): void {

@@ -24,7 +24,8 @@ export interface PoolRegistryOptions {
 /**
  * The pools whose events count: those with a policy. A step must know at once whether a pool is one too many, so a new
  * pool is admitted in memory first; its policy is created before the step commits. After a crash in between the same
- * events admit it again. A pool whose policy was deleted gives its place back; its next event creates it anew.
+ * events admit it again. Other processes admit pools as well, and the store has the last word on the last places. A pool
+ * whose policy was deleted gives its place back; its next event creates it anew.
  */
 export class PoolRegistry {
   private known = new Set<string>();
@@ -39,7 +40,7 @@ export class PoolRegistry {
     const registry = new PoolRegistry(options);
     await registry.refresh();
     for (const pool of options.configured.keys()) registry.admits(pool);
-    await registry.createAdmitted();
+    await registry.createAll(options.configured.keys());
     return registry;
   }
 
@@ -62,16 +63,15 @@ export class PoolRegistry {
     return this.options.configured.get(pool) ?? this.options.defaults;
   }
 
-  /** Makes the policies of newly admitted pools durable. A policy that exists by now is left as it is. */
-  async createAdmitted(): Promise<void> {
-    const { policies, configured, defaults, nowMs, onCreated } = this.options;
-    for (const pool of this.uncreated) {
-      const { policy } = configured.get(pool) ?? defaults;
-      const created = await policies.create({ pool, policy, nowMs: nowMs() });
-      this.created.add(pool);
-      this.uncreated.delete(pool);
-      if (created !== 'conflict') onCreated(pool);
-    }
+  /**
+   * Makes the policies of these pools durable, as far as they were admitted and are not yet; one that exists by now is
+   * left as it is. False: others have taken the last places meanwhile, so one of the pools is none any more, and a step
+   * that counted it must be made again.
+   */
+  async createAll(pools: Iterable<string>): Promise<boolean> {
+    const counted = [...pools];
+    for (const pool of counted) if (this.uncreated.has(pool)) await this.create(pool);
+    return counted.every((pool) => this.known.has(pool));
   }
 
   /** Follows the store: pools whose policy was made elsewhere, e.g. through the API, come; those that lost it go. */
@@ -79,5 +79,22 @@ export class PoolRegistry {
     this.created.clear();
     const stored = await this.options.policies.pools();
     this.known = new Set([...stored, ...this.created, ...this.uncreated]);
+  }
+
+  private async create(pool: string): Promise<void> {
+    const { policies, configured, defaults, maxPools, nowMs, onCreated } = this.options;
+    const own = configured.get(pool);
+    const row = { pool, policy: (own ?? defaults).policy, nowMs: nowMs() };
+    const made = await (own === undefined
+      ? policies.create({ ...row, maxPolicies: maxPools })
+      : policies.create(row));
+    this.uncreated.delete(pool);
+    if (made === 'full') {
+      this.known.delete(pool);
+      return this.refresh();
+    }
+    this.created.add(pool);
+    this.known.add(pool);
+    if (made !== 'conflict') onCreated(pool);
   }
 }

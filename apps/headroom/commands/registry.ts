@@ -2,6 +2,7 @@ import { registerBackup } from './backup.js';
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
 import { registerImport } from './import.js';
+import { registerKey } from './key.js';
 import { registerMapping } from './mapping.js';
 import { registerReplay } from './replay.js';
 import { registerRestore } from './restore.js';
@@ -13,6 +14,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerStart,
   registerConfig,
   registerToken,
+  registerKey,
   registerMapping,
   registerImport,
   registerReplay,

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { request as httpRequest } from 'node:http';
+import { Agent, request as httpRequest } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Controller, Module } from '@nestjs/common';
@@ -542,3 +542,54 @@ describe('openApiOf', () => {
     expect(new Set([...text.matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1])).size).toBe(1);
   });
 });
+
+describe('a stop', () => {
+  const slow = { method: 'GET', path: '/v1/slow', summary: 'Waits', scope: 'public' } satisfies Route;
+  let reached: PromiseWithResolvers<void>;
+  let answer: PromiseWithResolvers<void>;
+
+  @Controller()
+  class SlowController {
+    @Endpoint(slow)
+    async slow() {
+      reached.resolve();
+      await answer.promise;
+    }
+  }
+  @Module({ controllers: [SlowController] })
+  class SlowModule {}
+
+  test('waits for the answer at hand, and for no other request of its connection', async () => {
+    [reached, answer] = [Promise.withResolvers(), Promise.withResolvers()];
+    const adapter = apiAdapter({ bodyLimitBytes: 1000 });
+    const options = { bodyParser: false, logger: false } as const;
+    const app = await NestFactory.create<NestFastifyApplication>(SlowModule, adapter, options);
+    const verify = async () => ({ ok: false as const, reason: 'none' });
+    configureApi(app, { routes: [slow], verify, onUnexpected: () => undefined });
+    await app.listen(0, '127.0.0.1');
+    const { port } = app.getHttpServer().address() as AddressInfo;
+    const agent = new Agent({ keepAlive: true });
+    const { promise: status, resolve } = Promise.withResolvers<number | undefined>();
+    httpRequest({ port, path: '/v1/slow', agent }, (reply) => {
+      reply.resume().once('end', () => resolve(reply.statusCode));
+    }).end();
+    await reached.promise;
+    const closed = app.close();
+    // It no longer listens: the idle connections have been closed by now, and this one was not idle.
+    await refused(port);
+    answer.resolve();
+    expect(await status).toBe(200);
+    await closed;
+    agent.destroy();
+  });
+});
+
+async function refused(port: number): Promise<void> {
+  for (;;) {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const socket = connect(port, '127.0.0.1', () => resolve(false)).once('error', () => resolve(true));
+    const isRefused = await promise;
+    socket.destroy();
+    if (isRefused) return;
+  }
+}

@@ -6,6 +6,9 @@ import { addressProblem, answerClientError, MAX_PARAMETER_CHARS } from './protoc
 import { keyOf, type Route } from './route-table.js';
 import type { PendingSignatures, ProofOf } from './sender-proof.js';
 
+/** At a stop a connection that is in use may be so for this long, ms. */
+const STOP_WITHIN_MS = 5_000;
+const STOP_CHECK_MS = 20;
 /** A caller that sends its request slower than this is cut off, ms. */
 const REQUEST_DEADLINE_MS = 30_000;
 
@@ -31,7 +34,7 @@ export function apiAdapter(given: {
     },
     requestTimeout: REQUEST_DEADLINE_MS,
     routerOptions: { maxParamLength: MAX_PARAMETER_CHARS },
-    // A stop must not wait for idle keep-alive connections of a scraper.
+    // See closeConnections: this alone leaves those that are in use when the stop begins.
     forceCloseConnections: 'idle',
   });
 }
@@ -56,6 +59,7 @@ export function configureApi(
 ): void {
   const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
   acceptOnlyJson(fastify, given.routes, checkAccess(fastify, given));
+  closeConnections(fastify);
   app.useGlobalFilters(new ProblemFilter(given.onUnexpected, given.onProblem ?? (() => undefined)));
 }
 
@@ -77,5 +81,21 @@ function acceptOnlyJson(
     const isMissing = body === '' && !takesBody.has(`${request.method} ${request.routeOptions.url}`);
     if (isMissing) return done(null, undefined);
     void parseJson(request, body as string, done);
+  });
+}
+
+/**
+ * A stop must wait for no keep-alive connection: one whose request was at hand when it began has its answer and would then
+ * wait for another request for more than a minute.
+ */
+function closeConnections(fastify: FastifyInstance): void {
+  fastify.addHook('preClose', async () => {
+    const { server } = fastify;
+    const stopByMs = performance.now() + STOP_WITHIN_MS;
+    const timer = setInterval(() => {
+      if (performance.now() < stopByMs) server.closeIdleConnections();
+      else server.closeAllConnections();
+    }, STOP_CHECK_MS);
+    server.once('close', () => clearInterval(timer));
   });
 }

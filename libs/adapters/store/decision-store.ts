@@ -79,6 +79,17 @@ export class DecisionStore {
     return (await page.getMany()).map(storedDecision);
   }
 
+  /** The latest decision of each pool that has one. */
+  async latestOf(pools: string[]): Promise<Map<string, StoredDecision>> {
+    const rows = await latestOf(this.dataSource.manager, pools);
+    return new Map(
+      [...rows].map(([pool, { stored, ...row }]) => [
+        pool,
+        storedDecision({ ...row, id: stored?.id as number }),
+      ]),
+    );
+  }
+
   /** Where the pool's decisions go on after a restart. */
   async latest(pool: string): Promise<StoredDecision | undefined> {
     return (await this.page({ pool, limit: 1 }))[0];

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { backupContract } from './backup/backup.contract.js';
-import { openEmbeddedStore } from './embedded-store.js';
+import { openEmbeddedStore, UPKEEP } from './embedded-store.js';
 import { DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
 import { makeDatabase } from './pglite/make-database.js';
 import { pgDriverOver } from './pglite/pg-driver.js';
@@ -35,7 +35,7 @@ const emptyStore = async () => {
   await (await emptyEngine()).close();
   return openEmbeddedStore({ dataDir: emptied });
 };
-queryPlansContract('embedded', emptyStore);
+queryPlansContract('embedded', { open: emptyStore, upkeep: UPKEEP });
 backupContract('embedded', { source: () => openEmbeddedStore({ dataDir: backedUp }), target: emptyStore });
 
 test('a second opener of the same data directory is refused', async () => {

@@ -55,14 +55,19 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
   }
 }
 
-/** What a server's background workers do: gives back the room of rows that were replaced, counts rows for the planner. */
+/**
+ * What a server's background workers do: gives back the room of rows that were replaced. Without statistics: a sample of
+ * every partition would hold up everybody for seconds, and every query has an index that it cannot but take.
+ */
+export const UPKEEP = 'vacuum';
+
 function upkeepOf(engine: EmbeddedPostgres, observer: LoopObserver): { stop(): Promise<void> } {
   const loop = new Loop({
     name: 'store-upkeep',
     periodMs: UPKEEP_PERIOD_MS,
     timeoutMs: UPKEEP_TIMEOUT_MS,
     run: async () => {
-      await engine.query('vacuum (analyze)');
+      await engine.query(UPKEEP);
       await engine.query('checkpoint');
     },
     observer,

@@ -64,6 +64,18 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(outcomes.filter((outcome) => outcome === 'conflict')).toHaveLength(1);
     });
 
+    test('of creators that would share the last places, so many get one as there are', async () => {
+      const policies = new PolicyStore(store.dataSource);
+      const policy = policySchema.parse({});
+      const taken = (await policies.page({ limit: 100 })).length;
+      const create = (pool: string) => policies.create({ pool, policy, nowMs: 1, maxPolicies: taken + 2 });
+      const outcomes = await Promise.all(['b1', 'b2', 'b3', 'b4', 'b5'].map(create));
+      expect(outcomes.filter((outcome) => outcome === 'full')).toHaveLength(3);
+      const [kept] = (await policies.page({ limit: 100 })).filter(({ pool }) => /^b\d$/.test(pool));
+      expect(await create(kept?.pool as string)).toBe('conflict');
+      expect(await policies.create({ pool: 'b6', policy, nowMs: 1 })).toMatchObject({ pool: 'b6' });
+    });
+
     test('policies are listed in pages and deleted by version', async () => {
       const policies = new PolicyStore(store.dataSource);
       const policy = policySchema.parse({});
@@ -241,6 +253,10 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         ['scale', 1000, 1000, 1],
       ]);
       expect((await again.latest('etl'))?.memory).toEqual(decided('scale', 5000, 4).memory);
+      const latest = await again.latestOf(['other', 'etl', 'none']);
+      expect([...latest.keys()].toSorted()).toEqual(['etl', 'other']);
+      expect(latest.get('etl')).toEqual(page[0]);
+      expect(await again.latestOf([])).toEqual(new Map());
       const older = await again.page({ pool: 'etl', beforeId: page[0]?.id, limit: 1 });
       expect(older).toEqual([page[1]]);
       expect(await again.startAt([at])).toEqual([{ ...at, offset: 6 }]);

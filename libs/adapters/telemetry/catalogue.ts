@@ -291,14 +291,14 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Orders to the fleet by outcome: `taken` or `failed`. Policies in mode `observe` order nothing and are not counted.',
+      'Orders to the fleet by outcome: `taken`, `failed`, `outdated` (not given: the process stood still for seconds after its decision), or `restored` (a fleet that had just started was told the number that counted before). Policies in mode `observe` order nothing else and are not counted.',
   },
   workers: {
     name: 'headroom_workers',
     kind: 'gauge',
     labels: ['pool', 'state'],
     meaning:
-      'Workers by pool and state: `ready`, `starting`, `draining`, and `desired`, the number last ordered.',
+      'Workers by pool and state: `ready`, `starting`, `draining`, and `desired`, the number last ordered. Each pool is told by the process that decides for it.',
   },
   objectiveReachable: {
     name: 'headroom_objective_reachable_ratio',
@@ -328,6 +328,20 @@ export const CATALOGUE = {
     labels: ['pool'],
     meaning:
       'Execution events that workers could not deliver before they ended or ran out of room. Their executions leave in-flight only after ingest.maxExecutionS.',
+  },
+  fleetRequests: {
+    name: 'headroom_fleet_requests_total',
+    kind: 'counter',
+    labels: ['operation', 'outcome'],
+    meaning:
+      'Requests to the process that hosts the workers, when that is another one, by operation (`scale`, `observe`, `follow`) and outcome (`answered`, `failed`). While they fail, decisions are `blind` and routers go on with the workers they know.',
+  },
+  fleetRestarts: {
+    name: 'headroom_fleet_restarts_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Times the process that hosts the workers was found to have started anew: all workers it had are gone.',
   },
   storePartitions: {
     name: 'headroom_store_partitions_total',

@@ -19,6 +19,8 @@ export type CopyingReport =
   | { what: 'commit'; outcome: string }
   | { what: 'failed'; message: string };
 
+const JOIN_AGAIN_MS = 200;
+
 const report = (message: CopyingReport): void => void process.send?.(message);
 
 /** Copies each record of a topic to another, with its place in the key, and commits both in one step. */
@@ -29,8 +31,12 @@ async function copy({ settings, group, from, to, partitions, isAsked }: CopyingO
     { ...topic, name: from },
     { ...topic, name: to },
   ]);
-  const join = (): Promise<unknown> =>
-    log.subscribe({
+  const onFailed = ({ message }: Error): void => {
+    report({ what: 'failed', message });
+    if (!isAsked) setTimeout(join, JOIN_AGAIN_MS);
+  };
+  const join = (): void => {
+    const subscribed = log.subscribe({
       group,
       topics: [from],
       commits: true,
@@ -50,12 +56,11 @@ async function copy({ settings, group, from, to, partitions, isAsked }: CopyingO
         report({ what: 'commit', outcome });
         if (outcome === 'fenced') throw new Error('fenced');
       },
-      onFailed: ({ message }) => {
-        report({ what: 'failed', message });
-        if (!isAsked) void join();
-      },
+      onFailed,
     });
-  await join();
+    subscribed.catch(onFailed);
+  };
+  join();
 }
 
 process.once('message', (orders: CopyingOrders) => {

@@ -81,7 +81,7 @@ export class KafkaMember implements Member {
   static async join(options: MemberOptions): Promise<KafkaMember> {
     const member = new KafkaMember(options);
     try {
-      await member.rejoin();
+      await member.begin();
     } catch (error) {
       if (!member.gone) await member.close();
       throw error;
@@ -115,6 +115,14 @@ export class KafkaMember implements Member {
   leave(): Promise<void> {
     this.leaving ??= this.finish();
     return this.leaving;
+  }
+
+  /** The first change; what the group asks for meanwhile comes after it, as ever. */
+  private async begin(): Promise<void> {
+    const first = this.rejoin();
+    this.changing = first.catch(() => undefined); // told to whoever joins
+    await first.finally(() => (this.changing = undefined));
+    if (this.mustChange) void this.change();
   }
 
   private async finish(): Promise<void> {

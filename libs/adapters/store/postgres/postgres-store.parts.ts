@@ -53,7 +53,7 @@ function settingsOf(database: string, more: object = {}): PostgresSettings {
 
 storeContract('PostgreSQL', () => openPostgresStore(settingsOf('contract')));
 retentionContract('PostgreSQL', () => openPostgresStore(settingsOf('retention')));
-queryPlansContract('PostgreSQL', () => openPostgresStore(settingsOf('plans')));
+queryPlansContract('PostgreSQL', { open: () => openPostgresStore(settingsOf('plans')), upkeep: 'analyze' });
 backupContract('PostgreSQL', {
   source: () => openPostgresStore(settingsOf('source')),
   target: async () => {
