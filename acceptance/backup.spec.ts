@@ -197,7 +197,7 @@ test(
   async () => {
     const [port] = await freePorts(1);
     const away = await headroom('backup', file('x'), '--url', `http://127.0.0.1:${port}`);
-    expect(away).toMatchObject({ code: 3, stderr: expect.stringContaining('must answer, got: ') });
+    expect(away).toMatchObject({ code: 3, stderr: expect.stringContaining('must answer, got ECONNREFUSED') });
     await startOn(work.dataDir);
     const stranger = await headroom('backup', file('x'), '--url', url);
     expect(stranger).toMatchObject({ code: 4, stderr: expect.stringContaining('scope backup:read') });

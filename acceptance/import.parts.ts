@@ -74,14 +74,20 @@ async function importPrometheus(...more: string[]) {
   return { code, stdout: command.stdout, stderr: command.stderr };
 }
 
+const startOf = ({ startMs }: { startMs: number }) => startMs;
+
+async function arrivalsIn(pool: string): Promise<number> {
+  const demand = await api.all<{ arrivals: number }>(`/v1/pools/${pool}/demand`);
+  return demand.reduce((sum, bucket) => sum + bucket.arrivals, 0);
+}
+
 describe('headroom import prometheus', () => {
   test('makes the first forecast warm, and counts what it brings once', async () => {
     const taken = await importPrometheus('--json');
     expect(taken).toMatchObject({ code: 0, stderr: '' });
     const summary = JSON.parse(taken.stdout) as { arrivals: number; buckets: number; bucketS: number };
     expect(summary.bucketS).toBe(BUCKET_S);
-    const demand = await api.all<{ arrivals: number }>('/v1/pools/etl/demand');
-    expect(demand.reduce((sum, bucket) => sum + bucket.arrivals, 0)).toBe(summary.arrivals);
+    expect(await arrivalsIn('etl')).toBe(summary.arrivals);
     // 20 a second on average; the ends are extrapolated.
     expect(Math.abs(summary.arrivals - 20 * PAST_S)).toBeLessThan(0.05 * 20 * PAST_S);
     await eventually('a warm forecast', async () => {
@@ -89,7 +95,27 @@ describe('headroom import prometheus', () => {
       return latest?.provenance.state === 'warm' || undefined;
     });
     const again = await importPrometheus();
-    expect(again).toMatchObject({ code: 2, stderr: expect.stringContaining('this history is in up to') });
+    expect(again).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/nothing new, history prometheus/),
+    });
+    expect(await arrivalsIn('etl')).toBe(summary.arrivals);
+    const metrics = await api.metrics();
+    expect(metrics.get('headroom_history_pieces_total{outcome="included"}')).toBeGreaterThan(1);
+  });
+
+  test('ends where other demand of the pool begins', async () => {
+    const first = Math.min(...(await api.all<{ startMs: number }>('/v1/pools/etl/demand')).map(startOf));
+    const before = await arrivalsIn('etl');
+    const wide = ['--name', 'wide', '--query', 'vector(1)', '--json'];
+    const from = new Date((nowS - 2 * PAST_S) * 1000).toISOString();
+    const taken = await importPrometheus(...wide, '--from', from);
+    expect(taken).toMatchObject({ code: 0, stderr: '' });
+    const { arrivals, to } = JSON.parse(taken.stdout) as { arrivals: number; to: string };
+    expect(Date.parse(to)).toBe(first);
+    expect(await arrivalsIn('etl')).toBe(before + arrivals);
+    expect(await importPrometheus(...wide, '--from', to)).toMatchObject({ code: 0 });
+    expect(await arrivalsIn('etl')).toBe(before + arrivals);
   });
 
   test.each([
@@ -97,9 +123,13 @@ describe('headroom import prometheus', () => {
     ['nobody at the address', ['--prometheus', 'http://127.0.0.1:9'], 3, /prometheus: must answer/],
     ['a query without values', ['--query', 'nothing', '--name', 'other'], 2, /must have arrivals/],
     ['an unknown pool', ['--pool', 'nobody'], 2, /pool: must be known, got nobody/],
-    ['another program', ['--url', 'http://127.0.0.1:9'], 3, /must answer/],
+    ['no program', ['--url', 'http://127.0.0.1:9'], 3, /must answer, got/],
+    ['another program', ['--url', 'PROMETHEUS'], 2, /must succeed, got 404/],
+    ['no address', ['--prometheus', 'prometheus'], 2, /must be an address that begins with/],
+    ['no token', ['--token-file', '/nowhere'], 2, /--token-file: must be a readable file/],
   ])('%s', async (_name, options, code, message) => {
-    expect(await importPrometheus('--name', 'wrong', ...options)).toMatchObject({
+    const typed = options.map((option) => (option === 'PROMETHEUS' ? prometheus.url : option));
+    expect(await importPrometheus('--name', 'wrong', ...typed)).toMatchObject({
       code,
       stderr: expect.stringMatching(message),
     });

@@ -71,8 +71,9 @@ export class Forecaster {
     if (records.length > 0) await log.append('forecasts.v1', records);
   }
 
-  /** Pools that are read elsewhere now. */
+  /** Pools that are read elsewhere now, or of which more is known than was learned. */
   forget(pools: string[]): void {
+    if (pools.length === 0) return;
     for (const pool of pools) this.seenToMs.delete(pool);
     this.options.thread.forget(pools);
   }

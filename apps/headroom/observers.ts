@@ -191,7 +191,8 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
       logger.error({ err: error, source, pool }, 'a source did not tell the demand of a pool');
     },
     ofSource: (source) => recordSourceObserver(source, { metrics, logger }),
-    appendFailed: (err) => logger.error({ err }, 'events could not be appended'),
+    historyTaken: (outcome) => metrics.historyPieces.inc({ outcome }),
+    appendFailed: (err) => logger.error({ err }, 'events or demand could not be appended'),
   };
 }
 

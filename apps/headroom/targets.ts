@@ -38,7 +38,7 @@ export type TargetName = (typeof TARGET_NAMES)[number];
  */
 export const TARGETS: Record<TargetName, Target> = {
   ingest: {
-    summary: 'execution events → demand; POST /v1/events, /v1/webhooks',
+    summary: 'execution events → demand; POST /v1/events, /v1/webhooks, /v1/pools/<pool>/history',
     after: [],
     needs: ['store', 'log'],
     checks: [],

@@ -2,11 +2,10 @@ import { Controller } from '@nestjs/common';
 import { z } from 'zod';
 import { Endpoint, FromBody, FromParams, FromQuery, problem, type Route } from '#adapters/http-api';
 import { poolName } from '#domain/events';
-import { HistoryImport } from './history-import.js';
+import { notTakenProblem } from './event-append.js';
+import { HistoryImport, MAX_HISTORIES, MAX_HISTORY_BUCKETS, type HistoryRoom } from './history-import.js';
 import { PoolRegistry } from './pool-registry.js';
 
-/** Buckets of one request; more come in several. */
-export const MAX_HISTORY_BUCKETS = 5_000;
 /** A bucket with more arrivals is a mistake. */
 const MAX_ARRIVALS = 1e9;
 
@@ -41,18 +40,17 @@ type Piece = z.output<typeof piece>;
 
 const standingQuery = z.strictObject({ name });
 const standing = z.object({
-  bucketS: z.int(),
-  /** Up to here this history is in. */
-  includedToMs: z.int().nullable(),
-  /** Start of the first bucket behind it that the pool has. */
-  nextMs: z.int().nullable(),
+  bucketS: z.int().min(1),
+  fromMs: z.int().describe('What is older is not kept.'),
+  toMs: z.int().describe('Here other demand of the pool begins, or the bucket that is still open.'),
+  includedToMs: z.int().nullable().describe('Up to here this history is in.'),
 });
 
 export const HISTORY_ROUTES = {
   standing: {
     method: 'GET',
     path: '/v1/pools/:pool/history',
-    summary: 'How far a history has been brought in, and where other demand begins',
+    summary: 'How far a history has been brought in, and what can be',
     scope: 'events:write',
     params,
     query: standingQuery,
@@ -69,8 +67,8 @@ export const HISTORY_ROUTES = {
     response: z.object({ includedToMs: z.int() }),
     refusals: {
       404: 'No such pool.',
-      409: 'A part of it is there already.',
-      503: 'Not in the table yet; send the same piece again.',
+      409: 'A part of it is in already, or it lies where nothing can be brought in, or there are too many.',
+      503: 'Not in the table yet, or cannot be written now; send the same piece again after Retry-After.',
     },
   },
 } as const satisfies Record<string, Route>;
@@ -88,8 +86,8 @@ export class HistoryController {
     @FromQuery(standingQuery) query: z.output<typeof standingQuery>,
   ): Promise<z.output<typeof standing>> {
     await this.mustKnow(pool);
-    const { bucketS, includedToMs = null, nextMs = null } = await this.history.standing({ pool, ...query });
-    return { bucketS, includedToMs, nextMs };
+    const { includedToMs = null, ...room } = await this.history.standing({ pool, ...query });
+    return { ...room, includedToMs };
   }
 
   @Endpoint(HISTORY_ROUTES.take)
@@ -100,14 +98,21 @@ export class HistoryController {
     await this.mustKnow(pool);
     this.mustBeWhole(pool, body);
     const taken = await this.history.take({ pool, ...body });
-    if (taken.outcome === 'included') return { includedToMs: taken.toMs };
-    if (taken.outcome === 'overlaps') throw overlaps(body, taken.toMs);
-    throw problem(503, {
-      name: 'history-pending',
-      detail: 'history: must be in the table within seconds, is not yet',
-      hint: 'send the same piece again: it counts once',
-      headers: { 'retry-after': '5' },
-    });
+    switch (taken.outcome) {
+      case 'included':
+        return { includedToMs: taken.toMs };
+      case 'overlaps':
+        throw overlaps(body, taken.toMs);
+      case 'outside':
+        throw outside(body, taken.room);
+      case 'too-many':
+        throw tooMany(body);
+      case 'pending':
+        throw pending();
+      case 'overloaded':
+      case 'unavailable':
+        throw notTakenProblem(taken.outcome);
+    }
   }
 
   private async mustKnow(pool: string): Promise<void> {
@@ -137,7 +142,37 @@ export class HistoryController {
 function overlaps({ name: of }: Piece, toMs: number) {
   return problem(409, {
     name: 'history-overlaps',
-    detail: `history ${of}: must begin where it ended, is in up to ${new Date(toMs).toISOString()}`,
+    detail: `history ${of}: must begin where it ended, is in up to ${isoOf(toMs)}`,
     hint: 'begin there, or give it another name',
   });
+}
+
+function outside({ name: of, ...piece }: Piece, room: HistoryRoom) {
+  const [rule, actual] = [room, piece].map(({ fromMs, toMs }) => `${isoOf(fromMs)} to ${isoOf(toMs)}`);
+  return problem(409, {
+    name: 'history-outside',
+    detail: `history ${of}: must lie within ${rule}, got ${actual}`,
+    hint: 'what is older is not kept; at the end other demand of the pool begins, or now',
+  });
+}
+
+function tooMany({ name: of }: Piece) {
+  return problem(409, {
+    name: 'too-many-histories',
+    detail: `history ${of}: must be one of at most ${MAX_HISTORIES} of a pool, got one more`,
+    hint: 'go on with one that is there',
+  });
+}
+
+function pending() {
+  return problem(503, {
+    name: 'history-pending',
+    detail: 'history: must be in the table within seconds, is not yet',
+    hint: 'send the same piece again: it counts once',
+    headers: { 'retry-after': '5' },
+  });
+}
+
+function isoOf(timeMs: number): string {
+  return new Date(timeMs).toISOString();
 }

@@ -94,7 +94,8 @@ export class IngestModule {
         },
         {
           provide: HistoryImport,
-          useFactory: (registry: PoolRegistry) => new HistoryImport(log, demand, registry),
+          useFactory: (registry: PoolRegistry) =>
+            new HistoryImport({ log, store: demand, pools: registry, late: options, nowMs, observer }),
           inject: [PoolRegistry],
         },
         { provide: EventIntake, useFactory: () => new EventIntake(log, observer) },

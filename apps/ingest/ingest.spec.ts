@@ -38,7 +38,8 @@ import { policySchema } from '#domain/scaling';
 import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
 import { RecordSources } from './event-sources.module.js';
 import { EVENT_ROUTES } from './events.controller.js';
-import { HISTORY_ROUTES, MAX_HISTORY_BUCKETS } from './history.controller.js';
+import { HISTORY_ROUTES } from './history.controller.js';
+import { MAX_HISTORIES, MAX_HISTORY_BUCKETS } from './history-import.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
 import { PoolRegistry } from './pool-registry.js';
@@ -102,6 +103,10 @@ class Witness extends IngestObserver {
   }
   sampleFailed({ error }: { error: Error }): void {
     this.sampleErrors.push(error.message);
+  }
+  histories: string[] = [];
+  historyTaken(outcome: string): void {
+    this.histories.push(outcome);
   }
   taken = 0;
   notTaken = 0;
@@ -716,31 +721,38 @@ describe('the past of a pool', () => {
   /** Some hours ago, in whole buckets of the pool web. */
   const past = (s: number) => (Math.floor(Date.now() / S) - 10_000 + s) * S;
   const path = '/v1/pools/web/history';
-  const buckets = (fromS: number, arrivals: number[], at = past(fromS)) =>
+  const buckets = (at: number, arrivals: number[]) =>
     arrivals.map((count, i) => ({ startMs: at + i * S, arrivals: count }));
   const bring = (body: object, of = path) => post({ name: 'csv', ...body }, undefined, { path: of });
   const standing = async () => {
     const reply = await fetch(`${base}${path}?name=csv`, { headers: { authorization: 'Bearer any' } });
-    return (await reply.json()) as { bucketS: number; includedToMs: number | null; nextMs: number | null };
+    return (await reply.json()) as Record<'bucketS' | 'fromMs' | 'toMs', number> & {
+      includedToMs: number | null;
+    };
   };
 
   test('comes in piece by piece, each once, and ends with a word to who learns from it', async () => {
     await post(event('completed'));
     await settled();
     const before = await standing();
-    expect(before).toMatchObject({ bucketS: 1, includedToMs: null, nextMs: expect.any(Number) });
+    expect(before).toMatchObject({ bucketS: 1, includedToMs: null });
+    const [counted] = await demand().page({ pool: 'web', limit: 1 });
+    expect(before.toMs).toBe(counted?.startMs);
+    const keptFromMs = Date.now() - keptS(web, settings) * S;
+    expect(before.fromMs).toBeGreaterThan(keptFromMs - 60 * S);
+    expect(before.fromMs).toBeLessThanOrEqual(keptFromMs + S);
     const at = past(0);
-    const first = { fromMs: at, toMs: at + 5 * S, buckets: buckets(0, [3, 0, 4], at) };
+    const first = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [3, 0, 4]) };
     const second = {
       fromMs: at + 5 * S,
       toMs: at + 9 * S,
-      buckets: buckets(5, [5], at + 5 * S),
+      buckets: buckets(at + 5 * S, [5]),
       isLast: true,
     };
     expect(await bring(first)).toMatchObject({ status: 200, body: { includedToMs: at + 5 * S } });
     expect(await bring(first)).toMatchObject({ status: 200, body: { includedToMs: at + 5 * S } });
     expect(await bring(second)).toMatchObject({ status: 200, body: { includedToMs: at + 9 * S } });
-    expect(await standing()).toEqual({ ...before, includedToMs: at + 9 * S });
+    expect(await standing()).toMatchObject({ toMs: before.toMs, includedToMs: at + 9 * S });
     expect(await demand().totalArrivals('web')).toBe(1 + 12);
     const records = (await recordsOf(TOPICS.demand)).map(
       ({ value }) => JSON.parse(value as string) as DemandPartial,
@@ -748,23 +760,87 @@ describe('the past of a pool', () => {
     expect(records.map(({ history }) => history === true)).toEqual([false, false, false, true]);
     await settled();
     expect(witness.partials.every(({ outcome }) => outcome === 'applied')).toBe(true);
+    // What has been brought in may be told to be the last at any time.
+    expect(await bring({ ...first, buckets: [], isLast: true })).toMatchObject({ status: 200 });
+    expect(await demand().totalArrivals('web')).toBe(1 + 12);
+    expect(witness.histories).toEqual(['included', 'included', 'included', 'included']);
   });
 
-  test('may have more buckets than fit in one message', async () => {
+  test('as many buckets as a piece may have are one message', async () => {
     const at = past(0);
     const all = buckets(
-      0,
-      Array.from({ length: 2500 }, () => 1),
       at,
+      Array.from({ length: MAX_HISTORY_BUCKETS }, () => 1e9),
     );
-    expect(await bring({ fromMs: at, toMs: at + 2500 * S, buckets: all })).toMatchObject({ status: 200 });
-    expect(await demand().totalArrivals('web')).toBe(2500);
-    expect(await recordsOf(TOPICS.demand)).toHaveLength(3);
+    const toMs = at + MAX_HISTORY_BUCKETS * S;
+    expect(await bring({ fromMs: at, toMs, buckets: all })).toMatchObject({ status: 200 });
+    expect(await demand().totalArrivals('web')).toBe(MAX_HISTORY_BUCKETS * 1e9);
+    const [record, ...others] = await recordsOf(TOPICS.demand);
+    expect(others).toEqual([]);
+    expect(record?.value?.length).toBeLessThan(500_000);
   }, 30_000);
+
+  test('ends where other demand begins, events and other histories alike, and is not older than what is kept', async () => {
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [1]) };
+    expect(await bring({ ...piece, name: 'other' })).toMatchObject({ status: 200 });
+    await post(event('completed'));
+    await settled();
+    const { fromMs } = await standing();
+    const [counted] = await demand().page({ pool: 'web', limit: 1 });
+    const end = counted!.startMs;
+    const outside = [
+      { fromMs: at, toMs: at + 2 * S },
+      { fromMs: at - S, toMs: at + S },
+      { fromMs: fromMs - 7_200 * S, toMs: at },
+    ];
+    for (const span of outside)
+      expect(await bring({ ...span, buckets: [] })).toMatchObject({
+        status: 409,
+        body: { type: 'urn:headroom:history-outside' },
+      });
+    const beyond = { name: 'other', fromMs: at + 5 * S, toMs: end + S, buckets: buckets(end, [7]) };
+    expect(await bring(beyond)).toMatchObject({ status: 409 });
+    expect(await bring({ ...beyond, toMs: end, buckets: [] })).toMatchObject({ status: 200 });
+    expect(await bring({ fromMs: at - S, toMs: at, buckets: buckets(at - S, [1]) })).toMatchObject({
+      status: 200,
+    });
+    expect(await demand().totalArrivals('web')).toBe(3);
+    const ahead = Math.ceil((Date.now() + 60 * S) / 10_000) * 10_000;
+    await new PolicyStore(store.dataSource).create({ pool: 'idle', policy: defaults.policy, nowMs: 1 });
+    const future = { fromMs: ahead - 10 * S, toMs: ahead, buckets: [] };
+    expect(await bring(future, '/v1/pools/idle/history')).toMatchObject({ status: 409 });
+    expect(new Set(witness.histories)).toEqual(new Set(['included', 'outside']));
+  });
+
+  test('of one pool comes from few', async () => {
+    await store.engine.query(
+      `insert into demand_chains select 'web', ${2 ** 30} + i, 1, 0, 0 from generate_series(1, ${MAX_HISTORIES}) as i`,
+    );
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + S, buckets: [] };
+    expect(await bring(piece)).toMatchObject({
+      status: 409,
+      body: { type: 'urn:headroom:too-many-histories' },
+    });
+  });
+
+  test('that cannot be written now is to be sent again', async () => {
+    const at = past(0);
+    const append = log.append.bind(log);
+    log.append = () => Promise.reject(new LogOverloaded('full'));
+    const piece = { fromMs: at, toMs: at + S, buckets: buckets(at, [1]), isLast: true };
+    const refused = await bring(piece);
+    expect(refused).toMatchObject({ status: 503, body: { type: 'urn:headroom:log-overloaded' } });
+    expect(refused.headers.get('retry-after')).toBe('1');
+    log.append = append;
+    expect(await bring(piece)).toMatchObject({ status: 200 });
+    expect(witness.histories).toEqual(['overloaded', 'included']);
+  });
 
   test('what lies across what is in, is out of order, or is not of whole buckets is refused', async () => {
     const at = past(0);
-    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(0, [1], at) };
+    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [1]) };
     await bring(piece);
     expect(await bring({ ...piece, fromMs: at + 4 * S, toMs: at + 8 * S, buckets: [] })).toMatchObject({
       status: 409,
@@ -773,9 +849,9 @@ describe('the past of a pool', () => {
     const wrong = [
       { ...piece, toMs: at },
       { ...piece, toMs: at + 5 * S + 1 },
-      { ...piece, buckets: buckets(0, [1], at + 500) },
-      { ...piece, buckets: [...buckets(0, [1], at + S), ...buckets(0, [1], at)] },
-      { ...piece, buckets: buckets(0, [1], at + 5 * S) },
+      { ...piece, buckets: buckets(at + 500, [1]) },
+      { ...piece, buckets: [...buckets(at + S, [1]), ...buckets(at, [1])] },
+      { ...piece, buckets: buckets(at + 5 * S, [1]) },
       { ...piece, buckets: [{ startMs: at, arrivals: 0.5 }] },
       {
         ...piece,
@@ -790,7 +866,7 @@ describe('the past of a pool', () => {
   test('of a pool whose policy was made a moment ago is taken', async () => {
     await new PolicyStore(store.dataSource).create({ pool: 'fresh', policy: defaults.policy, nowMs: 1 });
     const at = Math.floor(past(0) / 10_000) * 10_000;
-    const piece = { fromMs: at, toMs: at + 10 * S, buckets: buckets(0, [2], at) };
+    const piece = { fromMs: at, toMs: at + 10 * S, buckets: buckets(at, [2]) };
     expect(await bring(piece, '/v1/pools/fresh/history')).toMatchObject({ status: 200 });
     expect(await demand().totalArrivals('fresh')).toBe(2);
   });

@@ -1,13 +1,15 @@
-import { parseDateTime } from '#adapters/sources';
-import { rebucketed, type HistoryBucket } from '#domain/demand';
-import { poolName } from '#domain/events';
-import { openApiSession, type ApiSession, type SessionFailure, type SessionOptions } from '../api-session.js';
-import type { CommandContext } from '../commands/command-context.js';
+import type { z } from 'zod';
+import { rebucketed, type HistoryBucket, type HistorySpan } from '#domain/demand';
+import { HISTORY_ROUTES, MAX_HISTORY_BUCKETS } from '../../ingest/index.js';
+import { openApiSession, type ApiOptions, type ApiSession } from '../api-session.js';
+import type { CommandContext, Failure, Outcome } from '../commands/command-context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
+import { ProgressLine } from '../progress-line.js';
+import { poolProblem, timesOf } from '../typed-options.js';
 import { csvPast, type Past, type Span } from './past.js';
 import { prometheusPast, type PrometheusPastOptions } from './prometheus-past.js';
 
-export interface ImportOptions extends SessionOptions {
+export interface ImportOptions extends ApiOptions {
   pool: string;
   name?: string;
   /** As typed: date or date-time. */
@@ -16,143 +18,215 @@ export interface ImportOptions extends SessionOptions {
   json?: true;
 }
 
-interface Standing {
-  bucketS: number;
-  includedToMs: number | null;
-  nextMs: number | null;
+type Standing = z.output<typeof HISTORY_ROUTES.standing.response>;
+
+/** What has been brought in: whole buckets. */
+interface BroughtIn extends HistorySpan {
+  name: string;
+  arrivals: number;
 }
 
-/** Buckets of one request, half of what the API takes: those without arrivals count as well. */
-const PIECE_BUCKETS = 2_500;
 /** A year of minutes. */
 const MAX_BUCKETS = 600_000;
 
 /** `headroom import csv`: what arrived per step, as `headroom replay` reads it. */
-export async function importCsv(
-  file: string,
-  options: ImportOptions,
-  context: CommandContext,
-): Promise<ExitCode> {
-  const past = await csvPast(file);
-  return past.ok ? importFrom(past.value, options, context) : context.fail(past);
+export function importCsv(file: string, options: ImportOptions, context: CommandContext): Promise<ExitCode> {
+  return importFrom(() => csvPast(file), options, context);
 }
 
 /** `headroom import prometheus`: a rate over time. */
-export async function importPrometheus(
+export function importPrometheus(
   options: ImportOptions & PrometheusPastOptions,
   context: CommandContext,
 ): Promise<ExitCode> {
-  const past = await prometheusPast(options, Date.now());
-  return past.ok ? importFrom(past.value, options, context) : context.fail(past);
+  return importFrom(() => prometheusPast(options), options, context);
 }
 
-async function importFrom(past: Past, options: ImportOptions, context: CommandContext): Promise<ExitCode> {
-  const wanted = wantedSpan(options);
-  if (!wanted.ok) return context.fail({ code: EXIT.usage, message: wanted.problem });
-  const opened = await openApiSession(options, ['events:write'], context);
-  if (!opened.ok) return context.fail(opened);
-  const { session } = opened;
-  const { pool, name = past.name } = options;
-  const path = `/v1/pools/${pool}/history`;
-  const standing = await session.call<Standing>('GET', `${path}?name=${encodeURIComponent(name)}`);
-  if (!standing.ok) return context.fail(standing);
-  const { bucketS } = standing.body;
-  const span = spanOf(past.span, wanted.span, standing.body);
-  const buckets = (span.toMs - span.fromMs) / (bucketS * 1000);
-  if (!(buckets >= 1 && buckets <= MAX_BUCKETS)) return context.fail(noSpan(span, standing.body));
-  const found = await past.steps(span, bucketS);
-  if (!found.ok) return context.fail(found);
-  const history = rebucketed(found.value, bucketS).filter(
-    ({ startMs }) => startMs >= span.fromMs && startMs < span.toMs,
-  );
-  if (history.length === 0)
-    return context.fail({
-      code: EXIT.usage,
-      message: `history: must have arrivals in ${textOf(span)}, got none`,
-    });
-  const failed = await send({ session, path, name, bucketS, span, history }, context);
-  if (failed !== undefined) return context.fail(failed);
-  const arrivals = history.reduce((sum, bucket) => sum + bucket.arrivals, 0);
-  const [from, to] = [isoOf(span.fromMs), isoOf(span.toMs)];
-  context.print(
-    options.json
-      ? JSON.stringify({ pool, name, from, to, bucketS, buckets, arrivals })
-      : `pool ${pool}: ${arrivals} arrivals in ${buckets} buckets, ${textOf(span)}`,
-  );
+async function importFrom(
+  open: () => Promise<Outcome<Past>>,
+  options: ImportOptions,
+  context: CommandContext,
+): Promise<ExitCode> {
+  const done = await bringIn(open, options, context);
+  if (!done.ok) return context.fail(done);
+  context.print(options.json ? jsonOf(options, done.value) : lineOf(options, done.value));
   return EXIT.ok;
 }
 
-function wantedSpan({
-  pool,
-  from,
-  to,
-}: ImportOptions): { ok: true; span: Span } | { ok: false; problem: string } {
-  if (!poolName.safeParse(pool).success)
-    return { ok: false, problem: `--pool: must be lower-case letters, digits and dashes, got ${pool}` };
-  const [fromMs, toMs] = [from, to].map((text) => (text === undefined ? undefined : parseDateTime(text)));
-  for (const [option, text, timeMs] of [
-    ['--from', from, fromMs],
-    ['--to', to, toMs],
-  ] as const) {
-    if (text !== undefined && timeMs === undefined)
-      return {
-        ok: false,
-        problem: `${option}: must be a date or date-time like 2026-11-01T12:00, got ${text}`,
-      };
+async function bringIn(
+  open: () => Promise<Outcome<Past>>,
+  options: ImportOptions,
+  context: CommandContext,
+): Promise<Outcome<BroughtIn>> {
+  const wanted = wantedSpan(options);
+  if (!wanted.ok) return wanted;
+  const past = await open();
+  if (!past.ok) return past;
+  const session = await openApiSession(options, { scope: 'events:write', subject: 'import' }, context);
+  if (!session.ok) return session;
+  const target = new Target(session.value, options.pool, options.name ?? past.value.name);
+  const there = intersection(past.value.span, wanted.value);
+  return fill(target, { past: past.value, there }, context);
+}
+
+async function fill(
+  target: Target,
+  { past, there }: { past: Past; there: Span },
+  context: CommandContext,
+): Promise<Outcome<BroughtIn>> {
+  const asked = await target.standing();
+  if (!asked.ok) return asked;
+  const standing = asked.value;
+  const span = spanOf(there, standing);
+  const leftOut = leftOutOf(there, span, standing);
+  if (leftOut !== undefined) context.note(`headroom: ${leftOut}`);
+  const { includedToMs } = standing;
+  if (span.fromMs >= span.toMs) {
+    const isIn = includedToMs !== null && span.toMs <= includedToMs;
+    return isIn ? nothingNew(target, standing, includedToMs) : noSpan(there, standing);
   }
-  return { ok: true, span: { fromMs: fromMs ?? -Infinity, toMs: toMs ?? Infinity } };
+  const steps = await past.steps(span);
+  if (!steps.ok) return steps;
+  const history = rebucketed(steps.value, span);
+  const [first] = history;
+  if (first !== undefined)
+    return send(target, { history, span: { ...span, fromMs: first.startMs } }, context);
+  // A history that goes on may have come to a quiet time, which says nothing of the query or the file.
+  return includedToMs === null ? noArrivals(span) : nothingNew(target, standing, includedToMs);
 }
 
-/** What there is, what is wanted, what is not in yet, and what nothing else has counted: in whole buckets. */
-function spanOf(there: Span, wanted: Span, { bucketS, includedToMs, nextMs }: Standing): Span {
+/** A pool of a running program, and the name of a history in it. */
+class Target {
+  constructor(
+    private readonly session: ApiSession,
+    private readonly pool: string,
+    readonly name: string,
+  ) {}
+
+  standing(): Promise<Outcome<Standing>> {
+    const { method, path, response } = HISTORY_ROUTES.standing;
+    const query = new URLSearchParams({ name: this.name });
+    return this.session.call({ method, path: `${this.at(path)}?${query}` }, response);
+  }
+
+  take(piece: z.input<typeof HISTORY_ROUTES.take.body>): Promise<Outcome<unknown>> {
+    const { method, path, response } = HISTORY_ROUTES.take;
+    return this.session.call({ method, path: this.at(path), body: piece }, response);
+  }
+
+  private at(path: string): string {
+    return path.replace(':pool', this.pool);
+  }
+}
+
+function wantedSpan({ pool, ...typed }: ImportOptions): Outcome<Span> {
+  const problem = poolProblem(pool);
+  if (problem !== undefined) return usage(problem);
+  const read = timesOf(typed);
+  if (!read.ok) return usage(read.problem);
+  const { fromMs = -Infinity, toMs = Infinity } = read.times;
+  if (fromMs >= toMs) return usage(`--to: must be later than --from (${typed.from}), got ${typed.to}`);
+  return { ok: true, value: { fromMs, toMs } };
+}
+
+function intersection(one: Span, other: Span): Span {
+  return { fromMs: Math.max(one.fromMs, other.fromMs), toMs: Math.min(one.toMs, other.toMs) };
+}
+
+/** Whole buckets of what is there that can be brought in and are not in yet, the newest {@link MAX_BUCKETS} at most. */
+function spanOf(there: Span, { bucketS, includedToMs, ...room }: Standing): HistorySpan {
   const bucketMs = bucketS * 1000;
-  const fromMs = Math.max(there.fromMs, wanted.fromMs, includedToMs ?? -Infinity);
-  const toMs = Math.min(there.toMs, wanted.toMs, nextMs ?? Infinity, Date.now());
-  return { fromMs: Math.ceil(fromMs / bucketMs) * bucketMs, toMs: Math.floor(toMs / bucketMs) * bucketMs };
+  const within = intersection(there, room);
+  const toMs = Math.floor(within.toMs / bucketMs) * bucketMs;
+  const fromMs = Math.max(within.fromMs, includedToMs ?? -Infinity, toMs - MAX_BUCKETS * bucketMs);
+  return { fromMs: Math.ceil(fromMs / bucketMs) * bucketMs, toMs, bucketS };
 }
 
-function noSpan(span: Span, { includedToMs, nextMs, bucketS }: Standing) {
-  const known = [
-    ...(includedToMs === null ? [] : [`this history is in up to ${isoOf(includedToMs)}`]),
-    ...(nextMs === null ? [] : [`other demand begins at ${isoOf(nextMs)}`]),
-  ].join(', ');
-  const rule = `must have 1 to ${MAX_BUCKETS} buckets of ${bucketS} s that are not there yet`;
-  const message = `history: ${rule}, got ${textOf(span)}${known === '' ? '' : ` (${known})`}`;
-  return { code: EXIT.usage, message, hint: 'see --from and --to' };
+/** What somebody may miss who knows what there is. */
+function leftOutOf(there: Span, { fromMs, bucketS }: HistorySpan, standing: Standing): string | undefined {
+  if (there.fromMs === -Infinity || fromMs - there.fromMs < bucketS * 1000) return undefined;
+  const why =
+    fromMs === standing.includedToMs
+      ? 'is in already'
+      : fromMs === standing.fromMs
+        ? 'is older than what is kept'
+        : `is more than ${MAX_BUCKETS} buckets ago`;
+  return `what is before ${isoOf(fromMs)} is left out: it ${why}`;
+}
+
+function noSpan(there: Span, { bucketS, fromMs, toMs }: Standing): { ok: false } & Failure {
+  const rule = `must have a bucket of ${bucketS} s within ${textOf({ fromMs, toMs })}`;
+  const hint = 'what is older is not kept; at the end other demand of the pool begins, or now';
+  return { ...usage(`history: ${rule}, got ${textOf(there)}`), hint };
+}
+
+function noArrivals(span: Span): { ok: false } & Failure {
+  return usage(`history: must have arrivals in ${textOf(span)}, got none`);
 }
 
 async function send(
-  given: {
-    session: ApiSession;
-    path: string;
-    name: string;
-    bucketS: number;
-    span: Span;
-    history: HistoryBucket[];
-  },
+  target: Target,
+  { history, span }: { history: readonly HistoryBucket[]; span: HistorySpan },
   context: CommandContext,
-): Promise<SessionFailure | undefined> {
-  const { session, path, name, bucketS, span, history } = given;
-  const pieceMs = PIECE_BUCKETS * bucketS * 1000;
-  let sent = 0;
-  for (let fromMs = span.fromMs; fromMs < span.toMs; fromMs += pieceMs) {
-    const toMs = Math.min(span.toMs, fromMs + pieceMs);
-    const end = history.findIndex(({ startMs }, i) => i >= sent && startMs >= toMs);
-    const buckets = history.slice(sent, end === -1 ? undefined : end);
-    sent += buckets.length;
-    const taken = await session.call('POST', path, {
-      name,
-      fromMs,
-      toMs,
-      buckets,
-      isLast: toMs === span.toMs,
-    });
-    if (!taken.ok) return taken;
-    if (context.progress.isTerminal)
-      context.progress.write(`\r\u001b[K${Math.floor((100 * sent) / history.length)} %`);
+): Promise<Outcome<BroughtIn>> {
+  const progress = new ProgressLine(context.progress);
+  try {
+    for (const piece of piecesOf(history, span)) {
+      const { name } = target;
+      const taken = await target.take({ name, ...piece, isLast: piece.toMs === span.toMs });
+      if (!taken.ok) return taken;
+      const share = (piece.toMs - span.fromMs) / (span.toMs - span.fromMs);
+      progress.show(() => `brought in ${Math.floor(100 * share)} %`);
+    }
+  } finally {
+    progress.close();
   }
-  if (context.progress.isTerminal) context.progress.write('\r\u001b[K');
-  return undefined;
+  const arrivals = history.reduce((sum, bucket) => sum + bucket.arrivals, 0);
+  return { ok: true, value: { name: target.name, ...span, arrivals } };
+}
+
+function* piecesOf(
+  history: readonly HistoryBucket[],
+  span: HistorySpan,
+): Generator<Span & { buckets: HistoryBucket[] }> {
+  const pieceMs = MAX_HISTORY_BUCKETS * span.bucketS * 1000;
+  let next = 0;
+  for (let { fromMs } = span; fromMs < span.toMs; fromMs += pieceMs) {
+    const toMs = Math.min(span.toMs, fromMs + pieceMs);
+    const first = next;
+    while ((history[next]?.startMs ?? toMs) < toMs) next++;
+    yield { fromMs, toMs, buckets: history.slice(first, next) };
+  }
+}
+
+/** The command before may have ended before it could say that its history is complete. */
+async function nothingNew(
+  target: Target,
+  { bucketS }: Standing,
+  includedToMs: number,
+): Promise<Outcome<BroughtIn>> {
+  const bucketMs = bucketS * 1000;
+  const toMs = Math.floor(includedToMs / bucketMs) * bucketMs;
+  const { name } = target;
+  const told = await target.take({ name, fromMs: toMs - bucketMs, toMs, buckets: [], isLast: true });
+  if (!told.ok) return told;
+  return { ok: true, value: { name, fromMs: toMs, toMs, bucketS, arrivals: 0 } };
+}
+
+function jsonOf({ pool }: ImportOptions, done: BroughtIn): string {
+  const { name, bucketS, arrivals, fromMs, toMs } = done;
+  const [from, to] = [isoOf(fromMs), isoOf(toMs)];
+  return JSON.stringify({ pool, name, from, to, bucketS, buckets: bucketsOf(done), arrivals });
+}
+
+function lineOf({ pool }: ImportOptions, done: BroughtIn): string {
+  const { name, toMs, arrivals } = done;
+  if (arrivals === 0) return `pool ${pool}: nothing new, history ${name} is in up to ${isoOf(toMs)}`;
+  return `pool ${pool}: ${arrivals} arrivals in ${bucketsOf(done)} buckets, ${textOf(done)}`;
+}
+
+function bucketsOf({ fromMs, toMs, bucketS }: HistorySpan): number {
+  return (toMs - fromMs) / (bucketS * 1000);
 }
 
 function textOf({ fromMs, toMs }: Span): string {
@@ -162,4 +236,8 @@ function textOf({ fromMs, toMs }: Span): string {
 function isoOf(timeMs: number): string {
   if (!Number.isFinite(timeMs)) return timeMs > 0 ? 'now' : 'the beginning';
   return new Date(timeMs).toISOString().replace('.000Z', 'Z');
+}
+
+function usage(message: string): { ok: false } & Failure {
+  return { ok: false, code: EXIT.usage, message };
 }

@@ -1,13 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import {
   queryRange,
   QueryRefused,
   type PrometheusAddress,
   type PrometheusSeries,
 } from '#adapters/demand-samplers';
-import type { HistoryStep } from '#domain/demand';
-import { EXIT } from '../exit-codes.js';
-import type { OrFailure, Past, Span } from './past.js';
+import type { HistorySpan, HistoryStep } from '#domain/demand';
+import type { Failure, Outcome } from '../commands/command-context.js';
+import { EXIT, exitCodeOfStatus } from '../exit-codes.js';
+import { readSecret } from '../source-passwords.js';
+import type { Past } from './past.js';
 
 export interface PrometheusPastOptions {
   prometheus: string;
@@ -15,32 +16,34 @@ export interface PrometheusPastOptions {
   tokenFile?: string;
 }
 
-/** What Prometheus keeps unless it is told otherwise: how far back is asked without --from. */
-const KEPT_MS = 15 * 86_400_000;
 /** Points of one query, half of what Prometheus answers. */
 const QUERY_POINTS = 5_000;
 
 /** Arrivals per second by a query. */
-export async function prometheusPast(
-  options: PrometheusPastOptions,
-  nowMs: number,
-): Promise<OrFailure<Past>> {
+export async function prometheusPast(options: PrometheusPastOptions): Promise<Outcome<Past>> {
   const { prometheus: url, query, tokenFile } = options;
-  if (!URL.canParse(url)) return usage(`--prometheus: must be an address, got ${url}`);
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    return usage(`--prometheus: must be an address that begins with http:// or https://, got ${url}`);
   const token = await tokenIn(tokenFile);
   if (!token.ok) return token;
   const address = { url, token: token.value };
-  const span = { fromMs: nowMs - KEPT_MS, toMs: nowMs };
-  const steps: Past['steps'] = (within, bucketS) => stepsOf(address, query, within, bucketS);
+  const span = { fromMs: -Infinity, toMs: Infinity };
+  const steps: Past['steps'] = (within) => stepsOf(address, query, within);
   return { ok: true, value: { name: 'prometheus', span, steps } };
+}
+
+async function tokenIn(file: string | undefined): Promise<Outcome<string | undefined>> {
+  if (file === undefined) return { ok: true, value: undefined };
+  const read = await readSecret(file);
+  if (read.ok) return { ok: true, value: read.secret };
+  return usage(`--token-file: must be a readable file with a secret, got ${read.actual}`);
 }
 
 async function stepsOf(
   address: PrometheusAddress,
   query: string,
-  { fromMs, toMs }: Span,
-  bucketS: number,
-): Promise<OrFailure<HistoryStep[]>> {
+  { fromMs, toMs, bucketS }: HistorySpan,
+): Promise<Outcome<HistoryStep[]>> {
   const stepMs = bucketS * 1000;
   const steps: HistoryStep[] = [];
   for (let atMs = fromMs; atMs < toMs; atMs += QUERY_POINTS * stepMs) {
@@ -57,26 +60,19 @@ async function stepsOf(
 async function askFor(
   address: PrometheusAddress,
   range: Parameters<typeof queryRange>[1],
-): Promise<OrFailure<PrometheusSeries | undefined>> {
+): Promise<Outcome<PrometheusSeries | undefined>> {
   try {
     const series = await queryRange(address, range);
     if (series.length <= 1) return { ok: true, value: series[0] };
     return usage(`--query: must be one series (sum() makes one), got ${series.length}`);
   } catch (error) {
-    const { message } = error as Error;
-    return error instanceof QueryRefused ? usage(message) : { ok: false, code: EXIT.unreachable, message };
+    const code =
+      error instanceof QueryRefused ? exitCodeOfStatus(error.status ?? BAD_REQUEST) : EXIT.unreachable;
+    return { ok: false, code, message: (error as Error).message };
   }
 }
+const BAD_REQUEST = 400;
 
-async function tokenIn(file: string | undefined): Promise<OrFailure<string | undefined>> {
-  if (file === undefined) return { ok: true, value: undefined };
-  try {
-    return { ok: true, value: (await readFile(file, 'utf8')).trim() };
-  } catch (error) {
-    return usage(`--token-file: must be a readable file, got ${(error as NodeJS.ErrnoException).code}`);
-  }
-}
-
-function usage(message: string): { ok: false; code: typeof EXIT.usage; message: string } {
+function usage(message: string): { ok: false } & Failure {
   return { ok: false, code: EXIT.usage, message };
 }

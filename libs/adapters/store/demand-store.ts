@@ -28,6 +28,12 @@ export interface DemandStanding {
   offsets: ProjectionOffset[];
 }
 
+/** See {@link DemandStore.poolStanding}. */
+export interface PoolStanding {
+  chains: DemandChainRow[];
+  firstMs?: number;
+}
+
 export interface DemandSnapshot {
   offsets: ProjectionOffset[];
   pools: { pool: string; chains: DemandChainRow[]; buckets: Bucket[] }[];
@@ -102,20 +108,26 @@ export class DemandStore {
     return rows.map(({ bucket }) => JSON.parse(bucket) as Bucket);
   }
 
-  /** Up to which offset a pool's table includes a source partition; undefined: nothing of it. */
-  async includedTo(of: { pool: string; partition: number }): Promise<number | undefined> {
-    const row = await this.dataSource.getRepository(demandChains).findOneBy(of);
-    return row?.nextOffset;
+  /** What the table includes of a pool, by source partition. */
+  async chainsOf(pool: string): Promise<DemandChainRow[]> {
+    return this.dataSource.getRepository(demandChains).findBy({ pool });
   }
 
-  /** Start of the first bucket at or after a time that the table holds. */
-  async firstFrom({ pool, fromMs }: { pool: string; fromMs: number }): Promise<number | undefined> {
-    const rows = await this.dataSource.query<{ first: string | number | null }[]>(
-      'select min(start_ms) as first from demand where pool = $1 and start_ms >= $2',
-      [pool, fromMs],
-    );
-    const first = rows[0]?.first ?? null;
-    return first === null ? undefined : Number(first);
+  /**
+   * What the table includes of a pool, and the start of its first bucket that a source partition whose offsets are times
+   * has not included, of one moment.
+   */
+  poolStanding({ pool, partition }: { pool: string; partition: number }): Promise<PoolStanding> {
+    return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
+      const chains = await transaction.findBy(demandChains, { pool });
+      const includedTo = chains.find((chain) => chain.partition === partition)?.nextOffset ?? 0;
+      const [row] = await transaction.query<{ first: string | number | null }[]>(
+        'select min(start_ms) as first from demand where pool = $1 and start_ms >= $2',
+        [pool, includedTo],
+      );
+      const first = row?.first ?? null;
+      return { chains, ...(first !== null && { firstMs: Number(first) }) };
+    });
   }
 
   /** Arrivals only: the forecaster's history. */

@@ -9,6 +9,7 @@ export {
   type DemandSnapshot,
   type DemandStanding,
   type DemandWrite,
+  type PoolStanding,
 } from './demand-store.js';
 export { ForecastStore } from './forecast-store.js';
 export { openEmbeddedStore, type EmbeddedStore } from './embedded-store.js';

@@ -185,6 +185,13 @@ export function queryPlansContract(
       }
     });
 
+    test('where the demand of a pool begins is found by its key', async () => {
+      const all = await scans('demand', () => demand.poolStanding({ pool, partition: 0 }));
+      const found = all.filter(({ table }) => table !== 'demand_chains');
+      expect(notBy(/_pkey$/, found)).toEqual([]);
+      expect(daysOf(found)).toEqual(allDays);
+    });
+
     test('a snapshot of many pools reads their newest buckets by key', async () => {
       const span = () => ({ fromMs: NOW_MS - DAY_MS / 3, toMs: NOW_MS + 1 });
       const found = await scans('demand', () => demand.snapshot({ pools: () => true, span }));

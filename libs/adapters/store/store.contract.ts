@@ -212,6 +212,30 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       ).toEqual([8, 5]);
     });
 
+    test('what is included of a pool, and where its demand begins', async () => {
+      const demand = new DemandStore(store.dataSource);
+      expect(await demand.chainsOf('etl')).toContainEqual({
+        pool: 'etl',
+        partition: 2,
+        nextOffset: 40,
+        backlog: 6,
+        inFlight: 2,
+      });
+      expect(await demand.chainsOf('nobody')).toEqual([]);
+      expect(await demand.poolStanding({ pool: 'etl', partition: 9 })).toEqual({
+        chains: await demand.chainsOf('etl'),
+        firstMs: 10_000,
+      });
+      const [partition, offset] = [2 ** 30, { topic: 'demand.v1', partition: 5 }];
+      for (const [i, firstMs] of [11_000, 12_000, undefined].entries()) {
+        const chain = { pool: 'etl', partition, nextOffset: 10_001 + i * 1000, backlog: 0, inFlight: 0 };
+        await demand.write({ buckets: [], chains: [chain], step: { ...offset, from: i, nextOffset: i + 1 } });
+        const { chains, firstMs: found } = await demand.poolStanding({ pool: 'etl', partition });
+        expect(chains).toContainEqual(chain);
+        expect(found).toBe(firstMs);
+      }
+    });
+
     test('a forecast that is made again replaces the first one', async () => {
       const forecasts = new ForecastStore(store.dataSource);
       const at = { topic: 'forecasts.v1', partition: 0 };

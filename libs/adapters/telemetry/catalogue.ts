@@ -117,6 +117,13 @@ export const CATALOGUE = {
     meaning:
       'Buckets of demand that each measuring source (Prometheus, the depth of a RabbitMQ queue) was asked for: `told`, `unknown` because it had no value yet (they are asked for again), and `failed` questions, which the log explains. Without new buckets decisions of these pools turn `blind`.',
   },
+  historyPieces: {
+    name: 'headroom_history_pieces_total',
+    kind: 'counter',
+    labels: ['outcome'],
+    meaning:
+      'Pieces of the past of pools (`headroom import`) by what became of them: `included` in demand, now or before; `pending`, because the table of demand had not taken it within seconds; refused as `overlaps` (a part of it is in already), `outside` (older than what is kept, or where other demand counts) or `too-many` (histories of one pool); or not written because the event log was `overloaded` or `unavailable`. What is pending or not written is sent again.',
+  },
   recordSourceRecords: {
     name: 'headroom_record_source_records_total',
     kind: 'counter',

@@ -9,23 +9,40 @@ const MINUTE_MS = 60_000;
 const steps = (stepMs: number, arrivals: (number | null)[], startMs = T): HistoryStep[] =>
   arrivals.map((count, i) => ({ startMs: startMs + i * stepMs, stepMs, arrivals: count }));
 
+/** Everything, in buckets of a minute. */
+const ALL = { fromMs: 0, toMs: 2 * T, bucketS: 60 };
+
 describe('steps as buckets', () => {
   test('as long as a bucket, shorter, and longer', () => {
-    expect(rebucketed(steps(MINUTE_MS, [3, null, 0, 5]), 60)).toEqual([
+    expect(rebucketed(steps(MINUTE_MS, [3, null, 0, 5]), ALL)).toEqual([
       { startMs: T, arrivals: 3 },
       { startMs: T + 3 * MINUTE_MS, arrivals: 5 },
     ]);
-    expect(rebucketed(steps(20_000, [1, 2, 3, 4]), 60)).toEqual([
+    expect(rebucketed(steps(20_000, [1, 2, 3, 4]), ALL)).toEqual([
       { startMs: T, arrivals: 6 },
       { startMs: T + MINUTE_MS, arrivals: 4 },
     ]);
-    expect(rebucketed(steps(3 * MINUTE_MS, [7]), 60).map(({ arrivals }) => arrivals)).toEqual([2, 2, 3]);
+    expect(rebucketed(steps(3 * MINUTE_MS, [7]), ALL).map(({ arrivals }) => arrivals)).toEqual([2, 2, 3]);
   });
 
   test('a step that lies across two buckets is divided by its time in each', () => {
-    expect(rebucketed(steps(MINUTE_MS, [60], T - 15_000), 60)).toEqual([
+    expect(rebucketed(steps(MINUTE_MS, [60], T - 15_000), ALL)).toEqual([
       { startMs: T - MINUTE_MS, arrivals: 15 },
       { startMs: T, arrivals: 45 },
+    ]);
+  });
+
+  test('of a step that reaches beyond the span, however far, its part within it', () => {
+    const centuryMs = 100 * 366 * 86_400_000;
+    const within = { fromMs: T, toMs: T + 2 * MINUTE_MS, bucketS: 60 };
+    const century = steps(2 * centuryMs, [(2 * centuryMs) / MINUTE_MS], T - centuryMs);
+    expect(rebucketed(century, within)).toEqual([
+      { startMs: T, arrivals: 1 },
+      { startMs: T + MINUTE_MS, arrivals: 1 },
+    ]);
+    expect(rebucketed(steps(MINUTE_MS, [1, 2, 3, 4], T - MINUTE_MS), within)).toEqual([
+      { startMs: T, arrivals: 2 },
+      { startMs: T + MINUTE_MS, arrivals: 3 },
     ]);
   });
 
@@ -38,7 +55,7 @@ describe('steps as buckets', () => {
         fc.nat(100_000),
         fc.integer({ min: 1, max: 300 }),
         (arrivals, stepS, phaseMs, bucketS) => {
-          const buckets = rebucketed(steps(stepS * 1000, arrivals, T + phaseMs), bucketS);
+          const buckets = rebucketed(steps(stepS * 1000, arrivals, T + phaseMs), { ...ALL, bucketS });
           const sum = buckets.reduce((total, bucket) => total + bucket.arrivals, 0);
           expect(sum).toBe(arrivals.reduce<number>((total, count) => total + (count ?? 0), 0));
           for (const [i, { startMs, arrivals: count }] of buckets.entries()) {

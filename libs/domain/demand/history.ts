@@ -14,15 +14,25 @@ export interface HistoryBucket {
   arrivals: number;
 }
 
+/** Buckets of [fromMs, toMs), which are the ends of buckets. */
+export interface HistorySpan {
+  fromMs: number;
+  toMs: number;
+  bucketS: number;
+}
+
 /**
- * Steps as buckets of a pool. A step that is longer than a bucket is spread evenly over those it touches, and fractions
- * go over to the next bucket, so that nothing is lost. Buckets without arrivals are left out.
+ * What of the steps lies in the buckets of the span. A step that is longer than a bucket is spread evenly over those it
+ * touches, and fractions go over to the next bucket, so that less than one arrival is lost. Buckets without arrivals are
+ * left out.
  */
-export function rebucketed(steps: Iterable<HistoryStep>, bucketS: number): HistoryBucket[] {
+export function rebucketed(steps: Iterable<HistoryStep>, span: HistorySpan): HistoryBucket[] {
   const sums = new Map<number, number>();
-  for (const { startMs, stepMs, arrivals } of steps) {
-    for (const { bucketMs, share } of sharesOf({ startMs, stepMs }, bucketS))
-      if (arrivals !== null) sums.set(bucketMs, (sums.get(bucketMs) ?? 0) + arrivals * share);
+  for (const step of steps) {
+    const { arrivals } = step;
+    if (arrivals === null) continue;
+    for (const { bucketMs, share } of sharesOf(step, span))
+      sums.set(bucketMs, (sums.get(bucketMs) ?? 0) + arrivals * share);
   }
   let rest = 0;
   return [...sums]
@@ -38,13 +48,13 @@ export function rebucketed(steps: Iterable<HistoryStep>, bucketS: number): Histo
 const ROUNDING = 1e-6;
 
 function* sharesOf(
-  { startMs, stepMs }: { startMs: number; stepMs: number },
-  bucketS: number,
+  { startMs, stepMs }: HistoryStep,
+  span: HistorySpan,
 ): Generator<{ bucketMs: number; share: number }> {
-  const endMs = startMs + stepMs;
-  for (let fromMs = startMs; fromMs < endMs;) {
-    const bucketMs = bucketStartMs(fromMs, bucketS);
-    const toMs = Math.min(endMs, bucketMs + bucketS * 1000);
+  const endMs = Math.min(startMs + stepMs, span.toMs);
+  for (let fromMs = Math.max(startMs, span.fromMs); fromMs < endMs;) {
+    const bucketMs = bucketStartMs(fromMs, span.bucketS);
+    const toMs = Math.min(endMs, bucketMs + span.bucketS * 1000);
     yield { bucketMs, share: (toMs - fromMs) / stepMs };
     fromMs = toMs;
   }

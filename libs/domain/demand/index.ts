@@ -48,9 +48,11 @@ export {
   historyPartition,
   rebucketed,
   type HistoryBucket,
+  type HistorySpan,
   type HistoryStep,
 } from './history.js';
 export {
+  isSampledPartition,
   sampledPartial,
   sampledPartition,
   sampledToMs,
