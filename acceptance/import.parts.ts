@@ -74,8 +74,6 @@ async function importPrometheus(...more: string[]) {
   return { code, stdout: command.stdout, stderr: command.stderr };
 }
 
-const startOf = ({ startMs }: { startMs: number }) => startMs;
-
 async function arrivalsIn(pool: string): Promise<number> {
   const demand = await api.all<{ arrivals: number }>(`/v1/pools/${pool}/demand`);
   return demand.reduce((sum, bucket) => sum + bucket.arrivals, 0);
@@ -105,7 +103,8 @@ describe('headroom import prometheus', () => {
   });
 
   test('ends where other demand of the pool begins', async () => {
-    const first = Math.min(...(await api.all<{ startMs: number }>('/v1/pools/etl/demand')).map(startOf));
+    const newestFirst = await api.all<{ start: string }>('/v1/pools/etl/demand');
+    const first = Date.parse(newestFirst.at(-1)!.start);
     const before = await arrivalsIn('etl');
     const wide = ['--name', 'wide', '--query', 'vector(1)', '--json'];
     const from = new Date((nowS - 2 * PAST_S) * 1000).toISOString();
