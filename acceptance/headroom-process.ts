@@ -39,6 +39,7 @@ export class HeadroomProcess {
       this.child.once('error', reject);
       this.child.once('close', (code, signal) => resolve((this.end = { code, signal })));
     });
+    this.ended.catch(() => undefined); // whoever waits for it is told
   }
 
   get pid(): number {
@@ -101,7 +102,7 @@ function statOf(pid: string): string[] {
   }
 }
 
-/** Asks until the answer is defined; rejects after DEADLINE_MS, naming what was waited for and the last failure. */
+/** Asks until the answer is defined; rejects after `withinMs`, naming what was waited for. */
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,

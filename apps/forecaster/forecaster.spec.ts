@@ -139,7 +139,7 @@ test('a pool that is measured is forecast as far as its measurements go: what is
   await until(() => latest()?.originMs === START_MS + 2_000);
   await tell(3, 6);
   await until(() => latest()?.originMs === START_MS + 5_000);
-  expect(made.map(({ originMs }) => originMs)).toEqual([START_MS + 2_000, START_MS + 5_000]);
+  expect(made.map(({ originMs }) => originMs - START_MS)).toEqual([2_000, 3_000, 4_000, 5_000]);
   expect(gaps).toBe(0);
 });
 
@@ -185,6 +185,19 @@ test('a bucket without events is an empty bucket, not a missing one', async () =
   nowMs = START_MS + 6_000;
   await until(() => latest()?.originMs === START_MS + 5_000);
   expect(latest()?.provenance.historyBuckets).toBe(6);
+});
+
+test('buckets that closed while nobody looked have a forecast each, a few of them; the rest is history', async () => {
+  await start();
+  await demandFrom(0, [5]);
+  const secondsOf = () => made.map(({ originMs }) => (originMs - START_MS) / 1000);
+  for (const second of [1, 4, 24]) {
+    nowMs = START_MS + second * 1_000;
+    await until(() => latest()?.originMs === nowMs - 1_000);
+  }
+  expect(secondsOf()).toEqual([0, 1, 2, 3, 19, 20, 21, 22, 23]);
+  expect(latest()?.provenance.historyBuckets).toBe(24);
+  expect(failedPools).toEqual([]);
 });
 
 test('a start learns from the table what was before, and goes on from the topic', async () => {

@@ -40,6 +40,8 @@ export interface ForecasterOptions {
 const HISTORY_SEASONS = 4.2;
 /** A bound of that for short seasons and for small buckets in long ones. */
 const MAX_HISTORY_BUCKETS = 40_320;
+/** Buckets that closed while nobody looked and still get a forecast of their own; of older ones nobody would read it. */
+const MAX_LATE_BUCKETS = 5;
 /** Pools that are opened in one run, so that a start with many pools keeps the others in time. */
 const MAX_OPENED_PER_RUN = 200;
 /** Forecasts of one pool: beyond this many horizons only every n-th is made, the last always. */
@@ -99,12 +101,23 @@ export class Forecaster {
       const known = thread.knows(pool);
       if (!known && opened >= MAX_OPENED_PER_RUN) continue;
       if (!known && ++opened === MAX_OPENED_PER_RUN) this.nextPool = turn + 1;
-      const closed = known ? this.newlyClosed(pool, toMs) : await this.history(pool, toMs);
-      // Also without a bucket to see: there will be none before the next one has closed.
-      this.seenToMs.set(pool, toMs);
-      if (closed.length > 0) steps.push({ settings: forecastSettings(pool, settings), closed });
+      const ends = known ? this.endsTo(pool, toMs) : [toMs];
+      for (const endMs of ends) {
+        const closed = known ? this.newlyClosed(pool, endMs) : await this.history(pool, endMs);
+        // Also without a bucket to see: there will be none before the next one has closed.
+        this.seenToMs.set(pool, endMs);
+        if (closed.length > 0) steps.push({ settings: forecastSettings(pool, settings), closed });
+      }
     }
     return steps;
+  }
+
+  /** Ends of the buckets that have closed since the pool was looked at: each gets its forecast, a few when it was late. */
+  private endsTo(pool: string, toMs: number): number[] {
+    const bucketMs = this.options.settingsOf(pool).bucketS * 1000;
+    const buckets = Math.round((toMs - (this.seenToMs.get(pool) as number)) / bucketMs);
+    const late = Math.min(buckets, MAX_LATE_BUCKETS);
+    return Array.from({ length: late }, (_, i) => toMs - (late - 1 - i) * bucketMs);
   }
 
   /** After the clock was set back the pool starts again from its history: its memory has seen what is yet to come. */
