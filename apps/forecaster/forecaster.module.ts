@@ -6,8 +6,10 @@ import { DemandStore, ForecastStore } from '#adapters/store';
 import { DemandConsumer } from './demand.consumer.js';
 import { ForecastTableConsumer } from './forecast-table.consumer.js';
 import { ForecastThread } from './forecast-thread.js';
-import { Forecaster, type ForecastedPool, type ForecasterObserver } from './forecaster.js';
+import type { ForecastedPool } from './forecasted-pool.js';
+import { Forecaster, type ForecasterObserver } from './forecaster.js';
 import { ForecasterLoop } from './forecaster.loop.js';
+import { PoolPasts } from './pool-pasts.js';
 
 export interface ForecasterModuleOptions {
   log: EventLog;
@@ -46,8 +48,10 @@ export class ForecasterModule {
         {
           provide: Forecaster,
           inject: [DemandReader, ForecastThread],
-          useFactory: (reader: DemandReader, thread: ForecastThread) =>
-            new Forecaster({ log, reader, store: demandStore, thread, settingsOf, observer, nowMs }),
+          useFactory: (reader: DemandReader, thread: ForecastThread) => {
+            const pasts = new PoolPasts({ store: demandStore, reader, thread });
+            return new Forecaster({ log, reader, pasts, thread, settingsOf, observer, nowMs });
+          },
         },
         {
           provide: ForecasterLoop,

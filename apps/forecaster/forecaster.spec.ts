@@ -18,7 +18,7 @@ import {
 } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 import { ForecastThread } from './forecast-thread.js';
-import { horizonsOf } from './forecaster.js';
+import { horizonsOf } from './forecasted-pool.js';
 import { ForecasterModule } from './forecaster.module.js';
 
 const SEASON_S = 60;
@@ -38,6 +38,7 @@ let changed: () => void;
 let toOfLast: number;
 let failedPools: string[];
 const leadTimeS = new Map<string, number>();
+const seasonS = new Map<string, number>();
 
 beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'headroom-forecaster-'));
@@ -69,7 +70,7 @@ async function start(): Promise<void> {
     forecastStore: new ForecastStore(store.dataSource),
     settingsOf: (pool) => ({
       bucketS: 1,
-      seasonsS: [SEASON_S],
+      seasonsS: [seasonS.get(pool) ?? SEASON_S],
       settleMs: 0,
       latenessS: 2,
       leadTimeS: leadTimeS.get(pool) ?? 2,
@@ -227,6 +228,39 @@ test('a start learns from the table what was before, and goes on from the topic'
   expect(next).toBeLessThan(20);
   expect(third).toBeGreaterThan(60);
 });
+
+test('a past of two long seasons is learned in pieces, and pools that are known do not wait for it', async () => {
+  const LONG_S = 45_000;
+  seasonS.set('long', LONG_S);
+  // A rush of a minute, once a season; the third one begins when the past ends.
+  const rushes = [2, 1].flatMap((seasons) =>
+    Array.from({ length: 60 }, (_, i) => START_MS + (4 + i - seasons * LONG_S) * 1000),
+  );
+  const at = { partition: 0, nextOffset: 9, backlog: 0, inFlight: 0 };
+  await new DemandStore(store.dataSource).write({
+    buckets: [
+      ...rushes.map((startMs) => ({ pool: 'long', bucket: { ...emptyBucket(startMs), arrivals: 90 } })),
+      { pool: 'etl', bucket: { ...emptyBucket(START_MS), arrivals: 5 } },
+    ],
+    chains: [
+      { pool: 'long', ...at },
+      { pool: 'etl', ...at },
+    ],
+    step: { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 },
+  });
+  nowMs = START_MS + 3_000;
+  await start();
+  await until(() => made.some(({ pool }) => pool === 'etl'));
+  nowMs = START_MS + 4_000;
+  await until(() => made.some(({ pool }) => pool === 'long'));
+  const ofEtl = made.filter(({ pool }) => pool === 'etl').map(({ originMs }) => originMs - START_MS);
+  expect(ofEtl).toEqual([2_000, 3_000]);
+  expect(latest()).toMatchObject({ pool: 'long', originMs: START_MS + 3_000 });
+  expect(latest()?.provenance.historyBuckets).toBe(2 * LONG_S);
+  // Nothing arrived for almost a season: only the season knows what comes.
+  const [next] = latest()?.horizons ?? [];
+  expect(next?.values[next.levels.indexOf(0.5)]).toBeGreaterThan(20);
+}, 60_000);
 
 test('a record that is no forecast is left out of the table, and stops nothing', async () => {
   const key = 'etl';

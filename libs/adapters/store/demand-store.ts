@@ -10,6 +10,8 @@ export type { DemandChainRow } from './tables.js';
 const ROWS_PER_STATEMENT = 1_000;
 /** Pools of one statement of a snapshot: 2 MB of rows, after which the event loop gets its turn. */
 const POOLS_PER_STATEMENT = 50;
+/** Buckets of one page of arrivals: 300 kB of text, some milliseconds of this thread. */
+export const ARRIVALS_PER_PAGE = 10_000;
 /** Newest buckets of a pool whose sketches a snapshot holds, in characters of JSON: ten buckets of a busy pool, forty of a quiet one. */
 const SKETCHES_CHARS = 12_288;
 
@@ -118,14 +120,45 @@ export class DemandStore {
     return first === null ? undefined : Number(first);
   }
 
-  /** Arrivals only: the forecaster's history. */
-  async arrivalsSince(query: {
+  /**
+   * Arrivals of the buckets within [fromMs, toMs) that the table holds, oldest first: the first `limit` of them, at most
+   * {@link ARRIVALS_PER_PAGE}. One without a row is not there.
+   */
+  async arrivalsPage(query: {
     pool: string;
     fromMs: number;
+    toMs: number;
+    limit: number;
   }): Promise<{ startMs: number; arrivals: number }[]> {
-    const where = { pool: query.pool, startMs: MoreThanOrEqual(query.fromMs) };
-    const select = { startMs: true, arrivals: true, pool: true } as const;
-    return this.dataSource.getRepository(demand).find({ where, select, order: { startMs: 'ASC' } });
+    const { pool, fromMs, toMs, limit } = query;
+    // One text: rows of their own would cost this thread more than what is in them.
+    const rows = await this.dataSource.query<{ page: string | null }[]>(
+      `select json_agg(json_build_array(start_ms, arrivals) order by start_ms)::text as page from (
+         select start_ms, arrivals from demand
+         where pool = $1 and start_ms >= $2 and start_ms < $3 order by start_ms limit $4
+       ) as held`,
+      [pool, fromMs, toMs, Math.min(limit, ARRIVALS_PER_PAGE)],
+    );
+    const page = JSON.parse(rows[0]?.page ?? '[]') as [number, number][];
+    return page.map(([startMs, arrivals]) => ({ startMs, arrivals }));
+  }
+
+  /**
+   * Sum of the arrivals of the buckets within [fromMs, toMs), each halved for every half-life from its start to `toMs`.
+   */
+  async fadedArrivals(query: {
+    pool: string;
+    fromMs: number;
+    toMs: number;
+    halfLifeMs: number;
+  }): Promise<number> {
+    const { pool, fromMs, toMs, halfLifeMs } = query;
+    const rows = await this.dataSource.query<{ faded: number }[]>(
+      `select coalesce(sum(arrivals * power(0.5::float8, ($3::bigint - start_ms) / $4::float8)), 0) as faded
+       from demand where pool = $1 and start_ms >= $2 and start_ms < $3::bigint`,
+      [pool, fromMs, toMs, halfLifeMs],
+    );
+    return Number(rows[0]?.faded);
   }
 
   /**

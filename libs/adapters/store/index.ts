@@ -4,6 +4,7 @@ export { readBackup, type BackupPart } from './backup/read-backup.js';
 export { restoreBackup, tablesInUse } from './backup/restore-backup.js';
 export { DecisionStore, type DecisionRecord, type StoredDecision } from './decision-store.js';
 export {
+  ARRIVALS_PER_PAGE,
   DemandStore,
   type DemandChainRow,
   type DemandSnapshot,

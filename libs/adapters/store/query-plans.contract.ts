@@ -178,7 +178,12 @@ export function queryPlansContract(
 
     test('history is read from the days it is of', async () => {
       const since = { pool, fromMs: NOW_MS - 1.2 * DAY_MS };
-      for (const read of [() => demand.since(since), () => demand.arrivalsSince(since)]) {
+      const span = { ...since, toMs: NOW_MS + 1 };
+      for (const read of [
+        () => demand.since(since),
+        () => demand.arrivalsPage({ ...span, limit: 400 }),
+        () => demand.fadedArrivals({ ...span, halfLifeMs: DAY_MS }),
+      ]) {
         const found = await scans('demand', read);
         expect(notBy(/_pkey$/, found)).toEqual([]);
         expect(daysOf(found)).toEqual([0, 1]);

@@ -207,9 +207,24 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(newest.map(({ startMs }) => startMs)).toEqual([12_000, 11_000]);
       const rest = await demand.page({ pool: 'etl', beforeMs: 11_000, limit: 2 });
       expect(rest.map(({ startMs }) => startMs)).toEqual([10_000]);
-      expect(
-        (await demand.arrivalsSince({ pool: 'etl', fromMs: 11_000 })).map(({ arrivals }) => arrivals),
-      ).toEqual([8, 5]);
+    });
+
+    test('arrivals are read in pages, oldest first, or summed with their age', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const span = { pool: 'etl', fromMs: 10_000, toMs: 12_001 };
+      const first = await demand.arrivalsPage({ ...span, limit: 2 });
+      expect(first).toEqual([
+        { startMs: 10_000, arrivals: 5 },
+        { startMs: 11_000, arrivals: 8 },
+      ]);
+      expect(await demand.arrivalsPage({ ...span, fromMs: 11_001, limit: 2 })).toEqual([
+        { startMs: 12_000, arrivals: 5 },
+      ]);
+      expect(await demand.arrivalsPage({ ...span, toMs: 12_000, limit: 9 })).toEqual(first);
+      expect(await demand.arrivalsPage({ ...span, pool: 'none', limit: 9 })).toEqual([]);
+      const faded = await demand.fadedArrivals({ ...span, toMs: 12_000, halfLifeMs: 2_000 });
+      expect(faded).toBeCloseTo(5 * 0.5 + 8 * 0.5 ** 0.5, 9);
+      expect(await demand.fadedArrivals({ ...span, pool: 'none', halfLifeMs: 2_000 })).toBe(0);
     });
 
     test('a forecast that is made again replaces the first one', async () => {

@@ -35,6 +35,7 @@ export {
   newDemandSeries,
   putBucket,
   trail,
+  trailSpan,
   WINDOW_BUCKETS,
   type Applied,
   type Chain,

@@ -261,6 +261,23 @@ export function trail(closed: { startMs: number; arrivals: number }[], series: D
   }
 }
 
+/**
+ * Moves the trailing mean over a span of closed buckets, the empty ones included, that somebody else has summed.
+ * `fadedArrivals`: of each bucket, halved for every half-life from its start to the end of the span.
+ */
+export function trailSpan(
+  { fromMs, toMs, fadedArrivals }: { fromMs: number; toMs: number; fadedArrivals: number },
+  { trailing, bucketS }: DemandSeries,
+): void {
+  const keep = 0.5 ** (bucketS / trailing.halfLifeS);
+  const left = 0.5 ** ((toMs - fromMs) / 1000 / trailing.halfLifeS);
+  // A bucket fades from its end on, not from its start.
+  const ratePerS = ((1 - keep) / keep) * (fadedArrivals / bucketS);
+  trailing.ratePerS = left * trailing.ratePerS + ratePerS;
+  trailing.weight = left * trailing.weight + (1 - left);
+  trailing.untilMs = toMs;
+}
+
 function trailingRate({ trailing }: DemandSeries, latest: number): number {
   return trailing.weight === 0 ? latest : trailing.ratePerS / trailing.weight;
 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { policySchema } from '#domain/scaling';
 import { DecisionStore } from '../decision-store.js';
-import { DemandStore } from '../demand-store.js';
+import { ARRIVALS_PER_PAGE, DemandStore } from '../demand-store.js';
 import { ForecastStore } from '../forecast-store.js';
 import { PolicyStore } from '../policy-store.js';
 import { bucketAt, decided, forecastAt } from '../store.contract.js';
@@ -57,7 +57,9 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         step: stepOf('demand.v1'),
       });
     const startsOf = async (demand: DemandStore, pool: string) =>
-      (await demand.arrivalsSince({ pool, fromMs: 0 })).map(({ startMs }) => (startMs - START_MS) / HOUR_MS);
+      (await demand.arrivalsPage({ pool, fromMs: 0, toMs: nowMs + DAY_MS, limit: ARRIVALS_PER_PAGE })).map(
+        ({ startMs }) => (startMs - START_MS) / HOUR_MS,
+      );
     const partitionsOf = async (table: string) =>
       (
         await store.dataSource.query<{ name: string }[]>(
