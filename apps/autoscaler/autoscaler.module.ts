@@ -11,6 +11,7 @@ import { DemandConsumer } from './demand.consumer.js';
 import { FleetViews } from './fleet-views.js';
 import { ForecastsConsumer } from './forecasts.consumer.js';
 import { LatestForecasts } from './latest-forecasts.js';
+import { MeanLoads } from './mean-loads.js';
 import { PoliciesController, PolicyLimits, type PolicyObserver } from './policies.controller.js';
 import { PolicyCache } from './policy-cache.js';
 import { PoolsController } from './pools.controller.js';
@@ -70,13 +71,20 @@ export class AutoscalerModule {
             }),
         },
         {
+          provide: MeanLoads,
+          inject: [DemandReader],
+          useFactory: (reader: DemandReader) =>
+            new MeanLoads({ reader, store: stores.demand, settingsOf, nowMs }),
+        },
+        {
           provide: Autoscaler,
-          inject: [DemandReader, LatestForecasts, PolicyCache, FleetViews],
+          inject: [DemandReader, LatestForecasts, PolicyCache, FleetViews, MeanLoads],
           useFactory: (
             reader: DemandReader,
             forecasts: LatestForecasts,
             policies: PolicyCache,
             fleetViews: FleetViews,
+            means: MeanLoads,
           ) =>
             new Autoscaler({
               log,
@@ -85,7 +93,7 @@ export class AutoscalerModule {
               policies,
               fleet,
               fleetViews,
-              demandStore: stores.demand,
+              means,
               recorded: new RecordedDecisions(log, stores.decisions),
               settingsOf,
               observer,
@@ -95,9 +103,9 @@ export class AutoscalerModule {
         },
         {
           provide: AutoscalerLoop,
-          inject: [Autoscaler, PolicyCache],
-          useFactory: (autoscaler: Autoscaler, policies: PolicyCache) =>
-            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer }),
+          inject: [Autoscaler, PolicyCache, MeanLoads],
+          useFactory: (autoscaler: Autoscaler, policies: PolicyCache, means: MeanLoads) =>
+            new AutoscalerLoop(autoscaler, policies, { means, store: stores.decisions, observer }),
         },
       ],
       exports: [Autoscaler, PolicyCache],

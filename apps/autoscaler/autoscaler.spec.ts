@@ -31,6 +31,7 @@ import { Autoscaler } from './autoscaler.js';
 import { AutoscalerModule } from './autoscaler.module.js';
 import { FleetViews } from './fleet-views.js';
 import { LatestForecasts } from './latest-forecasts.js';
+import { MeanLoads } from './mean-loads.js';
 import { PolicyCache } from './policy-cache.js';
 import { RecordedDecisions } from './recorded-decisions.js';
 
@@ -91,13 +92,13 @@ function newFleet(): SimulatedFleet {
 }
 
 /** One process of the autoscaler; `made` takes its decisions. */
-async function start({ made = decided, uptimeMs }: Partial<Started> = {}): Promise<void> {
+async function start({ made = decided, uptimeMs, demand }: Partial<Started> = {}): Promise<void> {
   const { dataSource } = store;
   const module = AutoscalerModule.register({
     log,
     stores: {
       policies: new PolicyStore(dataSource),
-      demand: new DemandStore(dataSource),
+      demand: demand ?? new DemandStore(dataSource),
       forecasts: new ForecastStore(dataSource),
       decisions: new DecisionStore(dataSource),
     },
@@ -145,6 +146,7 @@ async function start({ made = decided, uptimeMs }: Partial<Started> = {}): Promi
 interface Started {
   made: Decision[];
   uptimeMs: () => number;
+  demand: DemandStore;
 }
 
 /** Waits for a state, looked at whenever something has happened. */
@@ -282,6 +284,41 @@ test('a pool that was never used is idle; one whose workers run elsewhere is dec
   expect(orderErrors).toEqual([]);
 });
 
+test('a pool is decided for while its past is being read; then its mean load is that of its seasons', async () => {
+  await given({ mode: 'reactive' });
+  const asked = Promise.withResolvers<void>();
+  const may = Promise.withResolvers<void>();
+  class SlowStore extends DemandStore {
+    override async fadedArrivals(query: Parameters<DemandStore['fadedArrivals']>[0]): Promise<number> {
+      asked.resolve();
+      await may.promise;
+      return super.fadedArrivals(query);
+    }
+  }
+  const past = Array.from({ length: 420 }, (_, s) => ({
+    pool: 'etl',
+    bucket: { ...emptyBucket(START_MS + (s - 420) * 1000), arrivals: s % 2 === 0 ? 14 : 0 },
+  }));
+  const demand = new SlowStore(store.dataSource);
+  await demand.write({
+    buckets: past.filter(({ bucket }) => bucket.arrivals > 0),
+    chains: [{ pool: 'etl', partition: 0, nextOffset: 9, backlog: 0, inFlight: 0 }],
+    step: { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 },
+  });
+  await start({ demand });
+  await asked.promise;
+  const before = decided.length;
+  await until(() => decided.length > before + 1);
+  const trailing = () => app.get(DemandReader).of('etl')?.trailing;
+  expect(trailing()?.weight).toBe(0);
+  may.resolve();
+  // Seven seasons of a half-life of three and a half: three quarters of the weight.
+  await until(() => (trailing()?.weight ?? 0) > 0.7);
+  const { ratePerS, weight } = trailing() ?? { ratePerS: 0, weight: 1 };
+  expect(ratePerS / weight).toBeCloseTo(7, 0);
+  expect(failures).toEqual([]);
+});
+
 test('a pool that loses its policy is forgotten', async () => {
   await given({ mode: 'reactive' });
   await start();
@@ -340,7 +377,7 @@ test('decisions that the event log does not take wait for it, a bounded number; 
     policies: app.get(PolicyCache),
     fleet,
     fleetViews: app.get(FleetViews),
-    demandStore: new DemandStore(store.dataSource),
+    means: app.get(MeanLoads),
     recorded: new RecordedDecisions(log, new DecisionStore(store.dataSource)),
     settingsOf: app.get(FleetViews).settingsOf,
     observer: {

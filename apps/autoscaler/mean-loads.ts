@@ -1,0 +1,77 @@
+import type { DemandReader } from '#adapters/demand-reader';
+import type { DemandStore } from '#adapters/store';
+import { bucketStartMs, closedArrivals, trail, trailSpan, type DemandSeries } from '#domain/demand';
+import type { ScaledPool } from './scaled-pool.js';
+
+/** History for the mean load, in first seasons. */
+const MEAN_LOAD_SEASONS = 7;
+/** Buckets that one statement sums: some 20 ms, in which the embedded engine does nothing else. */
+const BUCKETS_PER_STATEMENT = 20_000;
+/** A round begins with no pool after this time. */
+const ROUND_MS = 5_000;
+
+export interface MeanLoadsOptions {
+  reader: Pick<DemandReader, 'of'>;
+  store: Pick<DemandStore, 'firstFrom' | 'fadedArrivals'>;
+  settingsOf(pool: string): ScaledPool;
+  nowMs(): number;
+}
+
+/**
+ * The mean load of pools over their last seasons, which no window of buckets can give: read back from the table beside the
+ * decisions, which take the latest rate for it until then.
+ */
+export class MeanLoads {
+  private readonly known = new WeakSet<DemandSeries>();
+
+  constructor(private readonly options: MeanLoadsOptions) {}
+
+  /** Reads the past of the pools of which that was not done, one after the other. Stops between two statements when told to. */
+  async read(pools: readonly string[], signal: AbortSignal): Promise<void> {
+    const startedMs = performance.now();
+    for (const pool of pools) {
+      if (signal.aborted || performance.now() - startedMs > ROUND_MS) return;
+      const series = this.options.reader.of(pool);
+      if (series !== undefined && !this.known.has(series)) await this.readPast(pool, series, signal);
+    }
+  }
+
+  /** Moves the mean over what has closed since, once its past is in it. */
+  follow(series: DemandSeries, toMs: number): void {
+    if (!this.known.has(series)) return;
+    trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs }, series), series);
+  }
+
+  /** What closes from now on may not be followed. */
+  forget(pool: string): void {
+    const series = this.options.reader.of(pool);
+    if (series !== undefined) this.known.delete(series);
+  }
+
+  private async readPast(pool: string, series: DemandSeries, signal: AbortSignal): Promise<void> {
+    const { store, settingsOf, nowMs } = this.options;
+    const { bucketS, seasonsS } = settingsOf(pool);
+    const toMs = bucketStartMs(nowMs(), bucketS) - bucketS * 1000;
+    const { untilMs, halfLifeS } = series.trailing;
+    const seasonsMs = MEAN_LOAD_SEASONS * (seasonsS[0] as number) * 1000;
+    const firstMs = await store.firstFrom({ pool, fromMs: Math.max(toMs - seasonsMs, untilMs) });
+    const spans: Parameters<typeof trailSpan>[0][] = [];
+    for (const span of spansOf({ fromMs: bucketStartMs(firstMs ?? toMs, bucketS), toMs, bucketS })) {
+      if (signal.aborted) return;
+      const fadedArrivals = await store.fadedArrivals({ pool, ...span, halfLifeMs: halfLifeS * 1000 });
+      spans.push({ ...span, fadedArrivals });
+    }
+    for (const span of spans) trailSpan(span, series);
+    this.known.add(series);
+  }
+}
+
+function* spansOf(given: {
+  fromMs: number;
+  toMs: number;
+  bucketS: number;
+}): Generator<{ fromMs: number; toMs: number }> {
+  const spanMs = BUCKETS_PER_STATEMENT * given.bucketS * 1000;
+  for (let { fromMs } = given; fromMs < given.toMs; fromMs += spanMs)
+    yield { fromMs, toMs: Math.min(fromMs + spanMs, given.toMs) };
+}
