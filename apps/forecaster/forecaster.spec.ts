@@ -7,7 +7,13 @@ import type { INestMicroservice } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, EventLogServer, HandlerErrors, topicSpecs } from '#adapters/event-log';
-import { DemandStore, ForecastStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
+import {
+  DemandStore,
+  ForecastStore,
+  openEmbeddedStore,
+  PolicyStore,
+  type EmbeddedStore,
+} from '#adapters/store';
 import {
   emptyBucket,
   historyEnd,
@@ -17,9 +23,11 @@ import {
   type DemandPartial,
 } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
+import { policySchema } from '#domain/scaling';
 import { ForecastThread } from './forecast-thread.js';
 import { horizonsOf } from './forecasted-pool.js';
 import { ForecasterModule } from './forecaster.module.js';
+import { PoolsWithPolicy } from './pools-with-policy.js';
 
 const SEASON_S = 60;
 const START_MS = 1_800_000_000_000;
@@ -52,7 +60,8 @@ afterAll(async () => {
 beforeEach(async () => {
   unreadable = [];
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
-  await store.engine.query('truncate demand, demand_chains, forecasts, projection_offsets');
+  await store.engine.query('truncate policies, demand, demand_chains, forecasts, projection_offsets');
+  for (const pool of ['etl', 'measured', 'far', 'long']) await givePolicy(pool);
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0 });
   await log.ensureTopics(topicSpecs({ partitions: 2, dedupeWindowS: 10 }));
   [nowMs, made, gaps, failures, changed, toOfLast] = [START_MS, [], 0, [], () => undefined, -1];
@@ -68,6 +77,7 @@ async function start(): Promise<void> {
     log,
     demandStore: new DemandStore(store.dataSource),
     forecastStore: new ForecastStore(store.dataSource),
+    policyStore: new PolicyStore(store.dataSource),
     settingsOf: (pool) => ({
       bucketS: 1,
       seasonsS: [seasonS.get(pool) ?? SEASON_S],
@@ -98,6 +108,9 @@ async function start(): Promise<void> {
   app.useGlobalFilters(new HandlerErrors());
   await app.listen();
 }
+
+const givePolicy = (pool: string) =>
+  new PolicyStore(store.dataSource).create({ pool, policy: policySchema.parse({}), nowMs: START_MS });
 
 /** Waits for a state, looked at whenever something has happened. */
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -360,9 +373,31 @@ test('pools without history do not keep the others waiting', async () => {
   const buckets = [{ pool: 'etl', bucket: { ...emptyBucket(START_MS - 2_000), arrivals: 4 } }];
   const step = { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 };
   await new DemandStore(store.dataSource).write({ buckets, chains, step });
+  for (const pool of idle) await givePolicy(pool);
   await start();
   await until(() => latest()?.originMs === START_MS - 1_000);
   expect(latest()?.pool).toBe('etl');
+});
+
+test('a pool that loses its policy is forecast no more; with one it starts from its history', async () => {
+  await start();
+  await demandFrom(0, [5, 6, 7]);
+  nowMs = START_MS + 3_000;
+  await until(() => latest()?.originMs === START_MS + 2_000);
+  const seen = { version: 1, updatedAtMs: START_MS };
+  await new PolicyStore(store.dataSource).delete({ pool: 'etl', seen });
+  await app.get(PoolsWithPolicy).refresh();
+  await until(() => !app.get(ForecastThread).knows('etl'));
+  await demandFrom(3, [8]);
+  nowMs = START_MS + 4_000;
+  let looks = 0;
+  await until(() => (looks += 1) > 5);
+  await givePolicy('etl');
+  await app.get(PoolsWithPolicy).refresh();
+  nowMs = START_MS + 5_000;
+  await until(() => latest()?.originMs === START_MS + 4_000);
+  expect(made.map(({ originMs }) => originMs - START_MS)).toEqual([2_000, 4_000]);
+  expect(latest()?.provenance.historyBuckets).toBe(5);
 });
 
 test('after the clock was set back the pool is forecast from where it is', async () => {

@@ -5,6 +5,7 @@ import type { Forecast } from '#domain/forecasting';
 import { workOf, type ForecastStep, type ForecastThread, type StepResult } from './forecast-thread.js';
 import { forecastSettings, type DuePool, type ForecastedPool } from './forecasted-pool.js';
 import type { PastPiece, PoolPasts } from './pool-pasts.js';
+import type { PoolsWithPolicy } from './pools-with-policy.js';
 
 export interface ForecasterObserver {
   forecast(forecast: Forecast): void;
@@ -17,6 +18,7 @@ export interface ForecasterOptions {
   log: EventLog;
   reader: DemandReader;
   pasts: PoolPasts;
+  policies: Pick<PoolsWithPolicy, 'has'>;
   thread: ForecastThread;
   settingsOf(pool: string): ForecastedPool;
   observer: ForecasterObserver;
@@ -35,7 +37,7 @@ const OPENING_WORK = 30_000;
 /** Pools whose past is looked for in one run. */
 const MAX_LOOKED_FOR_PER_RUN = 50;
 
-/** Makes one forecast for every pool whose bucket has closed. */
+/** Makes one forecast for every pool with a policy whose bucket has closed. */
 export class Forecaster {
   /** End of the newest closed bucket when each pool was last looked at, epoch ms: what its forecast has seen. */
   private readonly seenToMs = new Map<string, number>();
@@ -49,6 +51,7 @@ export class Forecaster {
     const behindMs = await reader.behindMs();
     if (behindMs === undefined) return;
     this.forget(reader.takeRenewed());
+    this.forgetUnwanted();
     const due = this.duePools(nowMs, behindMs);
     const isOpen = ({ pool }: DuePool) => thread.knows(pool) && !pasts.isUnderWay(pool);
     const [open, closed] = [due.filter(isOpen), due.filter((each) => !isOpen(each))];
@@ -65,8 +68,9 @@ export class Forecaster {
   }
 
   private duePools(nowMs: number, behindMs: number): DuePool[] {
-    const { reader, settingsOf } = this.options;
-    return reader.pools().flatMap((pool) => {
+    const { reader, settingsOf, policies } = this.options;
+    const wanted = reader.pools().filter((pool) => policies.has(pool));
+    return wanted.flatMap((pool) => {
       const settings = settingsOf(pool);
       const knownToMs = sampledToMs(settings.sampledBy ?? [], reader.of(pool)?.chains ?? new Map());
       const countedToMs = Math.min(nowMs - behindMs - settings.settleMs, knownToMs);
@@ -74,6 +78,13 @@ export class Forecaster {
       this.forgetAhead(pool, nowMs);
       return toMs > this.reachedMs(pool) ? [{ pool, settings, toMs }] : [];
     });
+  }
+
+  /** One that gets a policy again starts from its history. */
+  private forgetUnwanted(): void {
+    const { reader, policies } = this.options;
+    const unwanted = reader.pools().filter((pool) => !policies.has(pool));
+    this.forget(unwanted.filter((pool) => this.reachedMs(pool) > -Infinity));
   }
 
   /** Up to where a pool was forecast, or its past given to the thread. */

@@ -110,11 +110,12 @@ export class Parts {
   };
 
   readonly forForecaster = (): ForecasterModuleOptions => {
-    const { demand: demandStore, forecasts: forecastStore } = this.stores();
+    const { demand: demandStore, forecasts: forecastStore, policies: policyStore } = this.stores();
     return {
       log: this.log,
       demandStore,
       forecastStore,
+      policyStore,
       settingsOf: (pool) => {
         const { leadTimeMaxS, ...settings } = this.settingsOf(pool);
         return { ...settings, leadTimeS: leadTimeMaxS };
