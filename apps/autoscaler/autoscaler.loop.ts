@@ -1,4 +1,5 @@
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import type { Downtime } from '#adapters/demand-reader';
 import { Loop, type LoopObserver } from '#adapters/loop';
 import type { DecisionStore } from '#adapters/store';
 import { Autoscaler } from './autoscaler.js';
@@ -23,7 +24,12 @@ export class AutoscalerLoop implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly autoscaler: Autoscaler,
     private readonly policies: PolicyCache,
-    given: { means: MeanLoads; store: Pick<DecisionStore, 'retain'>; observer: LoopObserver },
+    private readonly given: {
+      means: MeanLoads;
+      downtime: Downtime;
+      store: Pick<DecisionStore, 'retain'>;
+      observer: LoopObserver;
+    },
   ) {
     const { means, store, observer } = given;
     const loop = (
@@ -42,6 +48,7 @@ export class AutoscalerLoop implements OnApplicationBootstrap, OnModuleDestroy {
 
   async onApplicationBootstrap(): Promise<void> {
     await this.policies.refresh();
+    await this.given.downtime.end();
     await this.autoscaler.restoreFleets();
     for (const loop of this.loops) loop.start();
   }

@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { DemandReader, type DemandReaderOptions } from '#adapters/demand-reader';
+import { DemandReader, Downtime, type DemandReaderOptions } from '#adapters/demand-reader';
 import { RecordObserver, type EventLog } from '#adapters/event-log';
 import type { Fleet } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
@@ -71,10 +71,15 @@ export class AutoscalerModule {
             }),
         },
         {
+          provide: Downtime,
+          useFactory: () =>
+            new Downtime({ demandStore: stores.demand, forecastStore: stores.forecasts, nowMs }),
+        },
+        {
           provide: MeanLoads,
-          inject: [DemandReader],
-          useFactory: (reader: DemandReader) =>
-            new MeanLoads({ reader, store: stores.demand, settingsOf, nowMs }),
+          inject: [DemandReader, Downtime],
+          useFactory: (reader: DemandReader, downtime: Downtime) =>
+            new MeanLoads({ reader, store: stores.demand, downtime, settingsOf, nowMs }),
         },
         {
           provide: Autoscaler,
@@ -103,9 +108,13 @@ export class AutoscalerModule {
         },
         {
           provide: AutoscalerLoop,
-          inject: [Autoscaler, PolicyCache, MeanLoads],
-          useFactory: (autoscaler: Autoscaler, policies: PolicyCache, means: MeanLoads) =>
-            new AutoscalerLoop(autoscaler, policies, { means, store: stores.decisions, observer }),
+          inject: [Autoscaler, PolicyCache, MeanLoads, Downtime],
+          useFactory: (
+            autoscaler: Autoscaler,
+            policies: PolicyCache,
+            means: MeanLoads,
+            downtime: Downtime,
+          ) => new AutoscalerLoop(autoscaler, policies, { means, downtime, store: stores.decisions, observer }),
         },
       ],
       exports: [Autoscaler, PolicyCache],

@@ -1,4 +1,4 @@
-import type { DemandReader } from '#adapters/demand-reader';
+import type { DemandReader, Downtime, Uncounted } from '#adapters/demand-reader';
 import type { DemandStore } from '#adapters/store';
 import { bucketStartMs, closedArrivals, trail, trailSpan, type DemandSeries } from '#domain/demand';
 import type { ScaledPool } from './scaled-pool.js';
@@ -13,6 +13,7 @@ const ROUND_MS = 5_000;
 export interface MeanLoadsOptions {
   reader: Pick<DemandReader, 'of'>;
   store: Pick<DemandStore, 'firstFrom' | 'fadedArrivals'>;
+  downtime: Pick<Downtime, 'of'>;
   settingsOf(pool: string): ScaledPool;
   nowMs(): number;
 }
@@ -49,29 +50,41 @@ export class MeanLoads {
   }
 
   private async readPast(pool: string, series: DemandSeries, signal: AbortSignal): Promise<void> {
-    const { store, settingsOf, nowMs } = this.options;
-    const { bucketS, seasonsS } = settingsOf(pool);
+    const { store, downtime, settingsOf, nowMs } = this.options;
+    const settings = settingsOf(pool);
+    const { bucketS, seasonsS } = settings;
     const toMs = bucketStartMs(nowMs(), bucketS) - bucketS * 1000;
-    const { untilMs, halfLifeS } = series.trailing;
+    const { trailing } = series;
     const seasonsMs = MEAN_LOAD_SEASONS * (seasonsS[0] as number) * 1000;
-    const firstMs = await store.firstFrom({ pool, fromMs: Math.max(toMs - seasonsMs, untilMs) });
+    const firstMs = await store.firstFrom({ pool, fromMs: Math.max(toMs - seasonsMs, trailing.untilMs) });
+    const uncounted = await downtime.of(pool, settings);
     const spans: Parameters<typeof trailSpan>[0][] = [];
-    for (const span of spansOf({ fromMs: bucketStartMs(firstMs ?? toMs, bucketS), toMs, bucketS })) {
+    const fromMs = bucketStartMs(firstMs ?? toMs, bucketS);
+    for (const span of spansOf({ fromMs, toMs, uncounted, bucketS })) {
       if (signal.aborted) return;
-      const fadedArrivals = await store.fadedArrivals({ pool, ...span, halfLifeMs: halfLifeS * 1000 });
-      spans.push({ ...span, fadedArrivals });
+      const halfLifeMs = trailing.halfLifeS * 1000;
+      spans.push({ ...span, fadedArrivals: await store.fadedArrivals({ pool, ...span, halfLifeMs }) });
     }
     for (const span of spans) trailSpan(span, series);
+    trailing.untilMs = Math.max(trailing.untilMs, uncounted?.toMs ?? 0);
     this.known.add(series);
   }
 }
 
+/** Pieces of what was counted within [fromMs, toMs), in order. */
 function* spansOf(given: {
   fromMs: number;
   toMs: number;
+  uncounted: Uncounted | undefined;
   bucketS: number;
 }): Generator<{ fromMs: number; toMs: number }> {
-  const spanMs = BUCKETS_PER_STATEMENT * given.bucketS * 1000;
-  for (let { fromMs } = given; fromMs < given.toMs; fromMs += spanMs)
-    yield { fromMs, toMs: Math.min(fromMs + spanMs, given.toMs) };
+  const { fromMs, toMs, uncounted = { fromMs: toMs, toMs }, bucketS } = given;
+  const counted = [
+    { fromMs, toMs: Math.min(toMs, uncounted.fromMs) },
+    { fromMs: Math.max(fromMs, uncounted.toMs), toMs },
+  ];
+  const spanMs = BUCKETS_PER_STATEMENT * bucketS * 1000;
+  for (const span of counted)
+    for (let startMs = span.fromMs; startMs < span.toMs; startMs += spanMs)
+      yield { fromMs: startMs, toMs: Math.min(startMs + spanMs, span.toMs) };
 }

@@ -1,4 +1,5 @@
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import type { Downtime } from '#adapters/demand-reader';
 import { Loop, type LoopObserver } from '#adapters/loop';
 import type { ForecastStore } from '#adapters/store';
 import { ForecastThread } from './forecast-thread.js';
@@ -21,15 +22,17 @@ export function forecastsKeptS({ seasonsS }: { seasonsS: readonly number[] }): n
 @Injectable()
 export class ForecasterLoop implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly loops: Loop[];
-  private readonly policies: PoolsWithPolicy;
-
   constructor(
     forecaster: Forecaster,
     private readonly thread: ForecastThread,
-    given: { policies: PoolsWithPolicy; store: Pick<ForecastStore, 'retain'>; observer: LoopObserver },
+    private readonly given: {
+      policies: PoolsWithPolicy;
+      downtime: Downtime;
+      store: Pick<ForecastStore, 'retain'>;
+      observer: LoopObserver;
+    },
   ) {
     const { policies, store, observer } = given;
-    this.policies = policies;
     this.loops = [
       new Loop({
         name: 'forecast',
@@ -56,7 +59,8 @@ export class ForecasterLoop implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    await this.policies.refresh();
+    await this.given.downtime.end();
+    await this.given.policies.refresh();
     for (const loop of this.loops) loop.start();
   }
 

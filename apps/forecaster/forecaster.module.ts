@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { DemandReader, type DemandReaderOptions } from '#adapters/demand-reader';
+import { DemandReader, Downtime, type DemandReaderOptions } from '#adapters/demand-reader';
 import { RecordObserver, type EventLog } from '#adapters/event-log';
 import type { LoopObserver } from '#adapters/loop';
 import { DemandStore, ForecastStore, type PolicyStore } from '#adapters/store';
@@ -36,6 +36,7 @@ export class ForecasterModule {
         { provide: RecordObserver, useValue: observer },
         { provide: ForecastStore, useValue: forecastStore },
         { provide: ForecastThread, useFactory: () => new ForecastThread() },
+        { provide: Downtime, useFactory: () => new Downtime({ demandStore, forecastStore, nowMs }) },
         { provide: PoolsWithPolicy, useFactory: () => new PoolsWithPolicy(policyStore) },
         {
           provide: DemandReader,
@@ -50,17 +51,26 @@ export class ForecasterModule {
         },
         {
           provide: Forecaster,
-          inject: [DemandReader, ForecastThread, PoolsWithPolicy],
-          useFactory: (reader: DemandReader, thread: ForecastThread, policies: PoolsWithPolicy) => {
-            const pasts = new PoolPasts({ store: demandStore, reader, thread });
+          inject: [DemandReader, ForecastThread, PoolsWithPolicy, Downtime],
+          useFactory: (
+            reader: DemandReader,
+            thread: ForecastThread,
+            policies: PoolsWithPolicy,
+            downtime: Downtime,
+          ) => {
+            const pasts = new PoolPasts({ store: demandStore, reader, thread, downtime });
             return new Forecaster({ log, reader, pasts, policies, thread, settingsOf, observer, nowMs });
           },
         },
         {
           provide: ForecasterLoop,
-          inject: [Forecaster, ForecastThread, PoolsWithPolicy],
-          useFactory: (forecaster: Forecaster, thread: ForecastThread, policies: PoolsWithPolicy) =>
-            new ForecasterLoop(forecaster, thread, { policies, store: forecastStore, observer }),
+          inject: [Forecaster, ForecastThread, PoolsWithPolicy, Downtime],
+          useFactory: (
+            forecaster: Forecaster,
+            thread: ForecastThread,
+            policies: PoolsWithPolicy,
+            downtime: Downtime,
+          ) => new ForecasterLoop(forecaster, thread, { policies, downtime, store: forecastStore, observer }),
         },
       ],
     };

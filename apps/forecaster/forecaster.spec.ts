@@ -275,6 +275,39 @@ test('a past of two long seasons is learned in pieces, and pools that are known 
   expect(next?.values[next.levels.indexOf(0.5)]).toBeGreaterThan(20);
 }, 60_000);
 
+test.each([
+  ['nobody forecast', undefined, 121],
+  ['there was a forecast of nothing', START_MS - 21_000, 161],
+])('what was not counted before a start is unknown, not empty: %s', async (_, lastOriginMs, known) => {
+  const buckets = Array.from({ length: 120 }, (__, i) => ({
+    pool: 'etl',
+    bucket: { ...emptyBucket(START_MS + (i - 180) * 1000), arrivals: 50 },
+  }));
+  const chain = { pool: 'etl', partition: 0, nextOffset: 100, backlog: 0, inFlight: 0 };
+  const partition = log.partitionOf({ topic: 'demand.v1', key: 'etl' });
+  await new DemandStore(store.dataSource).write({
+    buckets,
+    chains: [chain],
+    step: { topic: 'demand.v1', partition, from: 0, nextOffset: 0 },
+  });
+  if (lastOriginMs !== undefined) {
+    const horizons = [{ horizonS: 1, levels: [0.5], values: [50] }];
+    const provenance = { weights: { last: 1 }, historyBuckets: 1, state: 'warm' as const };
+    const forecast: Forecast = { v: 1, pool: 'etl', originMs: lastOriginMs, bucketS: 1, horizons, provenance };
+    await new ForecastStore(store.dataSource).write({
+      made: [forecast],
+      step: { topic: 'forecasts.v1', partition, from: 0, nextOffset: 0 },
+    });
+  }
+  toOfLast = 100;
+  await start();
+  await until(() => app.get(ForecastThread).knows('etl'));
+  await demandFrom(0, [50]);
+  nowMs = START_MS + 1_000;
+  await until(() => latest()?.originMs === START_MS);
+  expect(latest()?.provenance.historyBuckets).toBe(known);
+});
+
 test('a record that is no forecast is left out of the table, and stops nothing', async () => {
   const key = 'etl';
   await log.append('forecasts.v1', [

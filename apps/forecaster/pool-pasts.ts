@@ -1,4 +1,4 @@
-import type { DemandReader } from '#adapters/demand-reader';
+import type { DemandReader, Downtime, Uncounted } from '#adapters/demand-reader';
 import { ARRIVALS_PER_PAGE, type DemandStore } from '#adapters/store';
 import { bucketStartMs, type Bucket } from '#domain/demand';
 import { learnedBuckets } from '#domain/forecasting';
@@ -17,6 +17,7 @@ export interface PoolPastsOptions {
   store: Pick<DemandStore, 'arrivalsPage'>;
   reader: Pick<DemandReader, 'of'>;
   thread: Pick<ForecastThread, 'knows'>;
+  downtime: Pick<Downtime, 'of'>;
 }
 
 /**
@@ -69,7 +70,8 @@ export class PoolPasts {
     const coveredToMs = last === undefined ? toMs : bucketStartMs(last.startMs, settings.bucketS) + bucketMs;
     const startMs = bucketStartMs(firstMs, settings.bucketS);
     const endMs = Math.min(toMs, coveredToMs, startMs + limit * bucketMs);
-    const closed = withoutHoles([...page, ...seen], { fromMs: startMs, toMs: endMs, bucketMs });
+    const uncounted = await this.options.downtime.of(pool, settings);
+    const closed = withoutHoles([...page, ...seen], { fromMs: startMs, toMs: endMs, bucketMs, uncounted });
     return { due, step: { settings: forecast, closed }, toMs: endMs };
   }
 
@@ -87,14 +89,17 @@ export class PoolPasts {
   }
 }
 
-/** A bucket without events has no row; the later of two counts. */
+/** A bucket without events has no row, nor has one in which nobody counted; the later of two counts. */
 function withoutHoles(
   counted: readonly { startMs: number; arrivals: number }[],
-  { fromMs, toMs, bucketMs }: { fromMs: number; toMs: number; bucketMs: number },
+  given: { fromMs: number; toMs: number; bucketMs: number; uncounted: Uncounted | undefined },
 ): ForecastStep['closed'] {
+  const { fromMs, toMs, bucketMs, uncounted } = given;
   const arrivals = new Map(counted.map((bucket) => [bucket.startMs, bucket.arrivals]));
+  const isUncounted = (startMs: number) =>
+    uncounted !== undefined && startMs >= uncounted.fromMs && startMs < uncounted.toMs;
   const closed: ForecastStep['closed'] = [];
   for (let startMs = fromMs; startMs < toMs; startMs += bucketMs)
-    closed.push({ startMs, arrivals: arrivals.get(startMs) ?? 0 });
+    closed.push({ startMs, arrivals: arrivals.get(startMs) ?? (isUncounted(startMs) ? null : 0) });
   return closed;
 }

@@ -120,6 +120,16 @@ export class DemandStore {
     return first === null ? undefined : Number(first);
   }
 
+  /** Start of the last bucket before a time that the table holds. */
+  async lastBefore({ pool, beforeMs }: { pool: string; beforeMs: number }): Promise<number | undefined> {
+    const rows = await this.dataSource.query<{ last: string | number | null }[]>(
+      'select max(start_ms) as last from demand where pool = $1 and start_ms < $2',
+      [pool, beforeMs],
+    );
+    const last = rows[0]?.last ?? null;
+    return last === null ? undefined : Number(last);
+  }
+
   /**
    * Arrivals of the buckets within [fromMs, toMs) that the table holds, oldest first: the first `limit` of them, at most
    * {@link ARRIVALS_PER_PAGE}. One without a row is not there.

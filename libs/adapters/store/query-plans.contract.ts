@@ -203,6 +203,9 @@ export function queryPlansContract(
 
     test('the newest of every pool is found without reading the others', async () => {
       expect(notBy(/_pkey$/, await scans('forecasts', () => forecasts.latest()))).toEqual([]);
+      expect(notBy(/_pkey$/, await scans('forecasts', () => forecasts.latestOrigins()))).toEqual([]);
+      const before = { pool, beforeMs: NOW_MS };
+      expect(notBy(/_pkey$/, await scans('demand', () => demand.lastBefore(before)))).toEqual([]);
       const record = decided('scale', NOW_MS + 1, 2, pool);
       const step = { topic: 'decisions.v1', partition: 0, from: 0, nextOffset: 1 };
       const found = await scans('decisions', () => decisions.write({ made: [record], step }));

@@ -222,6 +222,8 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       ]);
       expect(await demand.arrivalsPage({ ...span, toMs: 12_000, limit: 9 })).toEqual(first);
       expect(await demand.arrivalsPage({ ...span, pool: 'none', limit: 9 })).toEqual([]);
+      expect(await demand.lastBefore({ pool: 'etl', beforeMs: 12_000 })).toBe(11_000);
+      expect(await demand.lastBefore({ pool: 'etl', beforeMs: 10_000 })).toBeUndefined();
       const faded = await demand.fadedArrivals({ ...span, toMs: 12_000, halfLifeMs: 2_000 });
       expect(faded).toBeCloseTo(5 * 0.5 + 8 * 0.5 ** 0.5, 9);
       expect(await demand.fadedArrivals({ ...span, pool: 'none', halfLifeMs: 2_000 })).toBe(0);
@@ -242,6 +244,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       ]);
       expect(await forecasts.page({ pool: 'etl', beforeMs: 2000, limit: 5 })).toEqual([forecastAt(1000, 4)]);
       expect(await forecasts.latest()).toEqual([forecastAt(2000, 7)]);
+      expect(await forecasts.latestOrigins()).toEqual(new Map([['etl', 2000]]));
       expect(await forecasts.startAt([at])).toEqual([{ ...at, offset: 5 }]);
     });
 
