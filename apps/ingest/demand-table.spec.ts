@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { EmbeddedEventLog, type RecordBatch } from '#adapters/event-log';
+import { EmbeddedEventLog, type RecordBatch, type StoredRecord } from '#adapters/event-log';
 import { DemandStore, openEmbeddedStore, ProjectionMoved, type EmbeddedStore } from '#adapters/store';
 import { emptyBucket, type DemandPartial } from '#domain/demand';
 import { DemandTable } from './demand-table.js';
@@ -66,4 +66,22 @@ test('a batch from elsewhere than where the table stands is refused', async () =
   await expect(table.apply(batchOf(9, 1))).rejects.toThrow('must be restored first');
   table.forget([at]);
   await expect(table.apply(batchOf(2, 1))).rejects.toThrow('must be restored first');
+});
+
+test('a pool that comes back after all of it was dropped goes on without a gap; one that begins further on has one', async () => {
+  const demand = new DemandStore(store.dataSource);
+  await store.dataSource.query('truncate demand');
+  await demand.retain(new AbortController().signal);
+  expect((await demand.standing()).chains).toEqual([]);
+  const outcomes: string[] = [];
+  const table = new DemandTable(log, demand, {
+    ...observer,
+    partialApplied: ({ pool, outcome }) => void outcomes.push(`${pool} ${outcome}`),
+  });
+  await table.restore([at]);
+  await table.apply(batchOf(2, 4));
+  const [record] = batchOf(9, 1).records;
+  const value = (record?.value as string).replace('"web"', '"api"');
+  await table.apply({ ...batchOf(3, 1), records: [{ ...(record as StoredRecord), key: 'api', value, offset: 3 }] });
+  expect(outcomes).toEqual(['web applied', 'api gap']);
 });

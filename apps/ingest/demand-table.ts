@@ -11,6 +11,7 @@ import {
   addToBucket,
   emptyBucket,
   extendChain,
+  resumeDropped,
   type Bucket,
   type Chain,
   type DemandPartial,
@@ -37,6 +38,7 @@ interface TablePartition {
  */
 export class DemandTable {
   private readonly owned = new Map<number, TablePartition>();
+  private droppedTo: ReadonlyMap<number, number> = new Map();
 
   constructor(
     private readonly log: EventLog,
@@ -46,7 +48,8 @@ export class DemandTable {
 
   /** Where the store says that each partition stands. */
   async restore(partitions: TopicPartition[]): Promise<StartOffset[]> {
-    const { chains: rows, offsets } = await this.store.standing();
+    const { chains: rows, droppedTo, offsets } = await this.store.standing();
+    this.droppedTo = droppedTo;
     return partitions.map(({ topic, partition }) => {
       const own = rows.filter(({ pool }) => this.log.partitionOf({ topic, key: pool }) === partition);
       const held = offsets.find((offset) => offset.topic === topic && offset.partition === partition);
@@ -112,6 +115,7 @@ export class DemandTable {
       const { pool, range } = partial;
       const own = chains.get(pool) ?? new Map<number, Chain>();
       chains.set(pool, own);
+      resumeDropped(partial, own, this.droppedTo);
       const outcome = extendChain(partial, own);
       this.observer.partialApplied({ pool, range, outcome });
       if (outcome === 'seen') continue;

@@ -18,6 +18,9 @@ const SKETCHES_CHARS = 12_288;
 /** The counts of a bucket stand before its sketches: where the text of a bucket is cut to leave those out. */
 const FIRST_SKETCH = ',"waitMs"';
 
+/** The pool of the rows that say how far dropped chains of a source partition reached; none is named so. */
+const DROPPED = '';
+
 export interface DemandWrite {
   buckets: { pool: string; bucket: Bucket }[];
   chains: DemandChainRow[];
@@ -27,10 +30,12 @@ export interface DemandWrite {
 /** Where the table stands: what it includes, and the topic's offsets, of one moment. */
 export interface DemandStanding {
   chains: DemandChainRow[];
+  /** By source partition: how far the chains reached that were dropped with all that was left of their pools. */
+  droppedTo: Map<number, number>;
   offsets: ProjectionOffset[];
 }
 
-export interface DemandSnapshot {
+export interface DemandSnapshot extends Pick<DemandStanding, 'droppedTo'> {
   offsets: ProjectionOffset[];
   pools: { pool: string; chains: DemandChainRow[]; buckets: Bucket[] }[];
 }
@@ -51,7 +56,7 @@ export class DemandStore {
   /** What whoever writes the table starts from. */
   standing(): Promise<DemandStanding> {
     return this.dataSource.transaction('REPEATABLE READ', async (transaction) => ({
-      chains: await transaction.find(demandChains),
+      ...(await allChains(transaction)),
       offsets: await this.projection.offsets(transaction),
     }));
   }
@@ -182,22 +187,27 @@ export class DemandStore {
   }): Promise<DemandSnapshot> {
     return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
       const offsets = await this.projection.offsets(transaction);
-      const chains = (await transaction.find(demandChains)).filter(({ pool }) => of.pools(pool));
-      const owned = [...Map.groupBy(chains, (chain) => chain.pool)];
+      const { chains, droppedTo } = await allChains(transaction);
+      const own = chains.filter(({ pool }) => of.pools(pool));
+      const owned = [...Map.groupBy(own, (chain) => chain.pool)];
       const pools: DemandSnapshot['pools'] = [];
       for (let i = 0; i < owned.length; i += POOLS_PER_STATEMENT) {
         const page = owned.slice(i, i + POOLS_PER_STATEMENT);
         const spans = page.map(([pool]) => ({ pool, ...of.span(pool) }));
         const buckets = await bucketsWithin(transaction, spans);
-        for (const [pool, own] of page) pools.push({ pool, chains: own, buckets: buckets.get(pool) ?? [] });
+        for (const [pool, links] of page)
+          pools.push({ pool, chains: links, buckets: buckets.get(pool) ?? [] });
       }
-      return { offsets, pools };
+      return { offsets, droppedTo, pools };
     });
   }
 
   /** Pools that were ever counted, those that have lost their policy too. */
   async pools(): Promise<string[]> {
-    const rows = await this.dataSource.query<{ pool: string }[]>('select distinct pool from demand_chains');
+    const rows = await this.dataSource.query<{ pool: string }[]>(
+      'select distinct pool from demand_chains where pool <> $1',
+      [DROPPED],
+    );
     return rows.map(({ pool }) => pool);
   }
 
@@ -213,7 +223,34 @@ export class DemandStore {
   /** Drops what no pool keeps, and makes the partitions of what comes. */
   async retain(signal: AbortSignal): Promise<void> {
     await this.table.retain(signal);
+    if (!signal.aborted) await this.dropChains();
   }
+
+  /** Of pools that have neither a policy nor a bucket: what is left of those whose names are never used again. */
+  private async dropChains(): Promise<void> {
+    await this.dataSource.query(
+      `with dropped as (
+         delete from demand_chains as chain where pool <> $1::text
+         and not exists (select from policies where policies.pool = chain.pool)
+         and not exists (select from demand where demand.pool = chain.pool)
+         returning partition, next_offset
+       )
+       insert into demand_chains as held (pool, partition, next_offset, backlog, in_flight)
+       select $1::text, partition, max(next_offset), 0, 0 from dropped group by partition
+       on conflict (pool, partition)
+       do update set next_offset = greatest(held.next_offset, excluded.next_offset)`,
+      [DROPPED],
+    );
+  }
+}
+
+async function allChains(transaction: EntityManager): Promise<Omit<DemandStanding, 'offsets'>> {
+  const rows = await transaction.find(demandChains);
+  const dropped = rows.filter(({ pool }) => pool === DROPPED);
+  return {
+    chains: rows.filter(({ pool }) => pool !== DROPPED),
+    droppedTo: new Map(dropped.map(({ partition, nextOffset }) => [partition, nextOffset])),
+  };
 }
 
 /** One row for each pool: rows of their own would cost more than what is in them. */

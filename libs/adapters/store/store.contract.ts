@@ -102,7 +102,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await reopen();
       const again = new DemandStore(store.dataSource);
       const offsets = [{ projection: 'demand', topic: 'demand.v1', partition: 0, nextOffset: 8 }];
-      expect(await again.standing()).toEqual({ chains: [chain], offsets });
+      expect(await again.standing()).toEqual({ chains: [chain], droppedTo: new Map(), offsets });
       expect(await again.totalArrivals('etl')).toBe(18);
       const snapshot = await again.snapshot({
         pools: (pool) => pool === 'etl',
@@ -110,6 +110,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       });
       expect(snapshot).toEqual({
         offsets,
+        droppedTo: new Map(),
         pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
       });
       expect(

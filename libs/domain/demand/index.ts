@@ -34,6 +34,7 @@ export {
   MAX_ATTEMPTS_PER_ARRIVAL,
   newDemandSeries,
   putBucket,
+  resumeDropped,
   trail,
   trailSpan,
   WINDOW_BUCKETS,

@@ -76,6 +76,19 @@ export function newDemandSeries({ bucketS, seasonS }: { bucketS: number; seasonS
   return { bucketS, ...kept, trailing, lastServiceMs: emptySketch() };
 }
 
+/**
+ * Takes a chain up where its partials go on, if it may be one of those that were dropped because nothing was left of their
+ * pool. `droppedTo`: the farthest that such a chain of each source partition reached; beyond it a beginning is a gap.
+ */
+export function resumeDropped(
+  { range: { partition, from } }: DemandPartial,
+  chains: Map<number, Chain>,
+  droppedTo: ReadonlyMap<number, number>,
+): void {
+  if (chains.has(partition) || from > (droppedTo.get(partition) ?? -1)) return;
+  chains.set(partition, { to: from, backlog: 0, inFlight: 0 });
+}
+
 export interface Applied {
   outcome: 'applied' | 'gap' | 'seen';
   changed: Bucket[];

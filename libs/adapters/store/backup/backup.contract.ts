@@ -147,7 +147,7 @@ export function backupContract(
           const rows = await restoreBackup(target.dataSource, whole, { ...RESTORE, newLog: true });
           expect(Object.keys(rows)).toEqual(['policies', 'demand', 'forecasts', 'decisions']);
           const demand = new DemandStore(target.dataSource);
-          expect(await demand.standing()).toEqual({ chains: [], offsets: [] });
+          expect(await demand.standing()).toEqual({ chains: [], droppedTo: new Map(), offsets: [] });
           expect(await demand.totalArrivals('web')).toBe(3 * load.steps);
         } finally {
           await target.close();

@@ -127,6 +127,43 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
       expect(await startsOf(demand as DemandStore, 'slow')).toEqual([-9]);
     });
 
+    test('a pool without a policy leaves nothing behind but how far its source partitions were counted', async () => {
+      const demand = new DemandStore(store.dataSource, options());
+      await new PolicyStore(store.dataSource).create({ pool: 'etl', policy: policySchema.parse({}), nowMs });
+      const chainOf = (pool: string, partition: number, nextOffset: number) => {
+        return { pool, partition, nextOffset, backlog: 0, inFlight: 0 };
+      };
+      await demand.write({
+        buckets: hoursAgo(7).map((startMs) => ({ pool: 'slow', bucket: bucketAt(startMs, 1) })),
+        chains: [
+          chainOf('etl', 0, 90),
+          chainOf('slow', 0, 80),
+          chainOf('gone', 0, 70),
+          chainOf('gone', 1, 7),
+          chainOf('over', 0, 60),
+        ],
+        step: stepOf('demand.v1'),
+      });
+      await demand.retain(signal);
+      const kept = async () => (await demand.standing()).chains.map(({ pool }) => pool).toSorted();
+      expect(await kept()).toEqual(['etl', 'slow']);
+      expect((await demand.standing()).droppedTo).toEqual(
+        new Map([
+          [0, 70],
+          [1, 7],
+        ]),
+      );
+      nowMs += 9 * HOUR_MS;
+      await demand.retain(signal);
+      expect(await kept()).toEqual(['etl']);
+      const { droppedTo, pools } = await demand.snapshot({
+        pools: () => true,
+        span: () => ({ fromMs: 0, toMs: nowMs }),
+      });
+      expect(droppedTo.get(0)).toBe(80);
+      expect(pools.map(({ pool }) => pool)).toEqual(['etl']);
+    });
+
     test('forecasts are kept as long as their pool keeps them', async () => {
       const forecasts = new ForecastStore(store.dataSource, options());
       const made = ['fast', 'slow'].flatMap((pool) =>
