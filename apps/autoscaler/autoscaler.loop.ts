@@ -40,7 +40,9 @@ export class AutoscalerLoop implements OnApplicationBootstrap, OnModuleDestroy {
     ) => new Loop({ name, periodMs, timeoutMs, run, observer });
     this.loops = [
       loop('decide', PERIOD_MS, TIMEOUT_MS, () => autoscaler.run()),
-      loop('mean-loads', MEAN_LOADS_PERIOD_MS, TIMEOUT_MS, (signal) => means.read(autoscaler.pools(), signal)),
+      loop('mean-loads', MEAN_LOADS_PERIOD_MS, TIMEOUT_MS, (signal) =>
+        means.read(autoscaler.pools(), signal),
+      ),
       loop('policies', POLICIES_PERIOD_MS, TIMEOUT_MS, () => policies.refresh()),
       loop('decision-retention', RETENTION_PERIOD_MS, RETENTION_PERIOD_MS, () => store.retain()),
     ];

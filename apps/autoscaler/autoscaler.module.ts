@@ -109,12 +109,8 @@ export class AutoscalerModule {
         {
           provide: AutoscalerLoop,
           inject: [Autoscaler, PolicyCache, MeanLoads, Downtime],
-          useFactory: (
-            autoscaler: Autoscaler,
-            policies: PolicyCache,
-            means: MeanLoads,
-            downtime: Downtime,
-          ) => new AutoscalerLoop(autoscaler, policies, { means, downtime, store: stores.decisions, observer }),
+          useFactory: (autoscaler: Autoscaler, policies: PolicyCache, means: MeanLoads, downtime: Downtime) =>
+            new AutoscalerLoop(autoscaler, policies, { means, downtime, store: stores.decisions, observer }),
         },
       ],
       exports: [Autoscaler, PolicyCache],

@@ -132,6 +132,16 @@ async function demandFrom(second: number, arrivals: number[], pool = 'etl'): Pro
   await log.append('demand.v1', [{ key: pool, value: JSON.stringify(partial) }]);
 }
 
+/** A forecast that a program made which has ended since. */
+async function forecastBefore(pool: string, originMs: number): Promise<void> {
+  const horizons = [{ horizonS: 1, levels: [0.5], values: [50] }];
+  const provenance = { weights: { last: 1 }, historyBuckets: 1, state: 'warm' as const };
+  await new ForecastStore(store.dataSource).write({
+    made: [{ v: 1, pool, originMs, bucketS: 1, horizons, provenance }],
+    step: { topic: 'forecasts.v1', partition: 0, from: 0, nextOffset: 0 },
+  });
+}
+
 const latest = () => made.at(-1);
 
 test('a pool that is measured is forecast as far as its measurements go: what is not told is not empty', async () => {
@@ -261,6 +271,7 @@ test('a past of two long seasons is learned in pieces, and pools that are known 
     ],
     step: { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 },
   });
+  await forecastBefore('long', START_MS + 2_000);
   nowMs = START_MS + 3_000;
   await start();
   await until(() => made.some(({ pool }) => pool === 'etl'));
@@ -290,15 +301,7 @@ test.each([
     chains: [chain],
     step: { topic: 'demand.v1', partition, from: 0, nextOffset: 0 },
   });
-  if (lastOriginMs !== undefined) {
-    const horizons = [{ horizonS: 1, levels: [0.5], values: [50] }];
-    const provenance = { weights: { last: 1 }, historyBuckets: 1, state: 'warm' as const };
-    const forecast: Forecast = { v: 1, pool: 'etl', originMs: lastOriginMs, bucketS: 1, horizons, provenance };
-    await new ForecastStore(store.dataSource).write({
-      made: [forecast],
-      step: { topic: 'forecasts.v1', partition, from: 0, nextOffset: 0 },
-    });
-  }
+  if (lastOriginMs !== undefined) await forecastBefore('etl', lastOriginMs);
   toOfLast = 100;
   await start();
   await until(() => app.get(ForecastThread).knows('etl'));

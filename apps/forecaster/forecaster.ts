@@ -30,10 +30,10 @@ const MAX_LATE_BUCKETS = 5;
 /** Work of one message of buckets that have closed: some three seconds of the thread (docs/benchmarks/decide.md). */
 const MAX_MESSAGE_WORK = 500_000;
 /**
- * A message that opens pools ends with the piece of a past that reaches this work: some 0.2 s of the thread, for which
- * buckets that close meanwhile wait.
+ * A message that opens pools has this work of pasts that are under way, and as much of others, so that a long one does not
+ * keep the rest waiting; each ends with the piece that reaches it. Some 0.2 s, for which buckets that close meanwhile wait.
  */
-const OPENING_WORK = 30_000;
+const OPENING_WORK = 15_000;
 /** Pools whose past is looked for in one run. */
 const MAX_LOOKED_FOR_PER_RUN = 50;
 
@@ -147,11 +147,21 @@ export class Forecaster {
     await this.publish(forecasts.filter(({ pool }) => opened.has(pool)));
   }
 
+  /** What was begun goes on; of the others those that were not looked for the longest begin. */
   private async nextPieces(due: DuePool[]): Promise<PastPiece[]> {
+    const { thread, pasts } = this.options;
+    const isBegun = ({ pool }: DuePool) => thread.knows(pool) && pasts.isUnderWay(pool);
+    const lookedAtMs = ({ pool }: DuePool) => this.seenToMs.get(pool) ?? 0;
+    const others = due.filter((each) => !isBegun(each));
+    others.sort((one, other) => lookedAtMs(one) - lookedAtMs(other));
+    return [...(await this.piecesOf(due.filter(isBegun))), ...(await this.piecesOf(others))];
+  }
+
+  private async piecesOf(due: DuePool[]): Promise<PastPiece[]> {
     const { pasts } = this.options;
     const pieces: PastPiece[] = [];
     let [work, lookedFor] = [0, 0];
-    for (const each of this.inTurn(due)) {
+    for (const each of due) {
       if (work >= OPENING_WORK || lookedFor >= MAX_LOOKED_FOR_PER_RUN) break;
       if (!pasts.isKnownEmpty(each.pool)) lookedFor += 1;
       const piece = await pasts.next(each, OPENING_WORK);
@@ -161,15 +171,6 @@ export class Forecaster {
       work += piece === undefined ? 0 : workOf(piece.step);
     }
     return pieces;
-  }
-
-  /** What was begun is finished; then those that were not looked for the longest. */
-  private inTurn(due: DuePool[]): DuePool[] {
-    const { thread, pasts } = this.options;
-    const isBegun = ({ pool }: DuePool) => thread.knows(pool) && pasts.isUnderWay(pool);
-    const lookedAtMs = ({ pool }: DuePool) => this.seenToMs.get(pool) ?? 0;
-    const others = due.filter((each) => !isBegun(each));
-    return [...due.filter(isBegun), ...others.toSorted((one, other) => lookedAtMs(one) - lookedAtMs(other))];
   }
 
   private async step(steps: ForecastStep[]): Promise<StepResult> {

@@ -268,13 +268,7 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
     forgotten: (pool) => {
       status.forgotten(pool);
       const { decisions, decisionLimits, shortForecastDecisions, objectiveReachable, workers } = metrics;
-      void forgetPool(pool, [
-        decisions,
-        decisionLimits,
-        shortForecastDecisions,
-        objectiveReachable,
-        workers,
-      ]);
+      void forgetPool(pool, [decisions, decisionLimits, shortForecastDecisions, objectiveReachable, workers]);
     },
     restored: ({ pool, desired, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'restored' : 'failed' });

@@ -4,4 +4,9 @@ export { forecastSchema, LEVELS, type Forecast } from './forecast.js';
 export { MAX_SILENT_BUCKETS, type ExternalForecast } from './issue.js';
 export { newForecastMemory, type ForecastMemory } from './memory.js';
 export { pinballLoss, SCORED_LEVELS, weightedQuantileLoss, type Scored } from './scores.js';
-export { learnedBuckets, MAX_HORIZON_BUCKETS, MAX_SEASON_BUCKETS, type ForecastSettings } from './settings.js';
+export {
+  learnedBuckets,
+  MAX_HORIZON_BUCKETS,
+  MAX_SEASON_BUCKETS,
+  type ForecastSettings,
+} from './settings.js';
