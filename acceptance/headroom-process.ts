@@ -168,9 +168,15 @@ export class Workplace {
     return command.stdout.trim();
   }
 
+  /** Ends what still runs, as a test that failed in the middle leaves it: the next one must not fail with it. */
+  async end(): Promise<void> {
+    const started = this.processes.splice(0);
+    for (const each of started) each.killGroup('SIGKILL');
+    await Promise.all(started.map((each) => each.gone()));
+  }
+
   async clean(): Promise<void> {
-    for (const started of this.processes) started.killGroup('SIGKILL');
-    await Promise.all(this.processes.map((started) => started.gone()));
+    await this.end();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

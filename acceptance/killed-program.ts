@@ -1,6 +1,7 @@
 import { ApiClient } from './api-client.js';
 import { eventually, type HeadroomProcess } from './headroom-process.js';
 import { completed, type SentEvent } from './sent-events.js';
+import { demandSettled } from './settled-demand.js';
 
 // The same story for three kills in the suite and for twenty in the faults: a program that is killed again and again
 // while senders resend what was not acknowledged. Afterwards every event has counted, and every one once.
@@ -154,20 +155,14 @@ function decisionsOf(api: ApiClient, pool: string): Promise<{ id: string; firstA
 
 /** Waits until all that was acknowledged is read, then says what the program knows. */
 export async function stateAfter(
-  { api, acknowledged }: AfterKills,
+  { api }: AfterKills,
   pool: string,
 ): Promise<{ arrivals: number; completions: number; policyVersion: number; decisions: Map<string, string> }> {
   const total = async (what: 'arrivals' | 'completions') => {
     const buckets = await api.all<Record<typeof what, number>>(`/v1/pools/${pool}/demand`);
     return buckets.reduce((sum, bucket) => sum + bucket[what], 0);
   };
-  await eventually('ingest at the end of its topic', async () => {
-    return (await api.metrics()).get('headroom_consumer_lag_seconds{group="ingest"}') === 0 || undefined;
-  });
-  await eventually(
-    'all demand in the table',
-    async () => (await total('arrivals')) >= acknowledged || undefined,
-  );
+  await demandSettled(api);
   const decisions = new Map((await decisionsOf(api, pool)).map(({ id, firstAt }) => [id, firstAt]));
   const { body } = await api.get<{ version: number }>(`/v1/policies/${pool}`);
   const [arrivals, completions] = [await total('arrivals'), await total('completions')];
