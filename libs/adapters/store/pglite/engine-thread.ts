@@ -6,7 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Results } from '@electric-sql/pglite';
 import { DURABLE_START_PARAMS, DurableNodeFS } from './durable-node-fs.js';
 import { copyDatabase, removeCopies } from './database-copy.js';
-import { freeBytesIn, neededBytes, spaceProblem } from './free-space.js';
+import { DISK_FULL, freeBytesIn, neededBytes, spaceProblem } from './free-space.js';
 import { lockDataDirectory, type DataDirectoryLock } from './data-directory-lock.js';
 import { makeDatabase } from './make-database.js';
 import type {
@@ -63,8 +63,8 @@ async function run(target: Pick<PGlite, 'query' | 'exec'>, { sql, params }: Stat
   return toResult(results.at(-1) ?? { rows: [], fields: [] });
 }
 
-const opened = await open().catch((error: Error): EngineGreeting => ({
-  kind: 'failed',
+const opened = await open().catch((error: Error & { code?: string }): EngineGreeting => ({
+  kind: error.code === DISK_FULL ? 'full' : 'failed',
   message: error.message,
 }));
 if ('kind' in opened) {
