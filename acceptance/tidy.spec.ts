@@ -119,6 +119,56 @@ test('relative imports stay inside their library or service; only the program kn
   expect(found).toEqual([]);
 });
 
+/** Names of package.json's `imports`, with the sources of what they stand for; the longest first. */
+const OWN_NAMES = Object.entries(
+  (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { imports: Record<string, string> })
+    .imports,
+)
+  .map(([name, target]) => [name, target.replace('./dist/', '').replace(/\.js$/, '.ts')] as const)
+  .toSorted(([one], [other]) => other.length - one.length);
+
+/** Path of the source that a file imports by this name; undefined: it is a package's. */
+function imported(from: string, name: string): string | undefined {
+  if (name.startsWith('.')) return join(dirname(from), name.replace(/\.js$/, '.ts'));
+  for (const [own, target] of OWN_NAMES) {
+    const [before = '', after] = own.split('*');
+    if (after === undefined ? name === own : name.startsWith(before))
+      return target.replace('*', name.slice(before.length));
+  }
+  return undefined;
+}
+
+/** Packages that are loaded together with the file, by its static imports and those of what it imports. */
+function packagesLoadedWith(path: string, seen = new Set<string>()): string[] {
+  if (seen.has(path)) return [];
+  seen.add(path);
+  const text = sources.find((source) => source.path === path)?.text;
+  if (text === undefined) throw new Error(`a source, got ${path}`);
+  const names = [...text.matchAll(/^(?:import|export) (?!type)(?:[^';]* from )?'([^']+)';/gm)];
+  const loaded = names
+    .map(([, name]) => name as string)
+    .filter((name) => !name.startsWith('node:'))
+    .flatMap((name) => {
+      const own = imported(path, name);
+      return own === undefined ? [name] : packagesLoadedWith(own, seen);
+    });
+  return [...new Set(loaded)].toSorted();
+}
+
+test('what is started often loads little', () => {
+  const remedy = (path: string) =>
+    `${path} loads packages that it does not need: import the file that has what it needs, or import them when needed`;
+  // Every worker has it in its memory and in its lead time.
+  const worker = 'apps/worker/main.ts';
+  expect({ [remedy(worker)]: packagesLoadedWith(worker) }).toEqual({ [remedy(worker)]: [] });
+  // Every command.
+  for (const [path, packages] of [
+    ['apps/headroom/main.ts', ['commander']],
+    ['apps/headroom/config-file.ts', ['yaml', 'zod']],
+  ] as const)
+    expect({ [remedy(path)]: packagesLoadedWith(path) }).toEqual({ [remedy(path)]: packages });
+});
+
 test('the environment is read in main.ts only', () => {
   const found = complaints(
     sources.filter(({ path, isTest }) => !isTest && basename(path) !== 'main.ts'),

@@ -1,4 +1,4 @@
-import { EmbeddedEventLog, KafkaEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
+import { EmbeddedEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
 import { LimitedNotes } from '#adapters/notes';
 import type { EmbeddedPostgres } from '#adapters/store';
 import type { Logger } from '#adapters/telemetry';
@@ -26,8 +26,9 @@ export async function openEventLog(given: Given): Promise<EventLog> {
   }
 }
 
-function openLog({ config: { eventLog }, engine, logger }: Given): Promise<EventLog> {
+async function openLog({ config: { eventLog }, engine, logger }: Given): Promise<EventLog> {
   if (eventLog.kind === 'embedded') return EmbeddedEventLog.open(engine as EmbeddedPostgres);
+  const { KafkaEventLog } = await import('#adapters/event-log/kafka');
   const notes = new LimitedNotes(({ msg, ...about }) => logger.warn(about, msg));
   return KafkaEventLog.open(eventLog, {
     note: (err) => notes.note({ msg: 'the Kafka client has trouble', err }),
