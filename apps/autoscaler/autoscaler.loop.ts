@@ -20,13 +20,13 @@ export class AutoscalerLoop implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly autoscaler: Autoscaler,
     private readonly policies: PolicyCache,
-    given: { store: Pick<DecisionStore, 'retain'>; observer: LoopObserver },
+    given: { store: Pick<DecisionStore, 'retain'>; observer: LoopObserver; periodMs?: number | undefined },
   ) {
-    const { store, observer } = given;
-    const loop = (name: string, periodMs: number, timeoutMs: number, run: () => Promise<void>) =>
-      new Loop({ name, periodMs, timeoutMs, run, observer });
+    const { store, observer, periodMs = PERIOD_MS } = given;
+    const loop = (name: string, everyMs: number, timeoutMs: number, run: () => Promise<void>) =>
+      new Loop({ name, periodMs: everyMs, timeoutMs, run, observer });
     this.loops = [
-      loop('decide', PERIOD_MS, TIMEOUT_MS, () => autoscaler.run()),
+      loop('decide', periodMs, TIMEOUT_MS, () => autoscaler.run()),
       loop('policies', POLICIES_PERIOD_MS, TIMEOUT_MS, () => policies.refresh()),
       loop('decision-retention', RETENTION_PERIOD_MS, RETENTION_PERIOD_MS, () => store.retain()),
     ];

@@ -32,6 +32,8 @@ export interface AutoscalerModuleOptions {
   nowMs(): number;
   /** Never goes back, ms from any start; default: the process's. */
   uptimeMs?: () => number;
+  /** How often every pool is decided, ms; default: half a second. */
+  periodMs?: number;
 }
 
 /** Demand + forecast + fleet + policy → decisions, and the API of policies and pools. */
@@ -97,7 +99,11 @@ export class AutoscalerModule {
           provide: AutoscalerLoop,
           inject: [Autoscaler, PolicyCache],
           useFactory: (autoscaler: Autoscaler, policies: PolicyCache) =>
-            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer }),
+            new AutoscalerLoop(autoscaler, policies, {
+              store: stores.decisions,
+              observer,
+              periodMs: options.periodMs,
+            }),
         },
       ],
       exports: [Autoscaler, PolicyCache],

@@ -36,6 +36,8 @@ import { RecordedDecisions } from './recorded-decisions.js';
 
 const START_MS = 1_800_000_000_000;
 const METER = sampledPartition('meter');
+/** The clock is the tests' own; what is waited for is the next decision. */
+const PERIOD_MS = 50;
 
 let dataDir: string;
 let store: EmbeddedStore;
@@ -128,6 +130,7 @@ async function start({ made = decided, uptimeMs }: Partial<Started> = {}): Promi
       failed: ({ error }) => failures.push(error.message),
     },
     nowMs: () => nowMs,
+    periodMs: PERIOD_MS,
     ...(uptimeMs && { uptimeMs }),
   });
   const server = new EventLogServer(log, {
