@@ -21,4 +21,4 @@ export { ProjectionMoved, type ProjectionOffset, type ProjectionStep } from './p
 export type { Store, StoreSnapshot } from './store.js';
 export { openPostgresStore } from './postgres/postgres-store.js';
 export { StoreUnavailable } from './postgres/store-unavailable.js';
-export type { PostgresSettings, StoreSettings } from './store-settings.js';
+export { storeSchema, type PostgresSettings, type StoreSettings } from './store-settings.js';
