@@ -155,7 +155,7 @@ function decisionsOf(api: ApiClient, pool: string): Promise<{ id: string; firstA
 
 /** Waits until all that was acknowledged is read, then says what the program knows. */
 export async function stateAfter(
-  { api }: AfterKills,
+  { api, acknowledged }: AfterKills,
   pool: string,
 ): Promise<{ arrivals: number; completions: number; policyVersion: number; decisions: Map<string, string> }> {
   const total = async (what: 'arrivals' | 'completions') => {
@@ -163,6 +163,10 @@ export async function stateAfter(
     return buckets.reduce((sum, bucket) => sum + bucket[what], 0);
   };
   await demandSettled(api);
+  await eventually(
+    'all demand in the table',
+    async () => (await total('arrivals')) >= acknowledged || undefined,
+  );
   const decisions = new Map((await decisionsOf(api, pool)).map(({ id, firstAt }) => [id, firstAt]));
   const { body } = await api.get<{ version: number }>(`/v1/policies/${pool}`);
   const [arrivals, completions] = [await total('arrivals'), await total('completions')];
