@@ -169,6 +169,13 @@ test('what is started often loads little', () => {
     expect({ [remedy(path)]: packagesLoadedWith(path) }).toEqual({ [remedy(path)]: packages });
 });
 
+test('a program on its own loads no client of a server that it may never have', () => {
+  const clients = ['@platformatic/kafka', 'amqplib', 'ioredis', 'kafkajs', 'pg'];
+  const loaded = packagesLoadedWith('apps/headroom/run-program.ts');
+  expect(loaded).toContain('typeorm'); // it looks where it should
+  expect(loaded.filter((name) => clients.includes(name))).toEqual([]); // else: await import where it is used
+});
+
 test('the environment is read in main.ts only', () => {
   const found = complaints(
     sources.filter(({ path, isTest }) => !isTest && basename(path) !== 'main.ts'),

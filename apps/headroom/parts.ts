@@ -11,7 +11,6 @@ import {
   ForecastStore,
   EmbeddedPostgres,
   openEmbeddedStore,
-  openPostgresStore,
   PolicyStore,
   spaceProblemIn,
   type Retention,
@@ -298,6 +297,7 @@ async function openStore(given: {
   }
   if (config.eventLog.kind !== 'embedded')
     return {
+  const { openPostgresStore } = await import('#adapters/store/postgres');
       store: await openPostgresStore(config.store, { observer: observers.log }),
       engine: undefined,
     };

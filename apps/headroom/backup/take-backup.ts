@@ -11,7 +11,6 @@ import {
   DataDirectoryFull,
   DataDirectoryInUse,
   openEmbeddedStore,
-  openPostgresStore,
   StoreUnavailable,
   type Store,
 } from '#adapters/store';
@@ -117,8 +116,10 @@ async function sourceOf({ options, context }: Given): Promise<Source> {
   if (!loaded.ok) throw new NoBackup(EXIT.usage, loaded.problems.map(formatProblem).join('\n'));
   const { config } = loaded;
   const dataDir = dataDirOf({ option: options.dataDir, configured: config.dataDir, ...context });
-  if (config.store.kind === 'postgres')
+  if (config.store.kind === 'postgres') {
+    const { openPostgresStore } = await import('#adapters/store/postgres');
     return fromStore(await openPostgresStore(config.store, { migrates: false }), []);
+  }
   const folder = join(dataDir, 'store');
   if (!existsSync(folder))
     throw new NoBackup(EXIT.usage, `data directory: must have a store, got none in ${dataDir}`);

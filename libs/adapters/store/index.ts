@@ -19,6 +19,6 @@ export { KEEP_EIGHT_DAYS, type PartitionOptions, type Retention } from './partit
 export { PolicyStore, type PolicyRow, type SeenPolicy } from './policy-store.js';
 export { ProjectionMoved, type ProjectionOffset, type ProjectionStep } from './projection.js';
 export type { Store, StoreSnapshot } from './store.js';
-export { openPostgresStore } from './postgres/postgres-store.js';
+// PostgreSQL's client is loaded only where a server is used: #adapters/store/postgres.
 export { StoreUnavailable } from './postgres/store-unavailable.js';
 export { storeSchema, type PostgresSettings, type StoreSettings } from './store-settings.js';
