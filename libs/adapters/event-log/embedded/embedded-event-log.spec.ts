@@ -258,3 +258,22 @@ test('every commit reaches the disk before it is acknowledged', async () => {
   expect(await engine.syncCount()).toBeGreaterThanOrEqual(before + 10);
   await log.close();
 });
+test('a member joins while others append without a pause', async () => {
+  await emptied();
+  const log = await EmbeddedEventLog.open(engine, { housekeepingMs: 0 });
+  await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+  const stopping = new AbortController();
+  const patience = setTimeout(() => stopping.abort(), 10_000);
+  const appenders = Array.from({ length: 24 }, async () => {
+    while (!stopping.signal.aborted) await log.append('t', [{ key: 'k', value: 'v' }]);
+  });
+  const member = await log.subscribe({ group: 'g', topics: ['t'], onBatch: async () => undefined });
+  const joinedMeanwhile = !stopping.signal.aborted;
+  stopping.abort();
+  clearTimeout(patience);
+  await Promise.all(appenders);
+  expect(joinedMeanwhile).toBe(true);
+  expect(member.assignment()).toHaveLength(1);
+  await log.close();
+});
+
