@@ -480,8 +480,22 @@ test('the last decision is found in the topic when the table does not hold it ye
       lastDesired: desired,
       lastNowMs: atMs,
     };
-    const decision = { kind: 'hold', pool, atMs, desired, previousDesired: desired, limits: [] } as unknown;
-    return { v: 1 as const, decision: decision as Decision, memory, policyVersion: 1 };
+    const decision: Decision = {
+      kind: 'hold',
+      pool,
+      atMs,
+      desired,
+      previousDesired: desired,
+      reason: 'reaction',
+      explanation: 'stays',
+      inputs: {},
+      neededNow: undefined,
+      pricedLevel: undefined,
+      pricedHorizonS: undefined,
+      objectiveReachable: true,
+      limits: [],
+    };
+    return { v: 1 as const, decision, memory, policyVersion: 1 };
   };
   const append = (...records: unknown[]) =>
     log.append(
@@ -494,7 +508,7 @@ test('the last decision is found in the topic when the table does not hold it ye
   await decisions.write({ made, step: { topic: 'decisions.v1', partition, from: 0, nextOffset: 2 } });
   const lastDesired = async () => (await recorded.latestOf(['etl', 'none'])).get('etl')?.memory.lastDesired;
   expect(await lastDesired()).toBe(2);
-  await append(recordOf(3, 3), 'no decision', recordOf(4, 4), recordOf(9, 9, 'another pool'));
+  await append(recordOf(3, 3), 'no decision', recordOf(4, 4), recordOf(9, 9, 'another-pool'));
   expect(await lastDesired()).toBe(4);
   expect([...(await recorded.latestOf(['etl', 'none'])).keys()]).toEqual(['etl']);
 });

@@ -60,6 +60,45 @@ test('a batch that an expelled reader still writes counts once, and its heir lea
   expect(await demand.totalArrivals('web')).toBe(12);
 });
 
+test('a record that is no demand is left out and reported; what follows counts', async () => {
+  const place = { ...at, partition: 1 };
+  const good: DemandPartial = {
+    v: 1,
+    pool: 'etl',
+    bucketS: 1,
+    range: { partition: 0, from: -1, to: 1 },
+    watermarkMs: 1000,
+    buckets: [{ ...emptyBucket(1000), arrivals: 5 }],
+  };
+  const { serviceMs } = emptyBucket(1000);
+  const bucket = { ...emptyBucket(1000), serviceMs: { ...serviceMs, offset: 1e12, bins: [1] } };
+  const poison = [
+    'no demand',
+    null,
+    7,
+    { v: 2 },
+    { ...good, range: undefined },
+    { ...good, range: { ...good.range, to: 1e300 } },
+    { ...good, buckets: [{ startMs: 1000 }] },
+    { ...good, buckets: [bucket] },
+    { ...good, buckets: [emptyBucket(1.5)] },
+    { ...good, pool: 7 },
+    { ...good, pool: 'a\u0000' },
+  ];
+  const unreadable: number[] = [];
+  const partialUnreadable = ({ offset }: { offset: number }) => void unreadable.push(offset);
+  const demand = new DemandStore(store.dataSource);
+  const table = new DemandTable(log, demand, { ...observer, partialUnreadable });
+  expect(await table.restore([place])).toEqual([{ ...place, offset: 0 }]);
+  const records = [...poison, good].map((value, offset) => {
+    return { key: 'etl', value: JSON.stringify(value), headers: {}, offset, timestampMs: 1 };
+  });
+  records.push({ key: 'etl', value: '{"half":', headers: {}, offset: records.length, timestampMs: 1 });
+  await table.apply({ ...place, from: 0, records, endOffset: records.length });
+  expect(unreadable).toEqual([...poison.keys(), records.length - 1]);
+  expect(await demand.page({ pool: 'etl', limit: 9 })).toMatchObject([{ arrivals: 5 }]);
+});
+
 test('a batch from elsewhere than where the table stands is refused', async () => {
   const table = newTable();
   await table.restore([at]);
