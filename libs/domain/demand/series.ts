@@ -192,7 +192,7 @@ export interface DemandView {
    * arrivals. 1 while there are too few arrivals to tell.
    */
   attemptsPerArrival: number;
-  /** Attempts queued and not started. */
+  /** Attempts queued whose start was not told: what waits, and short executions that are being served. */
   backlog: number;
   inFlight: number;
   /** Service time of recent attempts, ms: what the sizing model convolves with the wait. */
