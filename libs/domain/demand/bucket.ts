@@ -29,7 +29,7 @@ export interface Bucket extends BucketCounts {
   startMs: number;
   /** Milliseconds; start − queued. */
   waitMs: Sketch;
-  /** Milliseconds; ended − started of attempts that completed. */
+  /** Milliseconds; ended − started of attempts that completed or failed: both have had a slot. */
   serviceMs: Sketch;
   /** Milliseconds; ended − queued of attempts that completed. */
   responseMs: Sketch;
