@@ -67,7 +67,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reason'],
     meaning:
-      'Requests that are nobody’s demand, by reason: `unknown-pool`, `malformed-pool` and `reserved-path` (`/<pool>/.headroom/…`, which workers keep for their fleet) are answered with 404, `upgrade` (WebSockets) with 501.',
+      'Requests that are nobody’s demand, by reason: `unknown-pool`, `malformed-pool` and `reserved-path` (`/<pool>/.headroom/…`, which workers keep for their fleet) are answered with 404, `upgrade` (WebSockets) with 501; of connections without a request, `malformed-request` (no HTTP) is answered with 400, `headers-too-large` with 431, `too-slow` with 408, and `too-many-connections` are closed at once: then more routers are needed, or somebody keeps connections open.',
   },
   sinkEvents: {
     name: 'headroom_event_sink_events_total',
