@@ -183,6 +183,34 @@ test('the environment is read in main.ts only', () => {
       /process\.env/.test(text) ? ['reads process.env; take it as an argument from main.ts'] : [],
   );
   expect(found).toEqual([]);
+  // The launcher hands it on to another Node, with a mark that it reads itself, and nothing else.
+  const launcher = readFileSync(join(root, 'apps', 'headroom', 'bin.js'), 'utf8');
+  expect([...new Set(launcher.match(/process\.env[.[\w]*/g))].toSorted()).toEqual([
+    'process.env',
+    'process.env.HEADROOM_REEXECUTED',
+  ]);
+});
+
+test('in the domain time and chance are arguments', () => {
+  const found = complaints(
+    sources.filter(inLib('domain')).filter(({ isTest }) => !isTest),
+    ({ text }) =>
+      [...text.matchAll(/\b(?:Date\.now|performance\.now|Math\.random|new Date\(\))/g)].map(
+        ([call]) => `calls ${call}; take it as an argument`,
+      ),
+  );
+  expect(found).toEqual([]);
+});
+
+test('each decision has a number of its own', () => {
+  const pages = readdirSync(join(root, 'docs', 'decisions'));
+  const numbers = pages.map((page) => page.slice(0, 4));
+  expect(numbers.filter((number, i) => numbers.indexOf(number) !== i)).toEqual([]);
+  const untitled = pages.filter((page) => {
+    const text = readFileSync(join(root, 'docs', 'decisions', page), 'utf8');
+    return !text.startsWith(`# ${Number(page.slice(0, 4))}. `);
+  });
+  expect(untitled).toEqual([]); // begin it with its number
 });
 
 test('decorators stay in the files whose names say so', () => {
