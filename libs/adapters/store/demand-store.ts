@@ -1,13 +1,12 @@
 import { MoreThanOrEqual, type DataSource, type EntityManager } from 'typeorm';
 import { emptyBucket, type Bucket } from '#domain/demand';
+import { inStatements } from './bounded-statements.js';
 import { KEEP_EIGHT_DAYS, PartitionedTable, type PartitionOptions } from './partitions/partitioned-table.js';
 import { Projection, type ProjectionOffset, type ProjectionStep } from './projection.js';
 import { demand, demandChains, type DemandChainRow } from './tables.js';
 
 export type { DemandChainRow } from './tables.js';
 
-/** Rows of one statement: the engine takes 65,535 parameters. */
-const ROWS_PER_STATEMENT = 1_000;
 /** Pools of one statement of a snapshot: 2 MB of rows, after which the event loop gets its turn. */
 const POOLS_PER_STATEMENT = 50;
 /** Newest buckets of a pool whose sketches a snapshot holds, in characters of JSON: ten buckets of a busy pool, forty of a quiet one. */
@@ -64,8 +63,8 @@ export class DemandStore {
     });
     const times = rows.map(({ startMs }) => startMs);
     await this.projection.commit({ step, times }, async (transaction) => {
-      await upsertAll(transaction, demand, rows, ['pool', 'startMs']);
-      await upsertAll(transaction, demandChains, chains, ['pool', 'partition']);
+      await inStatements(rows, (some) => transaction.upsert(demand, some, ['pool', 'startMs']));
+      await inStatements(chains, (some) => transaction.upsert(demandChains, some, ['pool', 'partition']));
     });
   }
 
@@ -181,15 +180,4 @@ async function bucketsWithin(
 
 function completed(bucket: Bucket): Bucket {
   return { ...emptyBucket(bucket.startMs), ...bucket };
-}
-
-async function upsertAll<Row extends object>(
-  transaction: EntityManager,
-  table: Parameters<EntityManager['upsert']>[0],
-  rows: Row[],
-  key: string[],
-): Promise<void> {
-  for (let i = 0; i < rows.length; i += ROWS_PER_STATEMENT) {
-    await transaction.upsert(table, rows.slice(i, i + ROWS_PER_STATEMENT), key);
-  }
 }

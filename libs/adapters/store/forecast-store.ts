@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { Forecast } from '#domain/forecasting';
+import { inStatements } from './bounded-statements.js';
 import {
   KEEP_EIGHT_DAYS,
   PartitionedTable,
@@ -33,8 +34,7 @@ export class ForecastStore {
     });
     const times = values.map(({ originMs }) => originMs);
     await this.projection.commit({ step, times }, async (transaction) => {
-      if (values.length === 0) return;
-      await transaction.upsert(forecasts, values, ['pool', 'originMs']);
+      await inStatements(values, (some) => transaction.upsert(forecasts, some, ['pool', 'originMs']));
     });
   }
 

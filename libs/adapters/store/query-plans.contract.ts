@@ -104,10 +104,14 @@ export function queryPlansContract(
     }
 
     /** How the statements that `work` asks read the table; its other statements are of no interest. */
-    async function scans(table: string, work: () => Promise<unknown>): Promise<Scan[]> {
+    async function scans(
+      table: string,
+      work: () => Promise<unknown>,
+      kind = /^\s*(select|with)/i,
+    ): Promise<Scan[]> {
       asked = [];
       await work();
-      const reads = asked.filter(({ sql }) => /^\s*(select|with)/i.test(sql) && sql.includes(table));
+      const reads = asked.filter(({ sql }) => kind.test(sql) && sql.includes(table));
       expect(reads.length).toBeGreaterThan(0);
       const found: Scan[] = [];
       for (const { sql, params } of reads) {
@@ -202,6 +206,18 @@ export function queryPlansContract(
       const step = { topic: 'decisions.v1', partition: 0, from: 0, nextOffset: 1 };
       const found = await scans('decisions', () => decisions.write({ made: [record], step }));
       expect(notBy(/_(pool_id_idx|pkey)$/, found)).toEqual([]);
+    });
+
+    test('holds that go on are found by their key, in the days they are of', async () => {
+      const pools = Array.from({ length: POOLS }, (_, i) => `pool-${i}`);
+      const hold = (atMs: number) => pools.map((each) => decided('hold', atMs, 3, each));
+      const at = { topic: 'decisions.v1', partition: 1 };
+      await decisions.write({ made: hold(NOW_MS + 2), step: { ...at, from: 0, nextOffset: 1 } });
+      const grow = () => decisions.write({ made: hold(NOW_MS + 3), step: { ...at, from: 1, nextOffset: 2 } });
+      const found = await scans('decisions', grow, /^update decisions/i);
+      const read = found.filter(({ how }) => how !== 'ModifyTable');
+      expect(notBy(/_pkey$/, read)).toEqual([]);
+      expect(daysOf(read)).toEqual([0]);
     });
   });
 }

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Bucket } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 import { policySchema, type Decision } from '#domain/scaling';
+import type { Logger } from 'typeorm';
+import { ROWS_PER_STATEMENT } from './bounded-statements.js';
 import { DecisionStore, type DecisionRecord } from './decision-store.js';
 import { DemandStore } from './demand-store.js';
 import { ForecastStore } from './forecast-store.js';
@@ -261,7 +263,55 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(older).toEqual([page[1]]);
       expect(await again.startAt([at])).toEqual([{ ...at, offset: 6 }]);
     });
+
+    test('the decisions of many pools are few statements, those that are new and those that go on', async () => {
+      const decisions = new DecisionStore(store.dataSource);
+      const pools = Array.from({ length: 2 * ROWS_PER_STATEMENT + 1 }, (_, i) => `batch-${i}`);
+      const holds = (atMs: number) => pools.map((pool) => decided('hold', atMs, 3, pool));
+      const write = (made: DecisionRecord[], from: number) => {
+        const step = { topic: 'decisions.v1', partition: 1, from, nextOffset: from + 1 };
+        return statementsOf(store, () => decisions.write({ made, step }));
+      };
+      expect(await write(holds(1000), 0)).toEqual({ inserts: 3, updates: 0 });
+      const [first, second] = pools as [string, string];
+      const after = [decided('scale', 2500, 4, second), decided('hold', 3000, 3, first)];
+      expect(await write([...holds(2000), ...after], 1)).toEqual({ inserts: 1, updates: 3 });
+      const latest = await decisions.latestOf(pools);
+      expect(latest.size).toBe(pools.length);
+      for (const pool of pools.slice(2))
+        expect(latest.get(pool)).toMatchObject({
+          ...decided('hold', 2000, 3, pool),
+          count: 2,
+          firstAtMs: 1000,
+        });
+      expect(latest.get(first)).toMatchObject({ count: 3, firstAtMs: 1000, lastAtMs: 3000 });
+      const page = await decisions.page({ pool: second, limit: 10 });
+      expect(page.map(({ decision, lastAtMs, count }) => [decision.kind, lastAtMs, count])).toEqual([
+        ['scale', 2500, 1],
+        ['hold', 2000, 2],
+      ]);
+    });
   });
+}
+
+/** How many statements that `work` sends write decisions. */
+async function statementsOf({ dataSource }: Store, work: () => Promise<unknown>) {
+  const sent: string[] = [];
+  const before = dataSource.logger;
+  const quiet = () => undefined;
+  const logger: Logger = {
+    logQuery: (sql) => sent.push(sql),
+    logQueryError: quiet,
+    logQuerySlow: quiet,
+    logSchemaBuild: quiet,
+    logMigration: quiet,
+    log: quiet,
+  };
+  dataSource.setOptions({ logger });
+  await work();
+  dataSource.setOptions({ logger: before });
+  const count = (start: RegExp) => sent.filter((sql) => start.test(sql)).length;
+  return { inserts: count(/^insert into "?decisions/i), updates: count(/^update "?decisions/i) };
 }
 
 function manyBins(length: number): Bucket['serviceMs'] {
