@@ -305,7 +305,7 @@ export const CATALOGUE = {
     kind: 'gauge',
     labels: ['pool'],
     meaning:
-      '1 when some number of workers can hold the pool’s objective, 0 when service time alone breaks it. At 0, scaling cannot help: make the handler faster or the promise smaller.',
+      '1 when some number of workers can hold the pool’s objective, as far as is known; 0 when enough service times have shown that they alone break it. At 0, scaling cannot help: make the handler faster or the promise smaller.',
   },
   workerStart: {
     name: 'headroom_worker_start_seconds',

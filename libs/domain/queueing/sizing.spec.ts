@@ -91,7 +91,7 @@ describe('workers for a rate', () => {
     fc.assert(
       fc.property(services, rates, slots, (sketch, ratePerS, slotsPerWorker) => {
         const model = modelOf(sketch);
-        fc.pre(model.reachable);
+        fc.pre(model.shareOverObjective + model.budget < 0.05 + 1e-9);
         const { workers } = workersFor({ ratePerS, slotsPerWorker }, model);
         const share = (workers: number) =>
           violatingShare({ ratePerS, servers: workers * slotsPerWorker }, model);
@@ -151,6 +151,37 @@ describe('workers for a rate', () => {
     const late = (servers: number) => waitProbability({ servers, load: 20 }) * Math.exp(-(servers - 20) / 10);
     expect(late(workers)).toBeLessThanOrEqual(0.05);
     expect(late(workers - 2)).toBeGreaterThan(0.05);
+  });
+
+  test.each([
+    { slow: 0, of: 3, ok: true },
+    { slow: 1, of: 3, ok: true },
+    { slow: 3, of: 3, ok: true },
+    { slow: 2, of: 30, ok: true },
+    { slow: 30, of: 30, ok: false },
+    { slow: 200, of: 3000, ok: false },
+  ])(
+    '$slow of $of slower than the objective: a number of workers is enough as far as is known: $ok',
+    (given) => {
+      const { slow, of, ok } = given;
+      const model = modelOf(sketchOf((q) => (q * of < slow ? 80 : 20), of));
+      expect(model.shareOverObjective).toBeCloseTo(slow / of, 9);
+      const sizing = workersFor({ ratePerS: 1000, slotsPerWorker: 1 }, model);
+      expect(sizing.ok).toBe(ok);
+      // Some more than are busy, whatever is known; never all that there are.
+      const busy = model.meanMs;
+      expect(sizing.workers).toBeGreaterThan(busy);
+      expect(sizing.workers).toBeLessThan(busy + 5 * Math.sqrt(busy));
+    },
+  );
+
+  test('what seems out of reach and may be chance is sized as what is just within it', () => {
+    const budgets = [0, 1, 2, 3, 4].map(
+      (slow) => modelOf(sketchOf((q) => (q * 50 < slow ? 80 : 20), 50)).budget,
+    );
+    const allowed = 1 - OBJECTIVE.quantile;
+    const expected = [allowed, allowed - 0.02, allowed - 0.04, allowed / 100, allowed / 100];
+    for (const [i, budget] of budgets.entries()) expect(budget).toBeCloseTo(expected[i] as number, 9);
   });
 });
 

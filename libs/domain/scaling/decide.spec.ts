@@ -11,9 +11,9 @@ type PolicyChanges = Parameters<typeof policySchema.parse>[0] & object;
 /** Service times around 10 ms, none above 20: 100 requests/s keep one slot busy. */
 const SERVICE = sketchOf((q) => 10 * (0.5 + q));
 
-function sketchOf(quantile: (q: number) => number): Sketch {
+function sketchOf(quantile: (q: number) => number, samples = 200): Sketch {
   const sketch = emptySketch();
-  for (let i = 0; i < 200; i++) addToSketch(sketch, quantile((i + 0.5) / 200));
+  for (let i = 0; i < samples; i++) addToSketch(sketch, quantile((i + 0.5) / samples));
   return sketch;
 }
 
@@ -190,6 +190,24 @@ describe('a reactive pool', () => {
     expect(many).toBeGreaterThan(8);
     expect(at(1, { arrivalRatePerS: 100 }, { policy })).toMatchObject({ desired: 8, kind: 'scale' });
   });
+
+  test.each([
+    { samples: 3, reachable: true },
+    { samples: 30, reachable: true },
+    { samples: 3000, reachable: false },
+  ])(
+    '$samples answers, one in fifteen too slow: what may be chance is not said',
+    ({ samples, reachable }) => {
+      const slow = Math.ceil(samples / 15);
+      const serviceMs = sketchOf((q) => (q * samples < slow ? 80 : 10), samples);
+      const decision = pool().at(0, { arrivalRatePerS: 200, serviceMs });
+      expect(decision.objectiveReachable).toBe(reachable);
+      expect(decision.explanation.includes('no number of workers')).toBe(!reachable);
+      // Three to seven slots are busy.
+      expect(decision.desired).toBeGreaterThan(2);
+      expect(decision.desired).toBeLessThan(25);
+    },
+  );
 
   test('an objective that the service time breaks is said, not scaled to the maximum', () => {
     // A tenth of the requests takes 80 ms by itself; p95 is to be 50 ms.

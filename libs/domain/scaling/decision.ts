@@ -131,7 +131,7 @@ export interface Decision {
   pricedLevel: number | undefined;
   /** The horizon that set the priced level, seconds. */
   pricedHorizonS: number | undefined;
-  /** false: service time alone breaks the objective, no number of workers holds it. */
+  /** false: service time alone breaks the objective, as enough of it has shown: no number of workers holds it. */
   objectiveReachable: boolean;
   limits: AppliedLimit[];
 }
