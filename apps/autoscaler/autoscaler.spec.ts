@@ -194,7 +194,7 @@ test('a record that is no decision, or no forecast, is left out and stops nothin
       { key: 'etl', value: '{"v":1}' },
     ]);
   await start();
-  await until(async () => (await new DecisionStore(store.dataSource).latest('etl')) !== undefined);
+  await until(async () => (await new DecisionStore(store.dataSource).latestOf(['etl'])).size > 0);
   await until(() => unreadable.length === 4);
   expect(unreadable.toSorted()).toEqual([
     'decisions.v1@0',
@@ -256,8 +256,9 @@ test('a start goes on from the record: workers, memory, demand, forecast', async
   nowMs = START_MS + 3_000;
   await forecastOf(300, START_MS + 2_000);
   const kept = new DecisionStore(store.dataSource);
-  await until(async () => ((await kept.latest('etl'))?.decision.desired ?? 0) > 3);
-  const before = (await kept.latest('etl'))?.decision.desired as number;
+  const keptDesired = async () => (await kept.latestOf(['etl'])).get('etl')?.decision.desired ?? 0;
+  await until(async () => (await keptDesired()) > 3);
+  const before = await keptDesired();
   await app.close();
   [fleet, decided, restored] = [newFleet(), [], []];
   nowMs += 10_000;

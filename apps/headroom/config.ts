@@ -377,7 +377,6 @@ export const configSchema = z
   });
 export type Config = z.output<typeof configSchema>;
 export type PoolConfig = Config['pools'][string];
-export type WorkerConfig = PoolConfig['worker'];
 
 /** JSON Schema of the file for editors; docs/config.schema.json is this, checked by a test. */
 export function configJsonSchema(): Record<string, unknown> {

@@ -3,6 +3,6 @@ export { FromBody, FromParams, FromQuery } from './checked-input.js';
 export { apiAdapter, configureApi } from './http-server.js';
 export { openApiOf } from './openapi.js';
 export type { UnexpectedFailure } from './problem-filter.js';
-export { problem, PROBLEM_MEDIA_TYPE, ProblemException, problemSchema, type Problem } from './problem.js';
+export { problem, PROBLEM_MEDIA_TYPE, ProblemException, type Problem } from './problem.js';
 export { Endpoint, type HttpMethod, type Route } from './route-table.js';
 export type { ProofOf, SenderProof } from './sender-proof.js';

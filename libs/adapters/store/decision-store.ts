@@ -86,11 +86,6 @@ export class DecisionStore {
     );
   }
 
-  /** Where the pool's decisions go on after a restart. */
-  async latest(pool: string): Promise<StoredDecision | undefined> {
-    return (await this.page({ pool, limit: 1 }))[0];
-  }
-
   /**
    * Drops what is not kept, and makes the partitions of what comes. A partition with the newest row of a pool that has a
    * policy stays, however old: it holds the pool's memory. Such a pool is decided all the time, so the next round finds

@@ -94,13 +94,6 @@ export class DemandStore {
     return (await page.getMany()).map(({ bucket }) => JSON.parse(bucket) as Bucket);
   }
 
-  /** Whole buckets since a time, oldest first: what a reader of demand.v1 starts from. */
-  async since(query: { pool: string; fromMs: number }): Promise<Bucket[]> {
-    const where = { pool: query.pool, startMs: MoreThanOrEqual(query.fromMs) };
-    const rows = await this.dataSource.getRepository(demand).find({ where, order: { startMs: 'ASC' } });
-    return rows.map(({ bucket }) => JSON.parse(bucket) as Bucket);
-  }
-
   /** Arrivals only: the forecaster's history. */
   async arrivalsSince(query: {
     pool: string;
@@ -133,21 +126,6 @@ export class DemandStore {
       }
       return { offsets, pools };
     });
-  }
-
-  /** Pools that were ever counted, those that have lost their policy too. */
-  async pools(): Promise<string[]> {
-    const rows = await this.dataSource.query<{ pool: string }[]>('select distinct pool from demand_chains');
-    return rows.map(({ pool }) => pool);
-  }
-
-  /** Everything ever counted for a pool. */
-  async totalArrivals(pool: string): Promise<number> {
-    const rows = await this.dataSource.query<{ total: number }[]>(
-      'select coalesce(sum(arrivals), 0) as total from demand where pool = $1',
-      [pool],
-    );
-    return Number(rows[0]?.total);
   }
 
   /** Drops what no pool keeps, and makes the partitions of what comes. */

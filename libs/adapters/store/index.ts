@@ -3,18 +3,11 @@ export { backupStream } from './backup/backup-stream.js';
 export { readBackup, type BackupPart } from './backup/read-backup.js';
 export { restoreBackup, tablesInUse } from './backup/restore-backup.js';
 export { DecisionStore, type DecisionRecord, type StoredDecision } from './decision-store.js';
-export {
-  DemandStore,
-  type DemandChainRow,
-  type DemandSnapshot,
-  type DemandStanding,
-  type DemandWrite,
-} from './demand-store.js';
+export { DemandStore, type DemandChainRow, type DemandWrite } from './demand-store.js';
 export { ForecastStore } from './forecast-store.js';
 export { openEmbeddedStore, type EmbeddedStore } from './embedded-store.js';
 export { DataDirectoryFull, DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
 export { spaceProblemIn } from './pglite/free-space.js';
-export { pgDriverOver } from './pglite/pg-driver.js';
 export { KEEP_EIGHT_DAYS, type PartitionOptions, type Retention } from './partitions/partitioned-table.js';
 export { PolicyStore, type PolicyRow, type SeenPolicy } from './policy-store.js';
 export { ProjectionMoved, type ProjectionOffset, type ProjectionStep } from './projection.js';

@@ -105,7 +105,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       const again = new DemandStore(store.dataSource);
       const offsets = [{ projection: 'demand', topic: 'demand.v1', partition: 0, nextOffset: 8 }];
       expect(await again.standing()).toEqual({ chains: [chain], offsets });
-      expect(await again.totalArrivals('etl')).toBe(18);
+      expect(await totalArrivals(store, 'etl')).toBe(18);
       const snapshot = await again.snapshot({
         pools: (pool) => pool === 'etl',
         span: () => ({ fromMs: 12_000, toMs: 13_000 }),
@@ -124,10 +124,6 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       ]);
       expect(held).toEqual([{ pool: 'etl', bucket: bucketAt(11_000, 8) }]);
       expect(await again.at([])).toEqual([]);
-      expect(await again.since({ pool: 'etl', fromMs: 11_000 })).toEqual([
-        bucketAt(11_000, 8),
-        bucketAt(12_000, 5),
-      ]);
     });
 
     test('a snapshot spans many pools, each within its own bounds; only the newest sketches are in it', async () => {
@@ -158,7 +154,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
 
     test('a transaction that fails leaves neither rows nor offset', async () => {
       const demand = new DemandStore(store.dataSource);
-      const before = { total: await demand.totalArrivals('etl'), ...(await demand.standing()) };
+      const before = { total: await totalArrivals(store, 'etl'), ...(await demand.standing()) };
       const notANumber = { ...bucketAt(13_000, 1), startMs: Number.NaN };
       const write = demand.write({
         buckets: [
@@ -169,7 +165,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         step: { topic: 'demand.v1', partition: 0, from: 8, nextOffset: 99 },
       });
       await expect(write).rejects.toThrow(/bigint/);
-      expect({ total: await demand.totalArrivals('etl'), ...(await demand.standing()) }).toEqual(before);
+      expect({ total: await totalArrivals(store, 'etl'), ...(await demand.standing()) }).toEqual(before);
     });
 
     test('a write that begins where the projection does not stand changes nothing', async () => {
@@ -190,9 +186,9 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await expect(write(8, { from: 4, nextOffset: 6 })).rejects.toThrow(
         'projection demand of demand.v1[1]: must stand at 4, does not',
       );
-      expect(await demand.totalArrivals('moved')).toBe(2);
+      expect(await totalArrivals(store, 'moved')).toBe(2);
       await write(16, { from: 5, nextOffset: 6 });
-      expect(await demand.totalArrivals('moved')).toBe(16);
+      expect(await totalArrivals(store, 'moved')).toBe(16);
       const forecasts = new ForecastStore(store.dataSource);
       const decisions = new DecisionStore(store.dataSource);
       const step = { topic: 'other', partition: 0, from: 0, nextOffset: 2 };
@@ -254,7 +250,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         ['hold', 2000, 4000, 3],
         ['scale', 1000, 1000, 1],
       ]);
-      expect((await again.latest('etl'))?.memory).toEqual(decided('scale', 5000, 4).memory);
+      expect(page[0]?.memory).toEqual(decided('scale', 5000, 4).memory);
       const latest = await again.latestOf(['other', 'etl', 'none']);
       expect([...latest.keys()].toSorted()).toEqual(['etl', 'other']);
       expect(latest.get('etl')).toEqual(page[0]);
@@ -316,6 +312,18 @@ async function statementsOf({ dataSource }: Store, work: () => Promise<unknown>)
 
 function manyBins(length: number): Bucket['serviceMs'] {
   return { count: length, sum: 1, zeros: 0, offset: 0, bins: Array<number>(length).fill(1) };
+}
+
+/** Everything that was counted for a pool and is kept. */
+export async function totalArrivals(
+  { dataSource }: Pick<Store, 'dataSource'>,
+  pool: string,
+): Promise<number> {
+  const [row] = await dataSource.query<[{ total: string | number }]>(
+    'select coalesce(sum(arrivals), 0) as total from demand where pool = $1',
+    [pool],
+  );
+  return Number(row.total);
 }
 
 export function bucketAt(startMs: number, arrivals: number): Bucket {

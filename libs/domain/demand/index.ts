@@ -31,7 +31,6 @@ export {
   demandView,
   extendChain,
   MAX_AHEAD_MS,
-  MAX_ATTEMPTS_PER_ARRIVAL,
   newDemandSeries,
   putBucket,
   trail,
@@ -51,15 +50,10 @@ export {
   type SampledSpan,
 } from './sampled.js';
 export {
-  addManyToSketch,
   addToSketch,
-  binValue,
   emptySketch,
-  fadeSketch,
-  mergeInto,
   RELATIVE_ERROR,
   sketchMean,
   sketchQuantile,
-  sketchShareAbove,
   type Sketch,
 } from './sketch.js';

@@ -152,7 +152,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         (await decisions.page({ pool, limit: 9 })).map(({ lastAtMs }) => (lastAtMs - START_MS) / HOUR_MS);
       // The newest of `etl` is its memory, although it is older than what is kept.
       expect(await timesOf('etl')).toEqual([-9]);
-      expect((await decisions.latest('etl'))?.memory).toEqual(at('etl', 'scale', 9).memory);
+      expect((await decisions.latestOf(['etl'])).get('etl')?.memory).toEqual(at('etl', 'scale', 9).memory);
       await decisions.write({ made: [at('etl', 'scale', 0)], step: stepOf('decisions.v1') });
       await decisions.retain();
       expect(await timesOf('etl')).toEqual([0]);
@@ -163,7 +163,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
       const decisions = new DecisionStore(store.dataSource, options());
       const hold = (hours: number) => decided('hold', START_MS - hours * HOUR_MS, 3);
       await decisions.write({ made: [hold(10), hold(9)], step: stepOf('decisions.v1') });
-      const first = await decisions.latest('etl');
+      const first = (await decisions.latestOf(['etl'])).get('etl');
       await decisions.write({ made: [hold(5)], step: stepOf('decisions.v1') });
       await decisions.write({ made: [hold(0)], step: stepOf('decisions.v1') });
       await decisions.retain();
