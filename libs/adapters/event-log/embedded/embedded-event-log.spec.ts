@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { EmbeddedPostgres } from '#adapters/store';
 import { eventLogContract } from '../event-log.contract.js';
+import type { EventLog } from '../event-log.js';
 import { EmbeddedEventLog } from './embedded-event-log.js';
 import { COMPACTION_LAG_MS, TOMBSTONE_KEPT_MS } from './compaction.js';
 import type { LogEngine } from './log-tables.js';
@@ -26,13 +27,44 @@ const emptied = async () => {
 
 eventLogContract('embedded', async () => {
   await emptied();
+  const lines = new Map<EventLog, Line>();
   return {
-    open: () => EmbeddedEventLog.open(engine, { maxBatchMs: 300, housekeepingMs: 0 }),
-    // The process-level kill -9 is acceptance/kill.spec.ts; here everything in memory is dropped.
-    kill: async () => undefined,
-    expelledWithinMs: 1_000,
+    open: async () => {
+      const line = new Line(engine);
+      const log = await EmbeddedEventLog.open(line, { maxBatchMs: 300, housekeepingMs: 0 });
+      lines.set(log, line);
+      return log;
+    },
+    kill: async (log) => lines.get(log)?.cut(),
   };
 });
+
+/**
+ * A log's way to the engine, which ends as that of a killed process does: what the engine has got it may do, nobody hears
+ * of it, and nothing more reaches it. All members of a log are in its process and end with it. That the engine comes back
+ * from `kill -9` as well is shown by acceptance/kill.spec.ts.
+ */
+class Line implements LogEngine {
+  private readonly end = Promise.withResolvers<never>();
+  private isCut = false;
+
+  constructor(private readonly to: LogEngine) {
+    this.end.promise.catch(() => undefined);
+  }
+
+  query(sql: string, params?: unknown[]): ReturnType<LogEngine['query']> {
+    return this.isCut ? this.end.promise : Promise.race([this.to.query(sql, params), this.end.promise]);
+  }
+
+  atomic(statements: Parameters<LogEngine['atomic']>[0]): Promise<unknown> {
+    return this.isCut ? this.end.promise : Promise.race([this.to.atomic(statements), this.end.promise]);
+  }
+
+  cut(): void {
+    this.isCut = true;
+    this.end.reject(new Error('cut'));
+  }
+}
 
 describe('housekeeping of the embedded log', () => {
   let nowMs = 1_000_000;
