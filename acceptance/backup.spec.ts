@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
@@ -93,6 +93,8 @@ test(
     const api = await startOn(work.dataDir);
     const { before, taken, after } = await sendingWhile(api, async () => {
       await eventually('demand', async () => (await totalOf(api)) > 10 * BATCH || undefined);
+      // Left by somebody else, and readable for others.
+      writeFileSync(file('live.backup.part'), 'x', { mode: 0o644 });
       return {
         before: acknowledged.length,
         taken: await headroom('backup', file('live.backup'), '--data-dir', work.dataDir, '--json'),
@@ -105,6 +107,7 @@ test(
       log: boolean;
       bytes: number;
     };
+    expect(statSync(file('live.backup')).mode & 0o777).toBe(0o600);
     expect({ log, bytes }).toEqual({ log: true, bytes: readFileSync(file('live.backup')).length });
     expect(rows).toMatchObject({ policies: 1, demand_chains: expect.any(Number), log_topics: 6 });
     expect(after).toBeGreaterThan(before);

@@ -14,13 +14,23 @@ export const BACKUP_ROUTES = {
     scope: 'backup:read',
     response: z.string(),
     produces: BACKUP_MEDIA_TYPE,
-    refusals: { 409: 'Another backup is being taken.' },
+    refusals: {
+      409: 'Another backup is being taken, or the data directory is too large for one while it is in use.',
+    },
   },
 } as const satisfies Record<string, Route>;
 
+/** A backup of which nobody has read for so long, ms, is given up: what it was taken from is held for it. */
+const UNREAD_WITHIN_MS = 60_000;
+/** What a store says whose copy would have stopped everybody else for too long. */
+const COPY_TOO_LONG = 'COPY_TOO_LONG';
+
 /** Begins a backup of the moment. */
 export class BackupSource {
-  constructor(readonly open: () => Promise<Readable>) {}
+  constructor(
+    readonly open: () => Promise<Readable>,
+    readonly unreadWithinMs = UNREAD_WITHIN_MS,
+  ) {}
 }
 
 @Controller()
@@ -38,10 +48,11 @@ export class BackupController implements OnModuleDestroy {
       const backup = await this.source.open();
       backup.once('close', () => (this.taken = false));
       this.current = backup;
+      reply.raw.setTimeout(this.source.unreadWithinMs, () => backup.destroy(unread()));
       void reply.header('content-type', BACKUP_MEDIA_TYPE).send(backup);
     } catch (error) {
       this.taken = false;
-      throw error;
+      throw (error as { code?: string }).code === COPY_TOO_LONG ? tooLarge(error as Error) : error;
     }
   }
 
@@ -56,5 +67,17 @@ function busy() {
     name: 'backup-running',
     detail: 'backup: one at a time, another one is being taken',
     headers: { 'retry-after': '60' },
+  });
+}
+
+function unread(): Error {
+  return new Error(`backup: must be read, was not for some time`);
+}
+
+function tooLarge({ message }: Error) {
+  return problem(409, {
+    name: 'backup-too-large',
+    detail: message,
+    hint: 'stop the program: `headroom backup` reads a data directory at rest however large it is',
   });
 }

@@ -82,7 +82,9 @@ async function write(part: string, given: Given): Promise<void> {
   const { backup, close } = await sourceOf(given);
   const progress = new BackupProgress(given.context.progress, 'written');
   try {
-    const target = createWriteStream(part, { flags: 'w', mode: 0o600, flush: true });
+    // A file of its own: one that is there may be a link, or readable for others.
+    rmSync(part, { force: true });
+    const target = createWriteStream(part, { flags: 'wx', mode: 0o600, flush: true });
     await pipeline(backup, progress.counter(), target);
   } finally {
     progress.close();
@@ -114,7 +116,8 @@ async function sourceOf(given: Given): Promise<Source> {
     throw new NoBackup({ code: EXIT.usage, message });
   }
   try {
-    return await fromStore(await openEmbeddedStore({ dataDir: folder, migrates: false }), LOG_TABLE_NAMES);
+    const store = await openEmbeddedStore({ dataDir: folder, migrates: false, isAtRest: true });
+    return await fromStore(store, LOG_TABLE_NAMES);
   } catch (error) {
     if (!(error instanceof DataDirectoryInUse)) throw error;
     return fromProgram(given);

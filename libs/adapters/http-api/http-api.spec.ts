@@ -24,6 +24,7 @@ import {
 const pool = z.strictObject({ pool: z.string().max(5) });
 const page = z.strictObject({ limit: z.coerce.number().int().min(1).max(10).default(5) });
 const order = z.strictObject({ workers: z.number().int().min(0) });
+const failure = z.strictObject({ code: z.string().optional(), name: z.string().optional() });
 const CLOUD_EVENTS = 'application/cloudevents+json';
 
 const routes = {
@@ -73,7 +74,7 @@ const routes = {
     refusals: { 503: { description: 'Says why.', response: z.object({ why: z.string() }) } },
   },
   full: { method: 'GET', path: '/v1/full', summary: 'Has no room', scope: 'public' },
-  away: { method: 'GET', path: '/v1/away', summary: 'Is away', scope: 'public' },
+  away: { method: 'GET', path: '/v1/away', summary: 'Is away', scope: 'public', query: failure },
   hook: {
     method: 'POST',
     path: '/v1/hooks/:sender',
@@ -132,8 +133,8 @@ class PoolController {
   }
 
   @Endpoint(routes.away)
-  away() {
-    throw Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: '08000' });
+  away(@FromQuery(failure) how: z.infer<typeof failure>) {
+    throw Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), how);
   }
 
   // Not in the table, as if someone had forgotten it.
@@ -473,8 +474,14 @@ describe('problems', () => {
     expect(unexpected.at(-1)).toMatchObject({ route: '/v1/full', error: { code: '53100' } });
   });
 
-  test('a store that is away: 503, to be tried again', async () => {
-    const reply = await call('GET', '/v1/away');
+  test.each([
+    ['is away', 'code=08000'],
+    ['restarts', 'code=57P01'],
+    ['is too slow', 'code=57014'],
+    ['only reads', 'code=25006'],
+    ['went between two statements', 'name=QueryRunnerAlreadyReleasedError'],
+  ])('a store that %s: 503, to be tried again', async (_, how) => {
+    const reply = await call('GET', `/v1/away?${how}`);
     expect(reply).toMatchObject({ status: 503, body: { type: 'urn:headroom:store-unavailable' } });
     expect(reply.headers.get('retry-after')).toBe('10');
     expect(JSON.stringify(reply.body)).not.toContain('10.0.0.7');

@@ -45,15 +45,20 @@ export function sendProblem(reply: FastifyReply, answer: ProblemException): void
 
 /** SQLSTATE class 53, insufficient resources: the disk is full, for instance. It passes, so it is no 500. */
 const NO_RESOURCES = /^53[0-9A-Z]{3}$/;
-/** Classes 08 and 57P, the server is away or restarts; 57014 and 55P03, it did not get to it in time. It passes. */
-const UNAVAILABLE = /^(08[0-9A-Z]{3}|57P0[0-9]|57014|55P03)$/;
+/**
+ * Classes 08 and 57P, the server is away or restarts; 57014 and 55P03, it did not get to it in time; 25006, it only reads
+ * (a standby that is not yet promoted). It passes.
+ */
+const UNAVAILABLE = /^(08[0-9A-Z]{3}|57P0[0-9]|57014|55P03|25006)$/;
+/** What TypeORM says, without a code, when a connection has gone between two statements of a transaction. */
+const CONNECTION_GONE = 'QueryRunnerAlreadyReleasedError';
 const RETRY_AFTER_S = 10;
 
 function problemOf(error: unknown): ProblemException {
   if (error instanceof ProblemException) return error;
-  const { code = '' } = (error ?? {}) as { code?: string };
+  const { code = '', name } = (error ?? {}) as { code?: string; name?: string };
   if (NO_RESOURCES.test(code)) return noResources();
-  if (UNAVAILABLE.test(code)) return unavailable();
+  if (UNAVAILABLE.test(code) || name === CONNECTION_GONE) return unavailable();
   if (!(error instanceof HttpException) || error.getStatus() >= 500) return problem(500);
   return refusalOf(error);
 }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import {
   DataSource,
   MigrationExecutor,
@@ -7,6 +8,7 @@ import {
 } from 'typeorm';
 import { Pools1764000000001 } from './migrations/1-pools.js';
 import { Partitions1764200000000 } from './migrations/2-partitions.js';
+import { LOCK_NOT_AVAILABLE } from './partitions/partitioned-table.js';
 import { decisions, demand, demandChains, forecasts, policies, projectionOffsets } from './tables.js';
 
 /** Where the database is, and what the connections to it may do. */
@@ -19,6 +21,12 @@ export const MIGRATIONS = [Pools1764000000001, Partitions1764200000000];
 const MIGRATION_LOCK = 4_711_001;
 /** For the longest migration there may ever be, and for waiting until another process is through with it. */
 export const MIGRATION_DEADLINE_MS = 600_000;
+/**
+ * A statement that waits to change a table stops everybody who comes after it, and a backup may read for minutes: a
+ * migration gives up soon, and tries again until the deadline.
+ */
+const ALTER_LOCK_TIMEOUT_MS = 1_000;
+const TRY_AGAIN_AFTER_MS = 1_000;
 
 /** Whoever asked is told what failed; TypeORM would also print it, parameters included. */
 const QUIET: Logger = {
@@ -64,8 +72,23 @@ export async function migrate(connection: Connection): Promise<void> {
 /** The lock ends with the connection when a migration fails. */
 async function runLocked(dataSource: DataSource, runner: QueryRunner): Promise<void> {
   await runner.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+  const deadlineMs = performance.now() + MIGRATION_DEADLINE_MS;
+  await runner.query(`set lock_timeout = ${ALTER_LOCK_TIMEOUT_MS}`);
+  while (!(await runPending(dataSource, runner, deadlineMs))) await setTimeout(TRY_AGAIN_AFTER_MS);
+  await runner.query('reset lock_timeout');
+  await runner.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+}
+
+/** False: somebody reads a table that is to be changed. The migrations before it stay. */
+async function runPending(dataSource: DataSource, runner: QueryRunner, deadlineMs: number): Promise<boolean> {
   const executor = new MigrationExecutor(dataSource, runner);
   executor.transaction = 'each';
-  await executor.executePendingMigrations();
-  await runner.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+  try {
+    await executor.executePendingMigrations();
+    return true;
+  } catch (error) {
+    const isTaken = (error as { code?: string }).code === LOCK_NOT_AVAILABLE;
+    if (!isTaken || performance.now() > deadlineMs) throw error;
+    return false;
+  }
 }

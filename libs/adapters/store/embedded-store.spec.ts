@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
@@ -37,6 +37,18 @@ const emptyStore = async () => {
 };
 queryPlansContract('embedded', { open: emptyStore, upkeep: UPKEEP });
 backupContract('embedded', { source: () => openEmbeddedStore({ dataDir: backedUp }), target: emptyStore });
+
+test('at rest, a backup reads the database itself: nothing is copied, however large it is', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));
+  const store = await openEmbeddedStore({ dataDir: directory, isAtRest: true });
+  const before = readdirSync(directory);
+  const snapshot = await store.snapshot();
+  expect(await snapshot.query('select count(*)::int as count from policies')).toEqual([{ count: 0 }]);
+  expect(readdirSync(directory)).toEqual(before);
+  await snapshot.close();
+  await store.close();
+  rmSync(directory, { recursive: true });
+}, 30_000);
 
 test('a second opener of the same data directory is refused', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));

@@ -22,6 +22,8 @@ export interface EmbeddedStoreOptions {
   migrates?: boolean;
   /** Longest transaction, ms, for whoever is alone in it; default: that of the engine's leases. */
   transactionTimeoutMs?: number;
+  /** True: nobody else uses it meanwhile, so that a snapshot need not be a copy, and nothing is kept up. */
+  isAtRest?: boolean;
 }
 
 const UPKEEP_PERIOD_MS = 300_000;
@@ -31,20 +33,21 @@ const WARN: LoopObserver = { ran: () => undefined, failed: ({ error }) => proces
 /** Opens the embedded store of a data directory. Throws DataDirectoryInUse, DataDirectoryFull. */
 export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
   const { dataDir, observer = WARN, migrates = true, transactionTimeoutMs: leaseTimeoutMs } = options;
+  const { isAtRest = false } = options;
   const engine = await EmbeddedPostgres.open({ dataDir });
   try {
     if (migrates) await migrate({ driver: pgDriverOver(engine, { leaseTimeoutMs: MIGRATION_DEADLINE_MS }) });
     const lease = leaseTimeoutMs === undefined ? {} : { leaseTimeoutMs };
     const dataSource = await newDataSource({ driver: pgDriverOver(engine, lease) }).initialize();
-    const upkeep = upkeepOf(engine, observer);
+    const upkeep = isAtRest ? undefined : upkeepOf(engine, observer);
     return {
       dataSource,
       engine,
       died: engine.died,
       problem: () => spaceProblemIn(dataDir),
-      snapshot: () => snapshotOf(engine, dataDir),
+      snapshot: () => (isAtRest ? snapshotIn(engine) : snapshotOfCopy(engine, dataDir)),
       close: async () => {
-        await upkeep.stop();
+        await upkeep?.stop();
         await dataSource.destroy();
         await engine.close();
       },
@@ -86,15 +89,15 @@ function upkeepOf(engine: EmbeddedPostgres, observer: LoopObserver): { stop(): P
  * The engine has one session, and a transaction that is long would stop everybody else: its files are copied between
  * two statements (what a killed process leaves, which it recovers from), and a second engine reads the copy.
  */
-async function snapshotOf(engine: EmbeddedPostgres, dataDir: string): Promise<StoreSnapshot> {
+async function snapshotOfCopy(engine: EmbeddedPostgres, dataDir: string): Promise<StoreSnapshot> {
   const folder = mkdtempSync(join(dataDir, COPY_PREFIX));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   try {
     await engine.copyTo(folder);
     const copy = await EmbeddedPostgres.open({ dataDir: folder });
-    await copy.query('begin');
+    const { query } = await snapshotIn(copy);
     return {
-      query: async <Row>(sql: string, params?: unknown[]) => (await copy.query(sql, params)).rows as Row[],
+      query,
       close: async () => {
         await copy.close();
         remove();
@@ -104,4 +107,13 @@ async function snapshotOf(engine: EmbeddedPostgres, dataDir: string): Promise<St
     remove();
     throw error;
   }
+}
+
+/** A transaction of an engine that nobody else asks. */
+async function snapshotIn(engine: EmbeddedPostgres): Promise<StoreSnapshot> {
+  await engine.query('begin');
+  return {
+    query: async <Row>(sql: string, params?: unknown[]) => (await engine.query(sql, params)).rows as Row[],
+    close: async () => void (await engine.query('rollback')),
+  };
 }

@@ -59,14 +59,22 @@ async function* linesOf(file: Readable): AsyncGenerator<string> {
   // Its errors come out of the loop below.
   pipeline(file, unzip, () => undefined);
   const decoder = new StringDecoder('utf8');
-  let rest = '';
+  // The pieces of a line that has not ended: looked through once, joined when its end has come.
+  let begun: string[] = [];
+  let length = 0;
   try {
     for await (const chunk of unzip as AsyncIterable<Buffer>) {
-      const lines = (rest + decoder.write(chunk)).split('\n');
-      rest = lines.pop() as string;
-      if (rest.length > MAX_LINE_CHARS)
+      const [first, ...others] = decoder.write(chunk).split('\n') as [string, ...string[]];
+      begun.push(first);
+      length += first.length;
+      if (length > MAX_LINE_CHARS)
         throw new BackupRefused('damaged', `lines of at most ${MAX_LINE_CHARS} characters, got a longer one`);
-      yield* lines;
+      const rest = others.pop();
+      if (rest === undefined) continue;
+      yield begun.join('');
+      yield* others;
+      begun = [rest];
+      length = rest.length;
     }
   } catch (error) {
     throw refusalOf(error);

@@ -32,7 +32,7 @@ const PARTITIONS_LOCK = 4_711_002;
 /** Dropping stops every reader of the table while it waits for its turn: it gives up soon, and tries the next time. */
 const DROP_LOCK_TIMEOUT_MS = 200;
 /** SQLSTATE `lock_not_available`. */
-const LOCK_NOT_AVAILABLE = '55P03';
+export const LOCK_NOT_AVAILABLE = '55P03';
 /** Rows of one statement that deletes: the embedded engine does nothing else meanwhile. */
 const ROWS_PER_DELETE = 5_000;
 

@@ -4,10 +4,12 @@ import { freeBytesIn, MIN_FREE_BYTES, spaceProblem } from './free-space.js';
 
 /** Folders of the data directory that hold a copy begin so: one that is found at a start is left over. */
 export const COPY_PREFIX = 'copy-';
-/** Nothing else is done while files are copied: a database that takes longer must be copied when it is at rest. */
+/** Nothing else is done while files are copied: a database that takes longer is backed up when it is at rest. */
 const MAX_COPY_MS = 10_000;
+/** The code of the error that says so. */
+export const COPY_TOO_LONG = 'COPY_TOO_LONG';
 
-/** Copies the files of a database that nobody writes meanwhile. Throws `disk_full` before it begins, or when it takes too long. */
+/** Copies the files of a database that nobody writes meanwhile. Throws `disk_full` before it begins, {@link COPY_TOO_LONG}. */
 export function copyDatabase(from: string, to: string, maxMs = MAX_COPY_MS): void {
   const files = readdirSync(from, { recursive: true, withFileTypes: true });
   const bytes = files
@@ -23,7 +25,10 @@ export function copyDatabase(from: string, to: string, maxMs = MAX_COPY_MS): voi
     // A file system that can share the blocks until one of the files changes does so.
     else copyFileSync(join(entry.parentPath, entry.name), target, constants.COPYFILE_FICLONE);
     if (performance.now() - startedMs > maxMs)
-      throw new Error(`data directory: must be copied within ${maxMs} ms, has ${bytes} bytes`);
+      throw Object.assign(
+        new Error(`data directory: must be copied within ${maxMs} ms, has ${bytes} bytes`),
+        { code: COPY_TOO_LONG },
+      );
   }
 }
 

@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { startPostgres, type Postgres } from '#parts/postgres';
 import { backupContract } from '../backup/backup.contract.js';
-import { newDataSource } from '../data-source.js';
+import { MIGRATIONS, newDataSource } from '../data-source.js';
 import { DemandStore } from '../demand-store.js';
 import { migrationsContract } from '../migrations/migrations.contract.js';
 import { retentionContract } from '../partitions/retention.contract.js';
@@ -92,6 +92,29 @@ describe('several processes on one server', () => {
       'select count(*) from migrations',
     );
     expect(Number(row.count)).toBe(2);
+  });
+
+  test('that are newer wait for whoever reads a table that they change, and nobody waits for them', async () => {
+    const { url } = settingsOf('others');
+    const [first] = MIGRATIONS;
+    const old = await newDataSource({ url, migrations: [first as (typeof MIGRATIONS)[0]] }).initialize();
+    open.push({ close: () => old.destroy() });
+    await old.runMigrations();
+    const backup = old.createQueryRunner();
+    await backup.startTransaction();
+    await backup.query('lock table demand in access share mode');
+    const newer = openMany(1);
+    const waits = `select 1 from pg_locks where not granted and relation = 'demand'::regclass`;
+    await until('the migration waits', async () => (await old.query<unknown[]>(waits)).length > 0);
+    const startedMs = performance.now();
+    await old.query('select count(*) from demand');
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    await backup.rollbackTransaction();
+    await backup.release();
+    const [store] = (await newer) as [Store];
+    expect(await store.dataSource.query('select count(*)::int as count from migrations')).toEqual([
+      { count: MIGRATIONS.length },
+    ]);
   });
 
   test('that write the same projection at once add each step once', async () => {
