@@ -78,6 +78,46 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await policies.create({ pool: 'b6', policy, nowMs: 1 })).toMatchObject({ pool: 'b6' });
     });
 
+    test('the policies of many pools are made at once: those that are missing, as far as there are places', async () => {
+      const policies = new PolicyStore(store.dataSource);
+      const policy = policySchema.parse({});
+      const rows = (...pools: string[]) => pools.map((pool) => ({ pool, policy, nowMs: 7 }));
+      const before = (await policies.pools()).length;
+      expect(await policies.createAll(rows('m2', 'm1'))).toEqual({ created: ['m1', 'm2'], full: [] });
+      const maxPolicies = before + 4;
+      const some = await policies.createAll(rows('m5', 'm3', 'm1', 'm4', 'm6'), { maxPolicies });
+      expect(some).toEqual({ created: ['m3', 'm4'], full: ['m5', 'm6'] });
+      expect(await policies.get('m4')).toEqual({ pool: 'm4', policy, version: 1, updatedAtMs: 7 });
+      const many = Array.from({ length: 2 * ROWS_PER_STATEMENT + 1 }, (_, i) => `many-${i}`);
+      // Two processes that meet the same pools in different orders.
+      const [one, other] = await Promise.all(
+        [many, many.toReversed()].map((pools) => policies.createAll(rows(...pools))),
+      );
+      expect([...one!.created, ...other!.created].toSorted()).toEqual(many.toSorted());
+      expect(await policies.createAll([])).toEqual({ created: [], full: [] });
+      expect((await policies.pools()).length).toBe(before + 4 + many.length);
+      await store.dataSource.query(`delete from policies where pool like 'many-%'`);
+    });
+
+    test('the digest of the policies changes with each of them, and with nothing else', async () => {
+      const policies = new PolicyStore(store.dataSource);
+      const policy = policySchema.parse({});
+      const seen = [await policies.digest()];
+      const change = async (work: Promise<unknown>) => {
+        await work;
+        seen.push(await policies.digest());
+      };
+      const first = { version: 1, updatedAtMs: 1 };
+      await change(policies.create({ pool: 'd', policy, nowMs: 1 }));
+      await change(policies.update({ pool: 'd', policy, seen: first, nowMs: 1 }));
+      await change(policies.delete({ pool: 'd', seen: { version: 2, updatedAtMs: 1 } }));
+      await change(policies.create({ pool: 'd', policy, nowMs: 2 }));
+      expect(new Set(seen).size).toBe(4);
+      expect(seen[3]).toBe(seen[0]);
+      await policies.delete({ pool: 'd', seen: { version: 1, updatedAtMs: 2 } });
+      expect(await policies.digest()).toBe(seen[0]);
+    });
+
     test('policies are listed in pages and deleted by version', async () => {
       const policies = new PolicyStore(store.dataSource);
       const policy = policySchema.parse({});
@@ -125,6 +165,35 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       ]);
       expect(held).toEqual([{ pool: 'etl', bucket: bucketAt(11_000, 8) }]);
       expect(await again.at([])).toEqual([]);
+    });
+
+    test('a snapshot that is taken while others write: each pool is of one moment, not before that of the offsets', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const pools = Array.from({ length: 200 }, (_, i) => `while-${i}`);
+      const step = { topic: 'demand.v1', partition: 6 };
+      /** As many arrivals as offsets are included. */
+      const writeAll = (count: number) =>
+        demand.write({
+          buckets: pools.map((pool) => ({ pool, bucket: bucketAt(10_000, count) })),
+          chains: pools.map((pool) => ({ pool, partition: 6, nextOffset: count, backlog: 0, inFlight: 0 })),
+          step: { ...step, from: count - 1, nextOffset: count },
+        });
+      await writeAll(1);
+      const writing = (async () => {
+        for (let count = 2; count <= 6; count++) await writeAll(count);
+      })();
+      const { pools: found, offsets } = await demand.snapshot({
+        pools: (pool) => pool.startsWith('while-'),
+        span: () => ({ fromMs: 10_000, toMs: 10_001 }),
+      });
+      await writing;
+      expect(found).toHaveLength(pools.length);
+      const begun = offsets.find(({ partition }) => partition === 6)?.nextOffset as number;
+      for (const { chains, buckets } of found) {
+        expect(chains[0]?.nextOffset).toBe(buckets[0]?.arrivals);
+        expect(chains[0]?.nextOffset).toBeGreaterThanOrEqual(begun);
+      }
+      await store.dataSource.query(`delete from demand_chains where pool like 'while-%'`);
     });
 
     test('a snapshot spans many pools, each within its own bounds; only the newest sketches are in it', async () => {
@@ -281,7 +350,8 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         decided('hold', 3000, 3),
       ];
       await decisions.write({ made, step: { ...at, from: 0, nextOffset: 4 } });
-      const more = [decided('hold', 4000, 3), decided('scale', 5000, 4)];
+      // A record may tell of several that had none of their own.
+      const more = [{ ...decided('hold', 4000, 3), count: 5 }, decided('scale', 5000, 4)];
       await decisions.write({ made: more, step: { ...at, from: 4, nextOffset: 6 } });
       await reopen();
       const again = new DecisionStore(store.dataSource);
@@ -290,7 +360,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         page.map(({ firstAtMs, lastAtMs, count, decision }) => [decision.kind, firstAtMs, lastAtMs, count]),
       ).toEqual([
         ['scale', 5000, 5000, 1],
-        ['hold', 2000, 4000, 3],
+        ['hold', 2000, 4000, 7],
         ['scale', 1000, 1000, 1],
       ]);
       expect(page[0]?.memory).toEqual(decided('scale', 5000, 4).memory);
