@@ -73,14 +73,15 @@ async function valuesIn(topic: string): Promise<string[]> {
   return values;
 }
 
-/** A group that copies IN to OUT and joins again when it fails, as services do. */
-function startCopying(): { failures: Error[] } {
+/** A group that copies IN to OUT, when it may, and joins again when it fails, as services do. */
+function startCopying(mayCommit: () => Promise<void> = async () => undefined): { failures: Error[] } {
   const failures: Error[] = [];
   server = new EventLogServer(log, {
     groupFailed: ({ error }) => failures.push(error),
     batchHandled: () => undefined,
   });
   const handle = async (batch: RecordBatch, context: LogContext) => {
+    await mayCommit();
     await context.commit({
       outputs: [{ topic: OUT, records: batch.records.map(({ key, value }) => ({ key, value })) }],
       offsets: [{ topic: IN, partition: batch.partition, offset: (batch.records.at(-1)?.offset ?? 0) + 1 }],
@@ -103,7 +104,9 @@ async function until(condition: () => Promise<boolean> | boolean): Promise<void>
 
 test('a broker that restarts under load: what was acknowledged is there, and copied once', async () => {
   await ensure(IN, OUT);
-  const { failures } = startCopying();
+  // Batches are at hand over the restart, commits are not: a single broker of 4.4.0 loses those (decision 11).
+  let gate = Promise.resolve();
+  const { failures } = startCopying(() => gate);
   const acknowledged: string[] = [];
   const over = new AbortController();
   const load = async () => {
@@ -120,14 +123,22 @@ test('a broker that restarts under load: what was acknowledged is there, and cop
     }
   };
   const loading = load();
-  await until(() => acknowledged.length > 50);
+  await until(async () => acknowledged.length > 50 && (await valuesIn(OUT)).length > 0);
+  const restarted = Promise.withResolvers<void>();
+  gate = restarted.promise;
+  const standing = async () => (await log.lag({ group: 'copy', topic: IN })).records;
+  const lagBefore = await standing();
+  await until(async () => (await standing()) > lagBefore + 20);
   await broker.restart();
+  restarted.resolve();
   const before = acknowledged.length;
   await until(() => acknowledged.length > before + 50);
   over.abort();
   await loading;
   await until(async () => (await log.lag({ group: 'copy', topic: IN })).records === 0);
-  const [sent, copied] = [await valuesIn(IN), await valuesIn(OUT)];
+  const sent = await valuesIn(IN);
+  await until(async () => (await valuesIn(OUT)).length >= sent.length);
+  const copied = await valuesIn(OUT);
   expect(new Set(sent)).toEqual(new Set(acknowledged));
   expect(copied.toSorted()).toEqual(sent.toSorted());
   // A commit at hand may have failed, or a connection; the group joins again and goes on.
