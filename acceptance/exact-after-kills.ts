@@ -11,12 +11,15 @@ export async function expectExactAfterKills(given: {
   kills: number;
   withinMs: number;
   seed?: number;
+  /** More of the configuration. */
+  config?: object;
 }): Promise<{ resent: number }> {
-  const { work, kills, withinMs, seed = Math.floor(Math.random() * 2 ** 32) } = given;
+  const { work, kills, withinMs, seed = Math.floor(Math.random() * 2 ** 32), config = {} } = given;
   process.stdout.write(`${kills} kills, seed ${seed}\n`);
   const [apiPort, routerPort] = await freePorts(2);
   const pool = 'web';
   const configFile = work.write('headroom.yaml', {
+    ...config,
     api: { port: apiPort },
     router: { port: routerPort },
     log: { statusEveryS: 0, level: 'warn' },

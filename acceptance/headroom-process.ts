@@ -105,12 +105,13 @@ function statOf(pid: string): string[] {
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,
+  withinMs = DEADLINE_MS,
 ): Promise<T> {
-  const deadlineMs = performance.now() + DEADLINE_MS;
+  const deadlineMs = performance.now() + withinMs;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    if (performance.now() > deadlineMs) throw new Error(`${what}: must happen within ${DEADLINE_MS} ms`);
+    if (performance.now() > deadlineMs) throw new Error(`${what}: must happen within ${withinMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }

@@ -103,7 +103,7 @@ export interface Seen {
   policyVersion: number;
   maxWorkers: number;
   /** By id: when it was first decided. */
-  decisions: Map<number, string>;
+  decisions: Map<string, string>;
 }
 
 /** Starts the program, kills it with kill -9 under load, again and again, and leaves it running and acknowledged. */
@@ -148,7 +148,7 @@ async function lookAndChange(
   Object.assign(seen, { policyVersion: body.version, maxWorkers });
 }
 
-function decisionsOf(api: ApiClient, pool: string): Promise<{ id: number; firstAt: string }[]> {
+function decisionsOf(api: ApiClient, pool: string): Promise<{ id: string; firstAt: string }[]> {
   return api.all(`/v1/pools/${pool}/decisions`);
 }
 
@@ -156,7 +156,7 @@ function decisionsOf(api: ApiClient, pool: string): Promise<{ id: number; firstA
 export async function stateAfter(
   { api, acknowledged }: AfterKills,
   pool: string,
-): Promise<{ arrivals: number; completions: number; policyVersion: number; decisions: Map<number, string> }> {
+): Promise<{ arrivals: number; completions: number; policyVersion: number; decisions: Map<string, string> }> {
   const total = async (what: 'arrivals' | 'completions') => {
     const buckets = await api.all<Record<typeof what, number>>(`/v1/pools/${pool}/demand`);
     return buckets.reduce((sum, bucket) => sum + bucket[what], 0);

@@ -142,6 +142,9 @@ describe('a running program', () => {
       'GET /metrics',
       'GET /openapi.json',
       'GET /readyz',
+      'GET /v1/backup',
+      'GET /v1/fleet/memberships',
+      'GET /v1/fleet/pools',
       'GET /v1/policies',
       'GET /v1/policies/{pool}',
       'GET /v1/pools',
@@ -150,6 +153,8 @@ describe('a running program', () => {
       'GET /v1/pools/{pool}/demand',
       'GET /v1/pools/{pool}/forecast',
       'POST /v1/events',
+      'POST /v1/webhooks/{mapping}',
+      'PUT /v1/fleet/pools/{pool}',
       'PUT /v1/policies/{pool}',
     ]);
     expect(await api.get('/v1/none')).toMatchObject({ status: 404 });
@@ -297,11 +302,18 @@ describe('the next start', () => {
   test(
     'with --target runs only these',
     async () => {
-      const program = work.start(configFile, '--target', 'ingest,router');
+      const program = work.start(configFile, '--target', 'ingest,fleet,router');
       await program.line(/^headroom: ready/m);
       const { body } = await api.get<OpenApi>('/openapi.json');
       const own = operationsOf(body).map(({ path }) => path);
-      expect(own.filter((path) => path.startsWith('/v1/'))).toEqual(['/v1/events']);
+      expect(own.filter((path) => path.startsWith('/v1/')).toSorted()).toEqual([
+        '/v1/backup',
+        '/v1/events',
+        '/v1/fleet/memberships',
+        '/v1/fleet/pools',
+        '/v1/fleet/pools/{pool}',
+        '/v1/webhooks/{mapping}',
+      ]);
       expect(await api.get('/v1/pools')).toMatchObject({ status: 404 });
       const answer = await fetch(`http://127.0.0.1:${ports[1]}/web/`);
       expect(answer.status).toBe(503); // nobody orders workers
@@ -416,7 +428,7 @@ describe('what cannot start says why and exits with 2', () => {
       code: 2,
       signal: null,
       stderr:
-        'headroom: --target: must be all or of ingest, forecaster, autoscaler, router, sources, got rooter\n',
+        'headroom: --target: must be all or of ingest, forecaster, fleet, autoscaler, router, sources, got rooter\n',
     });
   });
 });

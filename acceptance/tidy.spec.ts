@@ -12,6 +12,7 @@ const FOLDERS = ['apps', 'libs', 'handlers', 'acceptance', 'bench', 'parts'];
 const DOMAIN = [
   'slo',
   'events',
+  'mapping',
   'demand',
   'forecasting',
   'queueing',
@@ -24,6 +25,7 @@ const DOMAIN = [
 const ADAPTER_NEEDS: Record<string, string[]> = {
   'event-sink': ['event-log'],
   'event-log': ['loop'],
+  store: ['loop'],
   'http-api': ['input-problems'],
   'demand-reader': ['event-log', 'store'],
 };

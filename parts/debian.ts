@@ -37,17 +37,18 @@ export async function installPackages(
   await withNothingStarting(() => apt('install', '-y', '--no-install-recommends', ...packages));
 }
 
+/** Whoever ends us meanwhile waits: apt-get would go on, and start what it installs. */
 async function withNothingStarting(install: () => Promise<unknown>): Promise<void> {
-  const endedBy = (signal: NodeJS.Signals): void => {
-    void restorePolicy().finally(() => process.kill(process.pid, signal));
-  };
-  await forbidStarts();
-  for (const signal of ENDING) process.once(signal, endedBy);
+  let ended: NodeJS.Signals | undefined;
+  const remember = (signal: NodeJS.Signals): void => void (ended = signal);
+  for (const signal of ENDING) process.on(signal, remember);
   try {
+    await forbidStarts();
     await install();
   } finally {
-    for (const signal of ENDING) process.off(signal, endedBy);
     await restorePolicy();
+    for (const signal of ENDING) process.off(signal, remember);
+    if (ended !== undefined) process.kill(process.pid, ended);
   }
 }
 

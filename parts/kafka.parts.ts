@@ -1,4 +1,6 @@
+import { freePorts } from '#parts/free-ports';
 import { startKafka, type Kafka } from '#parts/kafka';
+import { startToxiproxy, type ToxicProxy, type Toxiproxy } from '#parts/toxiproxy';
 import { Kafka as Client, logLevel } from 'kafkajs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { serverContract } from './server.contract.js';
@@ -30,15 +32,41 @@ serverContract({
 });
 
 const [name, password] = ['alice', 'opens'];
+const ranInside: string[] = [];
 let kafka: Kafka;
+let toxiproxy: Toxiproxy;
+let proxy: ToxicProxy;
 beforeAll(async () => {
+  const [advertisedPort] = (await freePorts(1)) as [number];
   kafka = await startKafka({
     properties: { 'message.max.bytes': 2000 },
-    listeners: { SASL: { protocol: 'SASL_PLAINTEXT' } },
+    listeners: { SASL: { protocol: 'SASL_PLAINTEXT' }, PROXIED: { protocol: 'PLAINTEXT', advertisedPort } },
     scramUsers: [{ name, password, mechanism: 'SCRAM-SHA-256' }],
+    inside: (command) => {
+      ranInside.push(command.find((word) => word.startsWith('kafka.')) as string);
+      return command;
+    },
   });
+  toxiproxy = await startToxiproxy();
+  proxy = await toxiproxy.proxy('kafka', kafka.listeners['PROXIED'] as string, advertisedPort);
 });
-afterAll(() => kafka?.stop());
+afterAll(async () => {
+  await toxiproxy?.stop();
+  await kafka?.stop();
+});
+
+test('format and broker run inside what they are told to', () => {
+  expect(ranInside).toEqual(['kafka.tools.StorageTool', 'kafka.Kafka']);
+});
+
+test('clients of an advertised port stay behind its proxy', async () => {
+  const client = clientOf(proxy.address, { requestTimeout: 1000, retry: { retries: 1 } });
+  expect(await send(client, 'proxied')).toBe(1);
+  await proxy.cut();
+  await expect(send(client, 'proxied')).rejects.toThrow('ECONNREFUSED');
+  await proxy.join();
+  expect(await send(client, 'proxied')).toBe(2);
+});
 
 test('records stay over an orderly restart and SIGKILL', async () => {
   const client = clientOf(kafka.bootstrap);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { startPostgres, type Postgres } from '#parts/postgres';
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -35,3 +36,35 @@ test('settings reach it; what was committed is on the disk and there after SIGKI
   await postgres.restart();
   expect(await query(postgres.url, 'SELECT value FROM kept')).toEqual([{ value: 1 }]);
 });
+
+const LOST = /Connection terminated|ECONNRESET/;
+
+test('pause and kill reach backends that compute', async () => {
+  const [busy, patient] = [
+    new Client(postgres.url),
+    new Client({ connectionString: postgres.url, connectionTimeoutMillis: 500 }),
+  ];
+  for (const client of [busy, patient]) client.on('error', () => undefined); // they are to lose the server
+  await busy.connect();
+  const computing = busy.query('DO $$ BEGIN LOOP END LOOP; END $$');
+  postgres.pause();
+  await expect(patient.connect()).rejects.toThrow('timeout');
+  postgres.resume();
+  await Promise.all([expect(computing).rejects.toThrow(LOST), postgres.kill()]);
+  await postgres.restart(); // it refuses to start while a backend of its data lives
+  expect(await query(postgres.url, 'SELECT value FROM kept')).toEqual([{ value: 1 }]);
+});
+
+test('killed and stopped, it leaves no shared memory', async () => {
+  const { pid } = postgres;
+  expect(creatorsOfSharedMemory()).toContain(pid);
+  await postgres.kill();
+  await postgres.stop();
+  expect(creatorsOfSharedMemory()).not.toContain(pid);
+});
+
+/** Linux' /proc/sysvipc/shm: `key shmid perms size cpid …`. */
+function creatorsOfSharedMemory(): number[] {
+  const segments = readFileSync('/proc/sysvipc/shm', 'utf8').trim().split('\n').slice(1);
+  return segments.map((line) => Number(line.trim().split(/\s+/)[4]));
+}

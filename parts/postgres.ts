@@ -13,6 +13,7 @@ import { ServerProcess } from './server-process.js';
 const OLDEST = '15.0';
 const DEBIAN = '/usr/lib/postgresql';
 const INITDB_WITHIN_MS = 120_000;
+const IPCRM_WITHIN_MS = 10_000;
 
 /** That of PATH, otherwise Debian's newest; resolved, because its other programs lie beside it. */
 function findPostgres(): string | undefined {
@@ -83,5 +84,6 @@ async function removeSharedMemory(data: string): Promise<void> {
   const file = join(data, 'postmaster.pid');
   if (!existsSync(file)) return;
   const id = (await readFile(file, 'utf8')).split('\n')[6]?.trim().split(/\s+/)[1];
-  if (id !== undefined) await run(['ipcrm', '-m', id], { withinMs: 10_000 });
+  // It fails when the next start has cleaned up already.
+  if (id !== undefined) await run(['ipcrm', '-m', id], { withinMs: IPCRM_WITHIN_MS }).catch(() => undefined);
 }

@@ -12,6 +12,7 @@ import { ServerProcess } from './server-process.js';
 // the machine and outlive the broker.
 
 const OLDEST = '3.10';
+const NAMES_WITHIN_MS = 10_000;
 /** The broker's own scripts; what Debian has on PATH is a wrapper that knows only the machine's broker. */
 const DEBIAN = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 
@@ -30,22 +31,12 @@ export const part = installedPart({
   packages: ['rabbitmq-server'],
 });
 
-export interface RabbitMqOptions {
-  /** Lines of rabbitmq.conf beside ours; one of the same key wins. */
-  settings?: Record<string, string | number>;
-  /** To be enabled; their ports are for `settings` to say. */
-  plugins?: readonly string[];
-}
-
 export interface RabbitMq extends ServerProcess {
   /** amqp://… of the user guest, who may do everything. */
   url: string;
 }
 
-export async function startRabbitMq({
-  settings = {},
-  plugins = [],
-}: RabbitMqOptions = {}): Promise<RabbitMq> {
+export async function startRabbitMq(): Promise<RabbitMq> {
   const program = locate();
   if (program === undefined) throw new PartMissing(`RabbitMQ ${OLDEST} or newer`);
   const user = unprivileged('rabbitmq');
@@ -53,9 +44,8 @@ export async function startRabbitMq({
   const epmd = await startEpmd(epmdPort, user);
   const folder = await ServerFolder.create('rabbitmq', user);
   const at = (name: string) => join(folder.path, name);
-  const lines = Object.entries({ 'listeners.tcp.1': `127.0.0.1:${port}`, ...settings });
-  await writeFile(at('rabbitmq.conf'), lines.map(([key, value]) => `${key} = ${value}\n`).join(''));
-  await writeFile(at('enabled_plugins'), `[${plugins.join(',')}].\n`);
+  await writeFile(at('rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${port}\n`);
+  await writeFile(at('enabled_plugins'), '[].\n');
   const server = await ServerProcess.start({
     name: 'rabbitmq',
     folder,
@@ -95,7 +85,7 @@ async function startEpmd(port: number, user: SystemUser | undefined): Promise<Se
     user,
     command: [epmd, '-address', '127.0.0.1', '-port', String(port)],
     ready: () =>
-      run(names, { withinMs: 10_000 }).then(
+      run(names, { withinMs: NAMES_WITHIN_MS }).then(
         () => true,
         () => false,
       ),

@@ -15,5 +15,5 @@ serverContract({
       await client.quit();
     }
   },
-  answer: [['1-1', ['type', 'completed']]], // its data survives a restart as well
+  answer: [['1-1', ['type', 'completed']]],
 });

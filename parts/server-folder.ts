@@ -7,15 +7,16 @@ import type { Writable } from 'node:stream';
 import type { SystemUser } from './command.js';
 
 /**
- * Reads the process group of the running server, 0 for none, line by line. When the pipe closes, because its owner
- * removed the folder or because the owner is dead (kill -9 included), it stops the group, at the latest after five
- * seconds, and removes the folder. SIGTERM first: PostgreSQL leaves shared memory behind when it is killed.
+ * Reads, line by line, the process group of the running server (0 for none) and the signal that stops it in order.
+ * When the pipe closes, because its owner removed the folder or because the owner is dead (kill -9 included), it stops
+ * the group, by SIGKILL after five seconds, and removes the folder. In order, because a killed PostgreSQL leaves shared
+ * memory and busy backends behind.
  */
 const GUARD = `
   group=0
-  while read -r line; do group=$line; done
+  while read -r number name; do group=$number; stop=$name; done
   if [ "$group" != 0 ]; then
-    kill -s TERM -- "-$group"; kill -s CONT -- "-$group"
+    kill -s "$stop" -- "-$group"; kill -s CONT -- "-$group"
     tries=50
     while kill -s 0 -- "-$group" && [ $tries -gt 0 ]; do tries=$((tries - 1)); sleep 0.1; done
     kill -s KILL -- "-$group"
@@ -55,9 +56,14 @@ export class ServerFolder {
     }
   }
 
-  /** From now on this process group dies with us; 0: none. */
-  guardGroup(group: number): void {
-    this.guard.stdin.write(`${group}\n`);
+  /** From now on this process group dies with us. */
+  watch(group: number, stopSignal: NodeJS.Signals): void {
+    this.guard.stdin.write(`${group} ${stopSignal.replace('SIG', '')}\n`);
+  }
+
+  /** It has ended: its number may be somebody else's. */
+  unwatch(): void {
+    this.guard.stdin.write('0\n');
   }
 
   /** Once the server has stopped. */

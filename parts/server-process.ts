@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { SystemUser } from './command.js';
 import type { ServerFolder } from './server-folder.js';
@@ -12,7 +13,7 @@ export interface ServerSettings {
   /** Beside the environment of this process. */
   env?: Record<string, string>;
   user?: SystemUser | undefined;
-  /** Asks for an orderly stop. */
+  /** Asks for an orderly stop; SIGTERM unless it says another. */
   stopSignal?: NodeJS.Signals;
   /** Whether it serves now; gets what it has written since it was started. */
   ready: (log: string) => boolean | Promise<boolean>;
@@ -22,7 +23,8 @@ export interface ServerSettings {
 
 /** Far more than any of them takes: a test machine may be busy. */
 const READY_WITHIN_MS = 120_000;
-const STOP_WITHIN_MS = 60_000;
+const STOP_WITHIN_MS = 30_000;
+const KILLED_WITHIN_MS = 30_000;
 const POLL_MS = 25;
 const LOG_KEPT = 256 * 1024;
 
@@ -37,8 +39,11 @@ interface Run {
 /** A private server with temporary data; every part's start function resolves to one. */
 export class ServerProcess {
   private current: Run | undefined;
+  private readonly stopSignal: NodeJS.Signals;
 
-  private constructor(private readonly settings: ServerSettings) {}
+  private constructor(private readonly settings: ServerSettings) {
+    this.stopSignal = settings.stopSignal ?? 'SIGTERM';
+  }
 
   /** Resolves when the server is ready; otherwise nothing is left of it, and the error has its log. */
   static async start(settings: ServerSettings): Promise<ServerProcess> {
@@ -68,11 +73,14 @@ export class ServerProcess {
     return this.current?.log ?? '';
   }
 
-  /** Ends it in order, SIGKILL after a minute, and removes its data. May be called again. */
+  /** Ends it in order, SIGKILL after half a minute, and removes its data. May be called again. */
   async stop(): Promise<void> {
-    await this.end(this.settings.stopSignal ?? 'SIGTERM');
-    await this.settings.stopped?.();
-    await this.settings.folder.remove();
+    await this.end(this.stopSignal);
+    try {
+      await this.settings.stopped?.();
+    } finally {
+      await this.settings.folder.remove();
+    }
   }
 
   /** SIGKILL to all of it; its data stays for `restart()`. */
@@ -80,19 +88,21 @@ export class ServerProcess {
     await this.end('SIGKILL');
   }
 
-  /** Starts it again on the same ports and data, after an orderly stop when it runs. */
+  /** Starts it again on the same ports and data, after an orderly stop when it runs. Throws after `stop()`. */
   async restart(): Promise<void> {
-    await this.end(this.settings.stopSignal ?? 'SIGTERM');
+    if (!existsSync(this.folder))
+      throw new Error(`${this.settings.name}: must have its data to start again, got a stopped server`);
+    await this.end(this.stopSignal);
     await this.run();
   }
 
   /** SIGSTOP: connections stay open and nothing answers, until `resume()`. */
   pause(): void {
-    signal(-this.pid, 'SIGSTOP');
+    signalAll(this.pid, 'SIGSTOP');
   }
 
   resume(): void {
-    signal(-this.pid, 'SIGCONT');
+    signalAll(this.pid, 'SIGCONT');
   }
 
   private async run(): Promise<void> {
@@ -116,12 +126,12 @@ export class ServerProcess {
       detached: true, // a process group of its own, for the guard and for SIGKILL to all of it
       ...user,
     });
+    if (child.pid !== undefined) folder.watch(child.pid, this.stopSignal);
     await once(child, 'spawn');
-    folder.guardGroup(child.pid as number);
     const run: Run = { child, log: '', alive: true, ended: once(child, 'close').then(() => undefined) };
     void run.ended.then(() => {
       run.alive = false;
-      folder.guardGroup(0);
+      folder.unwatch();
     });
     for (const stream of [child.stdout, child.stderr] as Socket[]) {
       stream.setEncoding('utf8').on('data', (text: string) => (run.log = (run.log + text).slice(-LOG_KEPT)));
@@ -136,14 +146,41 @@ export class ServerProcess {
     const run = this.current;
     if (!run?.alive) return;
     const { pid } = this;
-    if (how === 'SIGKILL') signal(-pid, how);
+    if (how === 'SIGKILL') signalAll(pid, how);
     else {
-      signal(-pid, 'SIGCONT'); // a paused one would not hear it
+      signalAll(pid, 'SIGCONT'); // a paused one would not hear it
       signal(pid, how);
     }
-    const overdue = setTimeout(() => signal(-pid, 'SIGKILL'), STOP_WITHIN_MS);
-    await run.ended;
-    clearTimeout(overdue);
+    await new Promise<void>((resolve, reject) => {
+      const late = new Error(`${this.settings.name}: must end within ${KILLED_WITHIN_MS} ms of SIGKILL`);
+      const timers = [
+        setTimeout(() => signalAll(pid, 'SIGKILL'), STOP_WITHIN_MS),
+        setTimeout(() => reject(late), STOP_WITHIN_MS + KILLED_WITHIN_MS),
+      ];
+      void run.ended.then(() => {
+        timers.forEach(clearTimeout);
+        resolve();
+      });
+    });
+  }
+}
+
+/**
+ * To the process group, and to children that have left it: PostgreSQL's backends have groups of their own, and one
+ * that computes does not notice the end of its server.
+ */
+function signalAll(pid: number, name: NodeJS.Signals): void {
+  const children = childrenOf(pid);
+  signal(-pid, name);
+  for (const child of children) signal(child, name);
+}
+
+/** Linux tells; elsewhere none are known. */
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
   }
 }
 

@@ -64,6 +64,7 @@ export function serverContract<Server extends ServerProcess>(given: ServerCase<S
       expect(descendants(process.pid)).toEqual(before);
       await server.stop();
       expect(() => server.pid).toThrow('must run to have a pid');
+      await expect(server.restart()).rejects.toThrow('must have its data to start again');
     });
   });
 

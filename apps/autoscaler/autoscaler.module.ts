@@ -11,9 +11,10 @@ import { DemandConsumer } from './demand.consumer.js';
 import { FleetViews } from './fleet-views.js';
 import { ForecastsConsumer } from './forecasts.consumer.js';
 import { LatestForecasts } from './latest-forecasts.js';
-import { PoliciesController, PolicyLimits } from './policies.controller.js';
+import { PoliciesController, PolicyLimits, type PolicyObserver } from './policies.controller.js';
 import { PolicyCache } from './policy-cache.js';
 import { PoolsController } from './pools.controller.js';
+import { RecordedDecisions } from './recorded-decisions.js';
 import type { ScaledPool } from './scaled-pool.js';
 
 export interface AutoscalerModuleOptions {
@@ -25,9 +26,12 @@ export interface AutoscalerModuleOptions {
   /** Pools of the configuration. */
   configured: ReadonlySet<string>;
   observer: AutoscalerObserver &
+    PolicyObserver &
     LoopObserver &
     RecordObserver & { demandRead: DemandReaderOptions['observe'] };
   nowMs(): number;
+  /** Never goes back, ms from any start; default: the process's. */
+  uptimeMs?: () => number;
 }
 
 /** Demand + forecast + fleet + policy → decisions, and the API of policies and pools. */
@@ -50,10 +54,10 @@ export class AutoscalerModule {
         { provide: DemandStore, useValue: stores.demand },
         { provide: ForecastStore, useValue: stores.forecasts },
         { provide: DecisionStore, useValue: stores.decisions },
-        { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, configured, nowMs) },
+        { provide: PolicyLimits, useFactory: () => new PolicyLimits(maxPools, configured, nowMs, observer) },
         { provide: PolicyCache, useFactory: () => new PolicyCache(stores.policies) },
-        { provide: LatestForecasts, useFactory: () => new LatestForecasts(stores.forecasts, observer) },
-        { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf) },
+        { provide: LatestForecasts, useFactory: () => new LatestForecasts(log, stores.forecasts, observer) },
+        { provide: FleetViews, useFactory: () => new FleetViews(fleet, settingsOf, observer) },
         {
           provide: DemandReader,
           useFactory: () =>
@@ -82,17 +86,18 @@ export class AutoscalerModule {
               fleet,
               fleetViews,
               demandStore: stores.demand,
-              decisionStore: stores.decisions,
+              recorded: new RecordedDecisions(log, stores.decisions),
               settingsOf,
               observer,
               nowMs,
+              ...(options.uptimeMs && { uptimeMs: options.uptimeMs }),
             }),
         },
         {
           provide: AutoscalerLoop,
           inject: [Autoscaler, PolicyCache],
           useFactory: (autoscaler: Autoscaler, policies: PolicyCache) =>
-            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer, nowMs }),
+            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer }),
         },
       ],
       exports: [Autoscaler, PolicyCache],

@@ -2,12 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DemandReader } from '#adapters/demand-reader';
 import type { EventLog } from '#adapters/event-log';
 import type { Fleet } from '#adapters/fleet';
-import type { DecisionRecord, DecisionStore, DemandStore, PolicyRow } from '#adapters/store';
+import type { DecisionRecord, DemandStore, PolicyRow } from '#adapters/store';
 import {
   bucketStartMs,
   closedArrivals,
   demandView,
   newDemandSeries,
+  sampledToMs,
   trail,
   type DemandView,
 } from '#domain/demand';
@@ -19,32 +20,50 @@ import {
   type FleetView,
   type Policy,
 } from '#domain/scaling';
-import type { FleetViews } from './fleet-views.js';
+import { viewOf, type FleetViews, type MissingInput } from './fleet-views.js';
 import { inTime, within } from './in-time.js';
 import type { LatestForecasts } from './latest-forecasts.js';
 import type { PolicyCache } from './policy-cache.js';
+import type { RecordedDecisions } from './recorded-decisions.js';
 import type { ScaledPool } from './scaled-pool.js';
 
 export interface AutoscalerObserver {
   decided(made: { decision: Decision; input: DecisionInput }): void;
   /** An order to the fleet that it took, or that failed. */
-  ordered(order: { decision: Decision; error: Error | undefined }): void;
-  /** The pool has lost its policy. */
+  ordered(order: Ordered): void;
+  /** Decided too long ago to be ordered still: this process stood still in between. */
+  outdated(decision: Decision): void;
+  /** A fleet that nobody had asked for anything was brought to where its pool stood. */
+  restored(order: { pool: string; desired: number; error: Error | undefined }): void;
+  /** Decisions will be blind for it. */
+  inputMissing(missing: MissingInput): void;
+  /** Decisions were made and acted upon, and will never be in the record: the event log took none for too long. */
+  decisionsLost(decisions: number): void;
+  /** The pool has lost its policy, or belongs to another process. */
   forgotten(pool: string): void;
 }
 
+interface Ordered {
+  decision: Decision;
+  error: Error | undefined;
+}
+
 export interface AutoscalerOptions {
-  log: EventLog;
+  log: Pick<EventLog, 'append'>;
   reader: DemandReader;
   forecasts: LatestForecasts;
   policies: PolicyCache;
   fleet: Pick<Fleet, 'scale'>;
   fleetViews: FleetViews;
   demandStore: Pick<DemandStore, 'arrivalsSince'>;
-  decisionStore: Pick<DecisionStore, 'latest'>;
+  recorded: RecordedDecisions;
   settingsOf(pool: string): ScaledPool;
   observer: AutoscalerObserver;
   nowMs(): number;
+  /** Never goes back, ms from any start; default: the process's. */
+  uptimeMs?: () => number;
+  /** Decisions that wait for the event log; default 20,000. */
+  maxUnrecorded?: number;
 }
 
 /** History for the mean load, in first seasons. */
@@ -55,67 +74,130 @@ const POOLS_PER_TURN = 100;
 const MAX_UNRECORDED = 20_000;
 /** Pools whose past is read back in one run. */
 const MAX_OPENED_PER_RUN = 200;
+/** An order is given within this time of its decision, or not at all: a process that was paused may have an heir. */
+const ORDER_WITHIN_MS = 5_000;
 
-/** Every pool with a policy: gather → decide → apply → record. */
+/** A decision, and what it is ordered by. */
+interface Made {
+  record: DecisionRecord;
+  policy: Policy;
+  fleet: FleetView | undefined;
+  decidedUptimeMs: number;
+}
+
+/** Every pool with a policy whose demand and forecasts are read here: gather → decide → record → apply. */
 export class Autoscaler {
+  /** Of the pools that were opened. */
   private readonly memories = new Map<string, DecisionMemory | undefined>();
-  private readonly lastDecisions = new Map<string, Decision>();
-  private readonly unrecorded: DecisionRecord[] = [];
+  private unrecorded: DecisionRecord[] = [];
+  private recording: Promise<void> | undefined;
+  private running: Promise<void> = Promise.resolve();
+  /** Counts how often pools were lost: what was read of one before may be old. */
+  private losses = 0;
 
   constructor(private readonly options: AutoscalerOptions) {}
 
-  /** Brings the fleets to where they stood when the program ended; at least to each policy's minimum. */
+  /** Brings the fleets that nobody has asked for anything to where they stood; at least to each policy's minimum. */
   async restoreFleets(): Promise<void> {
-    const { policies, fleet } = this.options;
-    for (const { pool, policy } of policies.all()) {
-      if (!this.options.settingsOf(pool).hasFleet) continue;
-      const { minWorkers, maxWorkers } = policy.bounds;
-      // In mode observe the record says what would have been ordered, not what was.
-      const last = policy.mode === 'observe' ? undefined : await this.options.decisionStore.latest(pool);
-      const desired = Math.min(Math.max(last?.decision.desired ?? 0, minWorkers), maxWorkers);
-      await fleet.scale({ pool, desired });
-    }
+    const rows = this.ownRows().filter((row) => this.hasFleet(row));
+    await this.open(rows.map(({ pool }) => pool));
+    await Promise.all(rows.map((row) => this.fleetOf(row)));
   }
 
-  async run(): Promise<void> {
-    const { policies, fleetViews, nowMs } = this.options;
+  run(): Promise<void> {
+    const run = this.decideAll();
+    this.running = run.catch(() => undefined);
+    return run;
+  }
+
+  /** Pools that are decided for here. */
+  pools(): string[] {
+    return [...this.memories.keys()];
+  }
+
+  /**
+   * Forgets the pools that are no longer read here; resolves when their last decisions are recorded and ordered, as far
+   * as log and fleet answer.
+   */
+  async letGo(): Promise<void> {
+    this.losses += 1;
+    for (const pool of this.memories.keys()) if (!this.owns(pool)) this.forget(pool);
+    await this.running;
+  }
+
+  private async decideAll(): Promise<void> {
+    const { reader, nowMs } = this.options;
     // The clock first: what happens while the answer is on its way is not counted.
     const askedAtMs = nowMs();
-    const behindMs = await inTime(this.options.reader.behindMs());
+    const behindMs = await inTime(reader.behindMs(), {
+      what: 'event log: how far behind its readers are',
+      missing: (error) => this.options.observer.inputMissing({ input: 'event-log', error }),
+    });
     const countedToMs = behindMs === undefined ? undefined : askedAtMs - behindMs;
-    const rows = await this.openedRows(policies.all());
-    const fleets = await Promise.all(
-      rows.map((row) => (this.hasFleet(row) ? fleetViews.of(row.pool) : this.assumedFleet(row))),
-    );
+    const rows = await this.openedRows();
+    const fleets = await Promise.all(rows.map((row) => this.fleetOf(row)));
+    const made: Made[] = [];
     for (const [i, row] of rows.entries()) {
       if (i % POOLS_PER_TURN === POOLS_PER_TURN - 1) await nextTurn();
-      const record = this.decideFor(row, { fleet: fleets[i], countedToMs });
-      this.unrecorded.push(record);
-      await this.apply(record.decision, row.policy, fleets[i]);
+      // It may have been lost meanwhile.
+      if (this.memories.has(row.pool) && this.owns(row.pool))
+        made.push(this.decideFor(row, { fleet: fleets[i], countedToMs }));
     }
-    await this.record();
-  }
-
-  lastDecision(pool: string): Decision | undefined {
-    return this.lastDecisions.get(pool);
+    // An order without a record would be left behind by a kill; but a log that is away must not stop the orders.
+    const recorded = within(
+      this.record(made.map(({ record }) => record)),
+      'event log: the record of decisions',
+    );
+    await recorded.catch(() => undefined);
+    await Promise.all(made.map((each) => this.apply(each)));
+    await recorded;
   }
 
   /** Pools that were opened, some more each run. Those that lost their policy are forgotten. */
-  private async openedRows(rows: PolicyRow[]): Promise<PolicyRow[]> {
+  private async openedRows(): Promise<PolicyRow[]> {
+    const rows = this.ownRows();
     const pools = new Set(rows.map(({ pool }) => pool));
-    for (const pool of this.memories.keys()) {
-      if (pools.has(pool)) continue;
-      this.memories.delete(pool);
-      this.lastDecisions.delete(pool);
-      this.options.observer.forgotten(pool);
-    }
-    const closed = rows.filter(({ pool }) => !this.memories.has(pool)).slice(0, MAX_OPENED_PER_RUN);
-    for (const { pool } of closed) await this.open(pool);
+    for (const pool of this.memories.keys()) if (!pools.has(pool)) this.forget(pool);
+    const closed = [...pools].filter((pool) => !this.memories.has(pool));
+    await this.open(closed.slice(0, MAX_OPENED_PER_RUN));
     return rows.filter(({ pool }) => this.memories.has(pool));
+  }
+
+  private ownRows(): PolicyRow[] {
+    return this.options.policies.all().filter(({ pool }) => this.owns(pool));
+  }
+
+  private owns(pool: string): boolean {
+    const { reader, forecasts } = this.options;
+    return reader.owns(pool) && forecasts.owns(pool);
+  }
+
+  private forget(pool: string): void {
+    this.memories.delete(pool);
+    this.options.observer.forgotten(pool);
   }
 
   private hasFleet({ pool }: PolicyRow): boolean {
     return this.options.settingsOf(pool).hasFleet;
+  }
+
+  private async fleetOf(row: PolicyRow): Promise<FleetView | undefined> {
+    if (!this.hasFleet(row)) return this.assumedFleet(row);
+    const observed = await this.options.fleetViews.observed(row.pool);
+    if (observed === undefined) return undefined;
+    return observed.ordered ? viewOf(observed) : this.restored(row, viewOf(observed));
+  }
+
+  /** A fleet that has just started, and knows nothing of the number that was decided before. */
+  private async restored({ pool, policy }: PolicyRow, fresh: FleetView): Promise<FleetView> {
+    const { fleet, observer } = this.options;
+    const { minWorkers, maxWorkers } = policy.bounds;
+    // In mode observe the record says what would have been ordered, not what was.
+    const last = policy.mode === 'observe' ? 0 : (this.memories.get(pool)?.lastDesired ?? 0);
+    const desired = Math.min(Math.max(last, minWorkers), maxWorkers);
+    const error = await failureOf(within(fleet.scale({ pool, desired }), `fleet: an order for pool ${pool}`));
+    observer.restored({ pool, desired, error });
+    return error === undefined ? { ...fresh, desired, starting: desired } : fresh;
   }
 
   /** So that a pool whose platform runs its own workers is decided for all the same. */
@@ -129,7 +211,7 @@ export class Autoscaler {
   private decideFor(
     { pool, policy, version }: PolicyRow,
     seen: { fleet: FleetView | undefined; countedToMs: number | undefined },
-  ): DecisionRecord {
+  ): Made {
     const { settingsOf, forecasts, observer, nowMs } = this.options;
     const { bucketS, seasonsS } = settingsOf(pool);
     const input: DecisionInput = {
@@ -145,62 +227,96 @@ export class Autoscaler {
     };
     const { decision, memory } = decide(input, this.memories.get(pool));
     this.memories.set(pool, memory);
-    this.lastDecisions.set(pool, decision);
     observer.decided({ decision, input });
-    return { v: 1, decision, memory, policyVersion: version };
+    const record: DecisionRecord = { v: 1, decision, memory, policyVersion: version };
+    return { record, policy, fleet: seen.fleet, decidedUptimeMs: this.uptimeMs() };
   }
 
-  private async apply(decision: Decision, policy: Policy, seen: FleetView | undefined): Promise<void> {
+  private async apply({ record: { decision }, policy, fleet: seen, decidedUptimeMs }: Made): Promise<void> {
     const { fleet, observer } = this.options;
     if (seen === undefined || seen.assumed || policy.mode === 'observe' || decision.desired === seen.desired)
       return;
-    try {
-      await within(fleet.scale(decision), `fleet: an order for pool ${decision.pool}`);
-      observer.ordered({ decision, error: undefined });
-    } catch (error) {
-      observer.ordered({ decision, error: error as Error });
-    }
+    if (this.uptimeMs() - decidedUptimeMs > ORDER_WITHIN_MS) return observer.outdated(decision);
+    const what = `fleet: an order for pool ${decision.pool}`;
+    observer.ordered({ decision, error: await failureOf(within(fleet.scale(decision), what)) });
   }
 
   /** What could not be recorded is recorded with the next run; the oldest are lost when there are too many. */
-  private async record(): Promise<void> {
-    const records = this.unrecorded.splice(0);
+  private record(records: DecisionRecord[]): Promise<void> {
+    const waiting = [...this.unrecorded, ...records];
+    // One at a time: what is on its way must not be sent twice.
+    if (this.recording !== undefined) this.keepUnrecorded(waiting);
+    else this.recording = this.send(waiting).finally(() => (this.recording = undefined));
+    return this.recording;
+  }
+
+  private keepUnrecorded(records: DecisionRecord[]): void {
+    const { observer, maxUnrecorded = MAX_UNRECORDED } = this.options;
+    const lost = Math.max(0, records.length - maxUnrecorded);
+    if (lost > 0) observer.decisionsLost(lost);
+    this.unrecorded = records.slice(lost);
+  }
+
+  private async send(records: DecisionRecord[]): Promise<void> {
+    this.unrecorded = [];
     if (records.length === 0) return;
     const messages = records.map((record) => ({ key: record.decision.pool, value: JSON.stringify(record) }));
     try {
       await this.options.log.append('decisions.v1', messages);
     } catch (error) {
-      this.unrecorded.unshift(...records.slice(-MAX_UNRECORDED));
+      this.keepUnrecorded([...records, ...this.unrecorded]);
       throw error;
     }
   }
 
-  /** Undefined: nobody reads this pool's demand here (yet), which is not the same as none. */
-  private demandOf(pool: string, allCountedToMs: number): DemandView | undefined {
+  private uptimeMs(): number {
+    return (this.options.uptimeMs ?? (() => performance.now()))();
+  }
+
+  private demandOf(pool: string, allCountedToMs: number): DemandView {
     const { reader, settingsOf } = this.options;
-    if (!reader.owns(pool)) return undefined;
-    const { bucketS, seasonsS, settleMs } = settingsOf(pool);
+    const { bucketS, seasonsS, settleMs, sampledBy = [] } = settingsOf(pool);
     const series = reader.of(pool) ?? newDemandSeries({ bucketS, seasonS: seasonsS[0] as number });
-    const countedToMs = allCountedToMs - settleMs;
+    const countedToMs = Math.min(allCountedToMs - settleMs, sampledToMs(sampledBy, series.chains));
     const toMs = bucketStartMs(countedToMs, bucketS);
     trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs }, series), series);
     return demandView({ countedToMs }, series);
   }
 
-  /** Takes up a pool where its last recorded decision left it. */
-  private async open(pool: string): Promise<void> {
-    const { decisionStore, demandStore, reader, settingsOf, nowMs } = this.options;
-    const last = await decisionStore.latest(pool);
-    const series = reader.of(pool);
-    if (series !== undefined) {
-      const { bucketS, seasonsS } = settingsOf(pool);
-      const bucketMs = bucketS * 1000;
-      const toMs = bucketStartMs(nowMs(), bucketS) - bucketMs;
-      const fromMs = toMs - MEAN_LOAD_SEASONS * (seasonsS[0] as number) * 1000;
-      const rows = await demandStore.arrivalsSince({ pool, fromMs });
-      trail(withoutHoles(rows, { toMs, bucketMs }), series);
+  /** Takes up pools where their last recorded decisions left them. */
+  private async open(pools: string[]): Promise<void> {
+    const { losses } = this;
+    if (pools.length === 0) return;
+    const latest = await this.options.recorded.latestOf(pools);
+    for (const pool of pools) {
+      await this.trailFromTable(pool);
+      // Whoever has lost a pool meanwhile opens it anew: another owner may have gone on.
+      if (this.losses === losses) this.memories.set(pool, latest.get(pool)?.memory);
     }
-    this.memories.set(pool, last?.memory);
+  }
+
+  private async trailFromTable(pool: string): Promise<void> {
+    const { demandStore, reader, settingsOf, nowMs } = this.options;
+    const series = reader.of(pool);
+    if (series === undefined) return;
+    const { bucketS, seasonsS } = settingsOf(pool);
+    const bucketMs = bucketS * 1000;
+    const toMs = bucketStartMs(nowMs(), bucketS) - bucketMs;
+    const seasonsMs = MEAN_LOAD_SEASONS * (seasonsS[0] as number) * 1000;
+    const rows = await demandStore.arrivalsSince({
+      pool,
+      fromMs: Math.max(toMs - seasonsMs, series.trailing.untilMs),
+    });
+    trail(withoutHoles(rows, { toMs, bucketMs }), series);
+  }
+}
+
+async function failureOf(work: Promise<void>): Promise<Error | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    return error as Error;
   }
 }
 

@@ -8,7 +8,8 @@ import {
   type StoredRecord,
   type TopicPartition,
 } from '#adapters/event-log';
-import { DecisionStore, type DecisionRecord } from '#adapters/store';
+import { DecisionStore } from '#adapters/store';
+import { decisionRecord } from './decision-record.js';
 
 const table = { topic: 'decisions.v1', group: 'decision-table' };
 
@@ -32,17 +33,4 @@ export class DecisionTableConsumer {
     const nextOffset = (records.at(-1) as StoredRecord).offset + 1;
     await this.store.write({ made, step: { topic, partition, from, nextOffset } });
   }
-}
-
-/** Only the autoscaler writes the topic: what the table's columns need is looked at, not every field. */
-function decisionRecord(value: unknown): DecisionRecord | undefined {
-  const { v, decision, memory, policyVersion } = (value ?? {}) as Partial<DecisionRecord>;
-  const isOne =
-    v === 1 &&
-    typeof decision?.pool === 'string' &&
-    typeof decision.kind === 'string' &&
-    Number.isInteger(decision.atMs) &&
-    memory?.v === 1 &&
-    Number.isInteger(policyVersion);
-  return isOne ? (value as DecisionRecord) : undefined;
 }

@@ -2,12 +2,16 @@ import { Controller } from '@nestjs/common';
 import { EventPattern, Payload } from '@nestjs/microservices';
 import { DemandReader } from '#adapters/demand-reader';
 import type { RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
+import { Autoscaler } from './autoscaler.js';
 
 const demand = { topic: 'demand.v1', group: 'autoscaler' };
 
 @Controller()
 export class DemandConsumer {
-  constructor(private readonly reader: DemandReader) {}
+  constructor(
+    private readonly reader: DemandReader,
+    private readonly autoscaler: Autoscaler,
+  ) {}
 
   @EventPattern({ ...demand, on: 'assigned' })
   assigned(@Payload() partitions: TopicPartition[]): Promise<StartOffset[]> {
@@ -17,6 +21,8 @@ export class DemandConsumer {
   @EventPattern({ ...demand, on: 'revoked' })
   async revoked(@Payload() partitions: TopicPartition[]): Promise<void> {
     this.reader.revoked(partitions);
+    // The next owner must find what was decided here.
+    await this.autoscaler.letGo();
   }
 
   @EventPattern(demand)

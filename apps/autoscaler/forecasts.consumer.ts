@@ -3,7 +3,8 @@ import { EventPattern, Payload } from '@nestjs/microservices';
 import type { RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
 import { LatestForecasts } from './latest-forecasts.js';
 
-const forecasts = { topic: 'forecasts.v1', group: 'autoscaler-forecasts' };
+/** In the group of demand.v1: who reads a pool's demand reads its forecasts. */
+const forecasts = { topic: 'forecasts.v1', group: 'autoscaler' };
 
 @Controller()
 export class ForecastsConsumer {
@@ -12,6 +13,11 @@ export class ForecastsConsumer {
   @EventPattern({ ...forecasts, on: 'assigned' })
   assigned(@Payload() partitions: TopicPartition[]): Promise<StartOffset[]> {
     return this.latest.assigned(partitions);
+  }
+
+  @EventPattern({ ...forecasts, on: 'revoked' })
+  revoked(@Payload() partitions: TopicPartition[]): void {
+    this.latest.revoked(partitions);
   }
 
   @EventPattern(forecasts)

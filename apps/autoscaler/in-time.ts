@@ -13,7 +13,13 @@ export async function within<T>(answer: Promise<T>, what: string): Promise<T> {
   }
 }
 
-/** The answer, or undefined when it fails or takes too long: the domain knows what a missing input means. */
-export function inTime<T>(answer: Promise<T>): Promise<T | undefined> {
-  return within(answer, 'input').catch(() => undefined);
+/**
+ * The answer, or undefined when it fails or takes too long, which `missing` is told: the domain knows what a missing
+ * input means, but not why it is missing.
+ */
+export function inTime<T>(
+  answer: Promise<T>,
+  { what, missing }: { what: string; missing: (error: Error) => void },
+): Promise<T | undefined> {
+  return within(answer, what).catch((error: Error) => void missing(error));
 }

@@ -1,7 +1,15 @@
 import { Controller, Headers, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import { Endpoint, FromBody, FromParams, FromQuery, problem } from '#adapters/http-api';
+import {
+  CallerOf,
+  Endpoint,
+  FromBody,
+  FromParams,
+  FromQuery,
+  problem,
+  type Caller,
+} from '#adapters/http-api';
 import { PolicyStore, type PolicyRow, type SeenPolicy } from '#adapters/store';
 import { policySchema, type Policy } from '#domain/scaling';
 import { PolicyCache } from './policy-cache.js';
@@ -17,7 +25,22 @@ export class PolicyLimits {
     /** Pools that the configuration declares: each start gives them a policy. */
     readonly configured: ReadonlySet<string>,
     readonly nowMs: () => number,
+    readonly observer: PolicyObserver,
   ) {}
+}
+
+export interface PolicyObserver {
+  /** Somebody has changed a policy through the API. */
+  policyChanged(change: PolicyChange): void;
+}
+
+export interface PolicyChange {
+  what: 'created' | 'replaced' | 'deleted';
+  pool: string;
+  /** The new one; of a deletion, the one that is gone. */
+  version: number;
+  /** Who, as the token says. */
+  subject: string;
 }
 
 @Controller()
@@ -50,18 +73,21 @@ export class PoliciesController {
     @FromBody(policySchema) policy: Policy,
     @Headers('if-match') ifMatch: string | undefined,
     @Headers('if-none-match') ifNoneMatch: string | undefined,
+    @CallerOf() { subject }: Caller,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
     const nowMs = this.limits.nowMs();
     const creates = ifNoneMatch === '*';
     if (ifMatch !== undefined && ifNoneMatch !== undefined) throw contradictory();
     if (!creates && ifMatch === undefined) throw unconditional('If-Match (or If-None-Match: * to create)');
-    if (creates && this.cache.get(pool) === undefined && this.cache.all().length >= this.limits.maxPools)
-      throw noRoom(this.limits.maxPools);
+    const { maxPools } = this.limits;
     const row = creates
-      ? await this.store.create({ pool, policy, nowMs })
+      ? await this.store.create({ pool, policy, nowMs, maxPolicies: maxPools })
       : await this.replace({ pool, policy, ifMatch: ifMatch as string, nowMs });
+    if (row === 'full') throw noRoom(maxPools);
     if (row === 'conflict') throw await this.outdated(pool);
+    const what = creates ? 'created' : 'replaced';
+    this.limits.observer.policyChanged({ what, pool, version: row.version, subject });
     await this.cache.refresh();
     return tagged(row, reply);
   }
@@ -70,12 +96,15 @@ export class PoliciesController {
   async delete(
     @FromParams(poolParams) { pool }: PoolParams,
     @Headers('if-match') ifMatch: string | undefined,
+    @CallerOf() { subject }: Caller,
   ): Promise<void> {
     if (ifMatch === undefined) throw unconditional('If-Match');
     if (this.limits.configured.has(pool)) throw declared(pool);
     const seen = await this.seen(pool, ifMatch);
-    const outcome = seen === undefined ? 'conflict' : await this.store.delete({ pool, seen });
-    if (outcome === 'conflict') throw await this.outdated(pool);
+    if (seen === undefined || (await this.store.delete({ pool, seen })) === 'conflict')
+      throw await this.outdated(pool);
+    const { version } = seen;
+    this.limits.observer.policyChanged({ what: 'deleted', pool, version, subject });
     await this.cache.refresh();
   }
 

@@ -5,14 +5,14 @@ import {
   DecisionStore,
   DemandStore,
   ForecastStore,
+  PolicyStore,
   type PolicyRow,
   type StoredDecision,
 } from '#adapters/store';
 import { sketchMean, sketchQuantile, type Bucket, type Sketch } from '#domain/demand';
-import { Autoscaler } from './autoscaler.js';
+import { decisionIdOf } from '#domain/scaling';
 import { FleetViews } from './fleet-views.js';
 import { unknownPool } from './policies.controller.js';
-import { PolicyCache } from './policy-cache.js';
 import {
   AUTOSCALER_ROUTES as ROUTES,
   pageQuery,
@@ -27,11 +27,11 @@ interface SeriesQuery {
   cursor?: number | undefined;
 }
 
+/** Answers from the store and the fleet alone: the same in every process, whoever decides for the pool. */
 @Controller()
 export class PoolsController {
   constructor(
-    private readonly policies: PolicyCache,
-    private readonly autoscaler: Autoscaler,
+    private readonly policies: PolicyStore,
     private readonly fleets: FleetViews,
     private readonly demandStore: DemandStore,
     private readonly forecastStore: ForecastStore,
@@ -39,19 +39,16 @@ export class PoolsController {
   ) {}
 
   @Endpoint(ROUTES.listPools)
-  async list(@FromQuery(pageQuery) { limit, cursor = '' }: z.output<typeof pageQuery>) {
-    const rows = this.policies
-      .all()
-      .filter(({ pool }) => pool > cursor)
-      .sort((a, b) => (a.pool < b.pool ? -1 : 1))
-      .slice(0, limit);
-    const items = await Promise.all(rows.map((row) => this.answerOf(row)));
+  async list(@FromQuery(pageQuery) { limit, cursor }: z.output<typeof pageQuery>) {
+    const rows = await this.policies.page({ after: cursor, limit });
+    const items = await this.answersOf(rows);
     return { items, nextCursor: rows.length === limit ? (rows.at(-1)?.pool ?? null) : null };
   }
 
   @Endpoint(ROUTES.getPool)
-  get(@FromParams(poolParams) { pool }: PoolParams) {
-    return this.answerOf(this.known(pool));
+  async get(@FromParams(poolParams) { pool }: PoolParams) {
+    const [answer] = await this.answersOf([await this.known(pool)]);
+    return answer;
   }
 
   @Endpoint(ROUTES.demand)
@@ -59,7 +56,7 @@ export class PoolsController {
     @FromParams(poolParams) { pool }: PoolParams,
     @FromQuery(ROUTES.demand.query) { limit, cursor }: SeriesQuery,
   ) {
-    this.known(pool);
+    await this.known(pool);
     const { bucketS } = this.fleets.settingsOf(pool);
     const buckets = await this.demandStore.page({ pool, beforeMs: cursor, limit });
     return paged(
@@ -73,7 +70,7 @@ export class PoolsController {
     @FromParams(poolParams) { pool }: PoolParams,
     @FromQuery(ROUTES.forecast.query) { limit, cursor }: SeriesQuery,
   ) {
-    this.known(pool);
+    await this.known(pool);
     const forecasts = await this.forecastStore.page({ pool, beforeMs: cursor, limit });
     return paged(forecasts, { limit, last: forecasts.at(-1)?.originMs });
   }
@@ -83,25 +80,29 @@ export class PoolsController {
     @FromParams(poolParams) { pool }: PoolParams,
     @FromQuery(ROUTES.decisions.query) { limit, cursor }: SeriesQuery,
   ) {
-    this.known(pool);
+    await this.known(pool);
     const rows = await this.decisionStore.page({ pool, beforeId: cursor, limit });
     return paged(rows.map(decisionOf), { limit, last: rows.at(-1)?.id });
   }
 
-  private known(pool: string): PolicyRow {
-    const row = this.policies.get(pool);
-    if (row === undefined) throw unknownPool(pool);
+  private async known(pool: string): Promise<PolicyRow> {
+    const row = await this.policies.get(pool);
+    if (row === null) throw unknownPool(pool);
     return row;
   }
 
-  private async answerOf({ pool, policy, version }: PolicyRow) {
+  private async answersOf(rows: PolicyRow[]) {
+    const latest = await this.decisionStore.latestOf(rows.map(({ pool }) => pool));
+    return Promise.all(rows.map((row) => this.answerOf(row, latest.get(row.pool))));
+  }
+
+  private async answerOf({ pool, policy, version }: PolicyRow, last: StoredDecision | undefined) {
     const { bucketS, seasonsS } = this.fleets.settingsOf(pool);
-    const last = this.autoscaler.lastDecision(pool);
     const decision = last && {
-      kind: last.kind,
-      desired: last.desired,
-      reason: last.reason,
-      explanation: last.explanation,
+      kind: last.decision.kind,
+      desired: last.decision.desired,
+      reason: last.decision.reason,
+      explanation: last.decision.explanation,
     };
     const workers = await this.fleets.of(pool);
     return {
@@ -144,10 +145,10 @@ function latencyOf(sketch: Sketch): z.output<typeof demandAnswer>['wait'] {
 }
 
 function decisionOf(row: StoredDecision): z.output<typeof decisionAnswer> {
-  const { id, firstAtMs, lastAtMs, count, decision, memory, policyVersion } = row;
+  const { firstAtMs, lastAtMs, count, decision, memory, policyVersion } = row;
   const { atMs: _, ...rest } = decision;
   return {
-    id,
+    id: decisionIdOf({ pool: decision.pool, atMs: firstAtMs }),
     firstAt: new Date(firstAtMs).toISOString(),
     lastAt: new Date(lastAtMs).toISOString(),
     count,

@@ -32,11 +32,33 @@ const workers = z.object({
   starting: z.number(),
   draining: z.number(),
   desired: z.number(),
+  maxWorkers: z.number().optional().describe('The most workers the fleet runs, whatever the policy allows.'),
   slotsPerWorker: z.number(),
   leadTimeS: z.number(),
 });
+const inputs = z
+  .object({
+    demandAsOfMs: z.number().optional().describe('End of the newest bucket counted, epoch ms.'),
+    arrivalRatePerS: z.number().optional(),
+    attemptsPerArrival: z.number().optional(),
+    backlog: z.number().optional().describe('Attempts that wait.'),
+    serviceMsMean: z.number().optional(),
+    reactionMarginRatio: z.number().optional().describe('Of the policy.'),
+    forecastOriginMs: z.number().optional().describe('Start of the last bucket the forecast knew, epoch ms.'),
+    forecastLeadS: z.number().optional().describe('Longest lead time that the forecast covers.'),
+    readyWorkers: z.number().optional(),
+    slotsPerWorker: z.number().optional(),
+    leadTimeS: z.number().optional(),
+  })
+  .describe(
+    'What the decision saw, by value; what is missing was not known. Of the last one of equal holds.',
+  );
 export const decisionAnswer = z.object({
-  id: z.number(),
+  id: z
+    .string()
+    .describe(
+      'Pool and time, epoch ms, as in the log’s `decision`; of equal holds, which are one record, the first.',
+    ),
   pool: z.string(),
   kind: z.enum(['scale', 'hold', 'blind']),
   firstAt: z.iso.datetime(),
@@ -47,6 +69,7 @@ export const decisionAnswer = z.object({
   previousDesired: z.number(),
   reason: z.string(),
   explanation: z.string(),
+  inputs,
   neededNow: z.number().optional(),
   pricedLevel: z.number().optional(),
   pricedHorizonS: z.number().optional(),
@@ -136,7 +159,7 @@ export const AUTOSCALER_ROUTES = {
     method: 'DELETE',
     path: '/v1/policies/:pool',
     summary:
-      'Delete the version that was seen; the pool is no longer decided for, its workers stay. Not for a pool of the configuration',
+      'Delete the version that was seen; the pool is no longer decided for, its workers stay, and within seconds its place is free. A later event of the pool creates it again, in mode observe. Not for a pool of the configuration',
     scope: 'policies:write',
     params: poolParams,
     status: 204,

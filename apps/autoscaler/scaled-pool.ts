@@ -7,4 +7,6 @@ export interface ScaledPool {
   hasFleet: boolean;
   worker: { slots: number };
   leadTimeMaxS: number;
+  /** Partitions of the sources that measure it: beyond what they have told it is not known. */
+  sampledBy?: readonly number[];
 }

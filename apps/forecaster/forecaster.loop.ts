@@ -1,15 +1,18 @@
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { Loop, type LoopObserver } from '#adapters/loop';
-import { ForecastStore } from '#adapters/store';
+import type { ForecastStore } from '#adapters/store';
 import { ForecastThread } from './forecast-thread.js';
-import { Forecaster, type ForecastedPool } from './forecaster.js';
+import type { Forecaster } from './forecaster.js';
 
 /** How often closed buckets are looked for. */
 const PERIOD_MS = 100;
 const TIMEOUT_MS = 70_000;
 const RETENTION_PERIOD_MS = 300_000;
-/** Forecasts are kept for this many of the pool's longest seasons. */
-const KEPT_SEASONS = 1;
+
+/** How long the forecasts of a pool are kept, seconds: its longest season. */
+export function forecastsKeptS({ seasonsS }: { seasonsS: readonly number[] }): number {
+  return Math.max(...seasonsS);
+}
 
 @Injectable()
 export class ForecasterLoop implements OnApplicationBootstrap, OnModuleDestroy {
@@ -18,21 +21,9 @@ export class ForecasterLoop implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     forecaster: Forecaster,
     private readonly thread: ForecastThread,
-    store: ForecastStore,
-    given: {
-      observer: LoopObserver;
-      pools: () => string[];
-      settingsOf(pool: string): ForecastedPool;
-      nowMs(): number;
-    },
+    store: Pick<ForecastStore, 'retain'>,
+    observer: LoopObserver,
   ) {
-    const { observer, pools, settingsOf, nowMs } = given;
-    const dropOld = async () => {
-      for (const pool of pools()) {
-        const keptS = KEPT_SEASONS * (settingsOf(pool).seasonsS.at(-1) as number);
-        await store.dropBefore({ pool, beforeMs: nowMs() - keptS * 1000 });
-      }
-    };
     this.loops = [
       new Loop({
         name: 'forecast',
@@ -45,7 +36,7 @@ export class ForecasterLoop implements OnApplicationBootstrap, OnModuleDestroy {
         name: 'forecast-retention',
         periodMs: RETENTION_PERIOD_MS,
         timeoutMs: RETENTION_PERIOD_MS,
-        run: dropOld,
+        run: (signal) => store.retain(signal),
         observer,
       }),
     ];

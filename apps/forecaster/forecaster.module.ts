@@ -51,14 +51,9 @@ export class ForecasterModule {
         },
         {
           provide: ForecasterLoop,
-          inject: [Forecaster, ForecastThread, DemandReader],
-          useFactory: (forecaster: Forecaster, thread: ForecastThread, reader: DemandReader) =>
-            new ForecasterLoop(forecaster, thread, forecastStore, {
-              observer,
-              pools: () => reader.pools(),
-              settingsOf,
-              nowMs,
-            }),
+          inject: [Forecaster, ForecastThread],
+          useFactory: (forecaster: Forecaster, thread: ForecastThread) =>
+            new ForecasterLoop(forecaster, thread, forecastStore, observer),
         },
       ],
     };

@@ -7,8 +7,8 @@ import type { INestMicroservice } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, EventLogServer, HandlerErrors, topicSpecs } from '#adapters/event-log';
-import { DemandStore, ForecastStore, openEmbeddedStore, type Store } from '#adapters/store';
-import { emptyBucket, type DemandPartial } from '#domain/demand';
+import { DemandStore, ForecastStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
+import { emptyBucket, sampledPartial, sampledPartition, type DemandPartial } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 import { ForecastThread } from './forecast-thread.js';
 import { horizonsOf } from './forecaster.js';
@@ -16,9 +16,10 @@ import { ForecasterModule } from './forecaster.module.js';
 
 const SEASON_S = 60;
 const START_MS = 1_800_000_000_000;
+const METER = sampledPartition('meter');
 
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 let app: INestMicroservice;
 let nowMs: number;
@@ -65,6 +66,7 @@ async function start(): Promise<void> {
       settleMs: 0,
       latenessS: 2,
       leadTimeS: leadTimeS.get(pool) ?? 2,
+      sampledBy: pool === 'measured' ? [METER] : [],
     }),
     observer: {
       forecast: (forecast) => (made.push(forecast), changed()),
@@ -110,6 +112,29 @@ async function demandFrom(second: number, arrivals: number[], pool = 'etl'): Pro
 }
 
 const latest = () => made.at(-1);
+
+test('a pool that is measured is forecast as far as its measurements go: what is not told is not empty', async () => {
+  await start();
+  let to: number | undefined;
+  const tell = async (fromS: number, toS: number) => {
+    const samples = Array.from({ length: toS - fromS }, (_, i) => ({
+      startMs: START_MS + (fromS + i) * 1000,
+      arrivals: 5,
+    }));
+    const span = { pool: 'measured', partition: METER, bucketS: 1, samples, toMs: START_MS + toS * 1000 };
+    const chain = to === undefined ? undefined : { to, backlog: 0, inFlight: 0 };
+    const { partial } = sampledPartial({ ...span, fraction: 0 }, chain);
+    to = partial.range.to;
+    await log.append('demand.v1', [{ key: 'measured', value: JSON.stringify(partial) }]);
+  };
+  await tell(0, 3);
+  nowMs = START_MS + 9_500;
+  await until(() => latest()?.originMs === START_MS + 2_000);
+  await tell(3, 6);
+  await until(() => latest()?.originMs === START_MS + 5_000);
+  expect(made.map(({ originMs }) => originMs)).toEqual([START_MS + 2_000, START_MS + 5_000]);
+  expect(gaps).toBe(0);
+});
 
 test('a closed bucket makes one forecast, which is published and kept', async () => {
   await start();

@@ -1,7 +1,7 @@
 import type { DemandReader } from '#adapters/demand-reader';
 import type { EventLog } from '#adapters/event-log';
 import type { DemandStore } from '#adapters/store';
-import { bucketStartMs, closedArrivals, MAX_AHEAD_MS } from '#domain/demand';
+import { bucketStartMs, closedArrivals, MAX_AHEAD_MS, sampledToMs } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 import type { ForecastStep, ForecastThread } from './forecast-thread.js';
 
@@ -15,6 +15,8 @@ export interface ForecastedPool {
   latenessS: number;
   /** Longest lead time that forecasts must cover, seconds. */
   leadTimeS: number;
+  /** Partitions of the sources that measure it: beyond what they have told it is not known. */
+  sampledBy?: readonly number[];
 }
 
 export interface ForecasterObserver {
@@ -88,7 +90,9 @@ export class Forecaster {
       const turn = (first + i) % pools.length;
       const pool = pools[turn] as string;
       const settings = settingsOf(pool);
-      const toMs = bucketStartMs(nowMs - behindMs - settings.settleMs, settings.bucketS);
+      const knownToMs = sampledToMs(settings.sampledBy ?? [], reader.of(pool)?.chains ?? new Map());
+      const countedToMs = Math.min(nowMs - behindMs - settings.settleMs, knownToMs);
+      const toMs = bucketStartMs(countedToMs, settings.bucketS);
       this.forgetAhead(pool, nowMs);
       if (toMs <= (this.seenToMs.get(pool) ?? -Infinity)) continue;
       const known = thread.knows(pool);

@@ -26,7 +26,7 @@ else {
 async function run() {
   exitWithLauncher();
   const { buildIfNeeded } = await import('../../scripts/build-if-needed.js');
-  buildIfNeeded();
+  buildIfNeeded('program');
   await import('../../dist/apps/headroom/main.js');
 }
 

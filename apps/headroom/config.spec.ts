@@ -41,6 +41,16 @@ describe('config/demo.yaml', () => {
 });
 
 describe('parseConfig', () => {
+  test('a setting of the policy that nothing reads yet says so', () => {
+    const described: string[] = [];
+    JSON.stringify(configJsonSchema(), (name, value: { description?: string }) => {
+      if (['violationTargetRatio', 'errorRatioMax'].includes(name)) described.push(value.description ?? name);
+      return value;
+    });
+    expect(described).toHaveLength(2);
+    for (const text of described) expect(text).toContain('Recorded; decisions do not use it yet.');
+  });
+
   test('an empty file is the default configuration', () => {
     expect(parseConfig('')).toMatchObject({
       ok: true,
@@ -53,6 +63,14 @@ describe('parseConfig', () => {
     [
       'pools: { web: { bucketS: 7, seasonsS: [20] } }',
       'pools.web.seasonsS[0]: must hold: a multiple of bucketS (7), got 20',
+    ],
+    [
+      'pools: { web: { bucketS: 1, settleMs: 12001 } }',
+      'pools.web.settleMs: must hold: at most 12000 with buckets of 1 s (beyond it demand and forecasts are stale when they are used, and every decision blind), got 12001',
+    ],
+    [
+      'pools: { web: { settleMs: 18001 } }',
+      'pools.web.settleMs: must hold: at most 18000 with buckets of 10 s (beyond it demand and forecasts are stale when they are used, and every decision blind), got 18001',
     ],
     [
       'pools: { web: { bucketS: 1, seasonsS: [20, 10] } }',
@@ -115,6 +133,30 @@ describe('parseConfig', () => {
   ])('a key that no check would see: %s', (text) => {
     expect(problems(text)).toEqual([
       expect.stringMatching(/^line 1, column \d+: must be another key, got "__proto__"$/),
+    ]);
+  });
+
+  test('files of the store are found beside the configuration, and its password has a file', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'headroom-config-'));
+    const file = join(folder, 'headroom.yaml');
+    const url = 'postgres://headroom@db/headroom';
+    writeFileSync(
+      file,
+      `store: { kind: postgres, url: '${url}', passwordFile: secret, tls: { caFile: certs/ca.pem } }`,
+    );
+    expect(await loadConfig(file)).toMatchObject({
+      ok: true,
+      config: {
+        store: {
+          url,
+          passwordFile: join(folder, 'secret'),
+          tls: { caFile: join(folder, 'certs', 'ca.pem') },
+        },
+      },
+    });
+    rmSync(folder, { recursive: true });
+    expect(problems('store: { kind: postgres, url: "postgres://headroom:secret@db/headroom" }')).toEqual([
+      'store.url: must hold: a url without a password (it belongs into passwordFile), got "postgres://headroom:***@db/headroom"',
     ]);
   });
 

@@ -1,13 +1,18 @@
 import { z } from 'zod';
 import { kafkaSettingsSchema } from '#adapters/event-log';
 import { syntheticSourceSchema } from '#adapters/sources';
+import { storeSchema } from '#adapters/store';
 import { poolName } from '#domain/events';
 import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
-import { policySchema } from '#domain/scaling';
+import { policySchema, staleAfterS } from '#domain/scaling';
+import { eventSourceSchema, readPlaces } from './event-sources-config.js';
+import { isKnownMapping, mappingConfigSchema, mappingName } from './mappings/mapping-config.js';
 
 const port = z.number().int().min(1).max(65_535);
 const host = z.string().min(1).max(253).describe('Interface to listen on.');
 const DAY_S = 86_400;
+/** Between the moment a bucket may be used and the decision that uses it: counting, forecasting, the loop's period. */
+const USE_ALLOWANCE_S = 2;
 
 const api = z
   .strictObject({
@@ -87,6 +92,36 @@ const ingest = z.strictObject({
     .describe('Pools created by their first event; beyond it their events go to the dead-letter topic.'),
 });
 
+const url = z.url({ protocol: /^https?$/ });
+
+const fleet = z
+  .discriminatedUnion('kind', [
+    z
+      .strictObject({
+        kind: z.literal('local-processes'),
+        eventsUrl: url
+          .optional()
+          .describe(
+            'Origin of the API that takes the workers’ events (target ingest). Default: this process’s own.',
+          ),
+      })
+      .describe('The workers are processes of this machine: target fleet hosts them.'),
+    z
+      .strictObject({
+        kind: z.literal('remote'),
+        url: url.describe('Origin of the API of the process that hosts the workers (target fleet).'),
+        tokenFile: z
+          .string()
+          .min(1)
+          .optional()
+          .describe(
+            'Token for it with scopes fleet:read and fleet:scale, relative to this file; read again within 30 s when it is replaced. Default: tokens are signed with the own key.',
+          ),
+      })
+      .describe('Another process hosts the workers.'),
+  ])
+  .describe('Who runs the workers of the pools.');
+
 const eventLog = z
   .discriminatedUnion('kind', [z.strictObject({ kind: z.literal('embedded') }), kafkaSettingsSchema])
   .describe('Where events, demand, forecasts and decisions flow: in the data directory, or on Kafka.');
@@ -99,6 +134,13 @@ const identity = z.strictObject({
     .max(DAY_S)
     .default(DAY_S)
     .describe('Longest life of a token that is signed or accepted.'),
+  keyFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Key that several processes share, relative to this file: a private one (mode 0600), or its public half (headroom key) for those that sign nothing. Default: the one in the data directory, which the first start makes.',
+    ),
 });
 
 const worker = z.strictObject({
@@ -130,6 +172,24 @@ const worker = z.strictObject({
     .describe('How long a worker that leaves may finish what it has.'),
 });
 
+const webhook = z.strictObject({
+  secretFile: z
+    .string()
+    .min(1)
+    .describe('File with the secret of the sender, relative to this file; several, one a line, all count.'),
+  proof: z
+    .enum(['signature', 'secret'])
+    .default('signature')
+    .describe(
+      'signature: the header is the HMAC-SHA256 of the body, in hexadecimal or base64, with or without sha256= before it. secret: the header is the secret itself, for senders that cannot sign; whoever reads the connection learns it.',
+    ),
+  header: z
+    .string()
+    .regex(/^[a-z0-9-]{1,100}$/, 'the name of a header in lower case')
+    .default('x-headroom-signature'),
+});
+export type WebhookConfig = z.output<typeof webhook>;
+
 export const poolSchema = z
   .strictObject({
     bucketS: z.number().int().min(1).max(3600).default(10).describe('Length of a demand bucket, seconds.'),
@@ -159,7 +219,9 @@ export const poolSchema = z
       .min(0)
       .max(60_000)
       .default(250)
-      .describe('Wait after a bucket’s end before it is used provisionally.'),
+      .describe(
+        'Wait after a bucket’s end before it is used provisionally, ms. Short enough that it is fresh when it is used: 12,000 with buckets of 1 s.',
+      ),
     leadTimeMaxS: z
       .number()
       .min(0)
@@ -167,6 +229,12 @@ export const poolSchema = z
       .optional()
       .describe(
         'Longest lead time that forecasts must cover, seconds, and at most 9,999 buckets; default: startDelayMs of the worker and 5 s more.',
+      ),
+    trustExecutionIds: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Take execution id and attempt from x-headroom-execution-id and x-headroom-attempt of a request. They decide what counts as demand: only when nobody but the platform itself can reach the router. Otherwise each request is an execution of its own.',
       ),
     worker: worker.prefault({}),
     policy: policySchema
@@ -199,6 +267,14 @@ export const poolSchema = z
         message: `at most ${MAX_HORIZON_BUCKETS - 1} buckets of ${value.bucketS} s`,
       });
     }
+    const settleMaxMs = settleMsMax(value.bucketS);
+    if (value.settleMs > settleMaxMs) {
+      context.addIssue({
+        code: 'custom',
+        path: ['settleMs'],
+        message: `at most ${settleMaxMs} with buckets of ${value.bucketS} s (beyond it demand and forecasts are stale when they are used, and every decision blind)`,
+      });
+    }
     if (value.source !== undefined && value.worker.handlers === undefined) {
       context.addIssue({
         code: 'custom',
@@ -207,6 +283,11 @@ export const poolSchema = z
       });
     }
   });
+
+/** A bucket is used from its settling until the next one has settled; it must not be stale by then. */
+function settleMsMax(bucketS: number): number {
+  return (staleAfterS(bucketS) - bucketS - USE_ALLOWANCE_S) * 1000;
+}
 
 /** The whole configuration: one tree, each branch owned by its user, unknown keys refused. Units are in the names. */
 export const configSchema = z
@@ -224,13 +305,64 @@ export const configSchema = z
     log: log.prefault({}),
     eventLog: eventLog.prefault({ kind: 'embedded' }),
     ingest: ingest.prefault({}),
+    store: storeSchema
+      .prefault({ kind: 'embedded' })
+      .describe('Where policies, demand, forecasts and decisions are.'),
     identity: identity.prefault({}),
+    fleet: fleet.prefault({ kind: 'local-processes' }),
+    mappings: z
+      .record(mappingName, mappingConfigSchema)
+      .default({})
+      .describe(
+        'How records of other platforms become execution events, by name. Those in config/mappings are always there.',
+      ),
+    sources: z
+      .record(mappingName, eventSourceSchema)
+      .default({})
+      .describe('Where execution events and demand come from beside executions.v1 and the API, by name.'),
+    webhooks: z
+      .record(mappingName, webhook)
+      .default({})
+      .describe(
+        'By mapping: how senders that cannot bring a token prove to POST /v1/webhooks/<mapping> who they are.',
+      ),
     pools: z
       .record(poolName, poolSchema)
       .default({})
       .describe('Pools by name: lower-case letters, digits and dashes.'),
   })
   .superRefine((value, context) => {
+    for (const [name, source] of Object.entries(value.sources)) {
+      const mapping = 'mapping' in source ? source.mapping : undefined;
+      if (mapping !== undefined && !isKnownMapping(mapping, value.mappings)) {
+        context.addIssue({ code: 'custom', path: ['sources', name, 'mapping'], message: 'a known mapping' });
+      }
+    }
+    for (const [name, source] of Object.entries(value.sources)) {
+      const { pools = {}, delayS } = 'pools' in source ? { delayS: undefined, ...source } : {};
+      for (const pool of Object.keys(pools)) {
+        const bucketS = value.pools[pool]?.bucketS;
+        const path = ['sources', name, 'pools', pool];
+        if (bucketS === undefined) context.addIssue({ code: 'custom', path, message: 'a pool of this file' });
+        else if ((delayS ?? 0) > bucketS) {
+          const message = `delayS at most the pool’s bucketS (${bucketS}): later its demand is stale`;
+          context.addIssue({ code: 'custom', path, message });
+        }
+      }
+    }
+    const read = new Set<string>();
+    for (const [name, source] of Object.entries(value.sources)) {
+      for (const place of readPlaces(source)) {
+        const message = `a source of its own: ${place} is read by another one`;
+        if (read.has(place)) context.addIssue({ code: 'custom', path: ['sources', name], message });
+        read.add(place);
+      }
+    }
+    for (const name of Object.keys(value.webhooks)) {
+      if (!isKnownMapping(name, value.mappings)) {
+        context.addIssue({ code: 'custom', path: ['webhooks', name], message: 'the name of a mapping' });
+      }
+    }
     if (value.api.port === value.router.port) {
       context.addIssue({ code: 'custom', path: ['router', 'port'], message: 'another port than api.port' });
     }

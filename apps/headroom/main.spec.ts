@@ -125,6 +125,27 @@ describe('headroom', () => {
   });
 });
 
+describe('a key that processes share', () => {
+  test('token signs with identity.keyFile; key prints its public half, with which nothing is signed', async () => {
+    const made = await openLocalIdentity(join(folder, 'shared'), { create: true });
+    writeFileSync(join(folder, 'shared.yaml'), '{ identity: { keyFile: shared/identity-key.json } }\n');
+    const signed = await run('token', '--scope', 'pools:read', '--config', 'shared.yaml');
+    expect(made.ok && (await made.identity.verifyToken(signed.stdout.trim()))).toMatchObject({ ok: true });
+    const { code, stdout } = await run('key', '--config', 'shared.yaml');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toEqual(expect.not.objectContaining({ d: expect.anything() }));
+    writeFileSync(join(folder, 'public.json'), stdout);
+    writeFileSync(join(folder, 'public.yaml'), '{ identity: { keyFile: public.json } }\n');
+    expect(await run('token', '--scope', 'pools:read', '--config', 'public.yaml')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /^headroom: identity\.keyFile .*public\.json: must be a private key to sign/,
+      ),
+    });
+    expect(await run('key', '--data-dir', 'nowhere')).toMatchObject({ code: 2 });
+  });
+});
+
 describe('headroom replay', () => {
   const replay = (...args: string[]) => ['replay', 'day.csv', '--pool', 'web', '--url', url, ...args];
 

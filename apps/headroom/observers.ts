@@ -1,11 +1,15 @@
 import type { DemandReaderOptions } from '#adapters/demand-reader';
 import type { LogServerObserver, RecordObserver } from '#adapters/event-log';
 import type { EventSinkObserver } from '#adapters/event-sink';
-import type { FleetObserver } from '#adapters/fleet';
+import type { FleetObserver, RemoteFleetObserver } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
+import type { PartitionOptions } from '#adapters/store';
+import type { RecordSourceObserver } from '#adapters/record-sources';
 import type { Logger, Metrics } from '#adapters/telemetry';
+import { decisionIdOf, forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
+import type { PolicyObserver } from '../autoscaler/policies.controller.js';
 import type { ForecasterObserver } from '../forecaster/forecaster.js';
 import type { IngestObserver } from '../ingest/index.js';
 import type { RouteOutcome, RouterObserver } from '../router/router-observer.js';
@@ -20,11 +24,13 @@ export interface Observers {
   logServer: LogServerObserver;
   sink: EventSinkObserver;
   fleet: FleetObserver;
+  remoteFleet: RemoteFleetObserver;
   ingest: IngestObserver;
   forecaster: ForecasterObserver & LoopObserver & RecordObserver & DemandRead;
-  autoscaler: AutoscalerObserver & LoopObserver & RecordObserver & DemandRead;
+  autoscaler: AutoscalerObserver & PolicyObserver & LoopObserver & RecordObserver & DemandRead;
   router: RouterObserver;
   sources: SourcesModuleOptions['observer'];
+  partition: PartitionOptions['observe'];
   tokenRenewalFailed(error: Error): void;
 }
 
@@ -42,11 +48,13 @@ export function observersOf(given: Given): Observers {
     logServer: logServerObserver(given),
     sink: sinkObserver(given),
     fleet: fleetObserver(given),
+    remoteFleet: remoteFleetObserver(given),
     ingest: { ...ingestObserver(given), loop },
     forecaster: { ...forecasterObserver(given), ...loop, ...readerObserver('forecaster', given) },
     autoscaler: { ...autoscalerObserver(given), ...loop, ...readerObserver('autoscaler', given) },
     router: routerObserver(given),
     sources: sourcesObserver(given),
+    partition: (event) => given.metrics.storePartitions.inc(event),
     tokenRenewalFailed: (err) => logger.error({ err }, 'workers keep their old token'),
   };
 }
@@ -131,6 +139,22 @@ function fleetObserver({ metrics, logger }: Given): FleetObserver {
   };
 }
 
+function remoteFleetObserver({ metrics, logger }: Given): RemoteFleetObserver {
+  return {
+    asked: ({ operation, error }) => {
+      metrics.fleetRequests.inc({ operation, outcome: error === undefined ? 'answered' : 'failed' });
+      // An order that fails is said where it was given; one that observes in vain is a blind decision.
+      if (error !== undefined && operation === 'follow')
+        logger.warn({ err: error }, 'the fleet does not say who is there; its last word counts');
+    },
+    hostFound: ({ first }) => {
+      if (first) return logger.info('the fleet has been found');
+      metrics.fleetRestarts.inc();
+      logger.warn('the fleet has started anew: its workers are others');
+    },
+  };
+}
+
 function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'> {
   return {
     counted: ({ records, counts, deadLetters }) => {
@@ -157,7 +181,40 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
       logger.error(record, 'a record of demand.v1 is no demand');
     },
     eventsReceived: (outcome, events) => metrics.apiEvents.inc({ outcome }, events),
+    recordsMapped: (mapping, outcome, records) => metrics.mappedRecords.inc({ mapping, outcome }, records),
+    sampled: ({ source, asked, told }) => {
+      metrics.demandSamples.inc({ source, outcome: 'told' }, told);
+      if (told === 0) metrics.demandSamples.inc({ source, outcome: 'unknown' }, asked);
+    },
+    sampleFailed: ({ source, pool, error }) => {
+      metrics.demandSamples.inc({ source, outcome: 'failed' });
+      logger.error({ err: error, source, pool }, 'a source did not tell the demand of a pool');
+    },
+    ofSource: (source) => recordSourceObserver(source, { metrics, logger }),
     appendFailed: (err) => logger.error({ err }, 'events could not be appended'),
+  };
+}
+
+function recordSourceObserver(
+  source: string,
+  { metrics, logger }: Pick<Given, 'metrics' | 'logger'>,
+): RecordSourceObserver {
+  metrics.recordSourceConnected.set({ source }, 0);
+  return {
+    connected: () => {
+      metrics.recordSourceConnected.set({ source }, 1);
+      logger.info({ source }, 'a source of events is connected');
+    },
+    disconnected: ({ error, retryInMs }) => {
+      metrics.recordSourceConnected.set({ source }, 0);
+      metrics.recordSourceFailures.inc({ source, step: 'connect' });
+      logger.error({ err: error, source, retryInMs }, 'a source of events is not connected');
+    },
+    taken: (records) => metrics.recordSourceRecords.inc({ source }, records),
+    notTaken: ({ error, retryInMs, records }) => {
+      metrics.recordSourceFailures.inc({ source, step: 'take' });
+      logger.error({ err: error, source, retryInMs, records }, 'records of a source could not be written');
+    },
   };
 }
 
@@ -172,7 +229,8 @@ function forecasterObserver({ metrics, logger }: Given): ForecasterObserver {
   };
 }
 
-function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver {
+function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver & PolicyObserver {
+  const missing = new LimitedNotes(({ msg, ...what }) => logger.error(what, msg));
   return {
     decided: (made) => {
       const { decision, input } = made;
@@ -180,6 +238,7 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
       status.decided(made);
       metrics.decisions.inc({ pool, kind, reason });
       for (const { limit } of limits) metrics.decisionLimits.inc({ pool, limit });
+      if (forecastEndsEarly(decision)) metrics.shortForecastDecisions.inc({ pool });
       metrics.objectiveReachable.set({ pool }, objectiveReachable ? 1 : 0);
       metrics.workers.set({ pool, state: 'desired' }, desired);
       if (input.fleet !== undefined) {
@@ -187,23 +246,51 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
           metrics.workers.set({ pool, state }, input.fleet[state]);
       }
       if (kind === 'scale') {
-        const { previousDesired, explanation, atMs } = decision;
+        const { previousDesired, explanation } = decision;
         logger.info(
-          { pool, decision: `${pool}/${atMs}`, from: previousDesired, to: desired, reason },
+          { pool, decision: decisionIdOf(decision), from: previousDesired, to: desired, reason },
           explanation,
         );
       }
     },
+    inputMissing: ({ error, ...what }) => {
+      metrics.decisionInputsMissing.inc({ input: what.input });
+      missing.note({ msg: 'decisions are blind for want of an answer', err: error.message, ...what });
+    },
+    decisionsLost: (decisions) => {
+      metrics.decisionsLost.inc(decisions);
+      logger.error(
+        { decisions },
+        'decisions are missing in the record: the event log took none for too long',
+      );
+    },
+    policyChanged: ({ what, ...change }) => logger.info(change, `policy ${what}`),
     forgotten: (pool) => {
       status.forgotten(pool);
       metrics.objectiveReachable.remove({ pool });
       for (const state of ['desired', 'ready', 'starting', 'draining'])
         metrics.workers.remove({ pool, state });
     },
-    ordered: ({ decision: { pool, atMs }, error }) => {
+    restored: ({ pool, desired, error }) => {
+      metrics.decisionsApplied.inc({ outcome: error === undefined ? 'restored' : 'failed' });
+      if (error === undefined) logger.info({ pool, desired }, 'a fleet that knew of no order got one');
+      else logger.error({ err: error, pool, desired }, 'the fleet did not take an order');
+    },
+    outdated: (decision) => {
+      metrics.decisionsApplied.inc({ outcome: 'outdated' });
+      const { pool, desired } = decision;
+      logger.warn(
+        { pool, decision: decisionIdOf(decision), desired },
+        'decided too long ago to be ordered still',
+      );
+    },
+    ordered: ({ decision, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'taken' : 'failed' });
       if (error !== undefined)
-        logger.error({ err: error, pool, decision: `${pool}/${atMs}` }, 'the fleet did not take an order');
+        logger.error(
+          { err: error, pool: decision.pool, decision: decisionIdOf(decision) },
+          'the fleet did not take an order',
+        );
     },
   };
 }

@@ -1,12 +1,13 @@
 import { EmbeddedEventLog, KafkaEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
 import { LimitedNotes } from '#adapters/notes';
-import type { Store } from '#adapters/store';
+import type { EmbeddedPostgres } from '#adapters/store';
 import type { Logger } from '#adapters/telemetry';
 import type { Config } from './config.js';
 
 interface Given {
   config: Pick<Config, 'eventLog' | 'ingest'>;
-  store: Store;
+  /** Of the data directory; the embedded log lives in it. */
+  engine: EmbeddedPostgres | undefined;
   logger: Logger;
 }
 
@@ -25,8 +26,8 @@ export async function openEventLog(given: Given): Promise<EventLog> {
   }
 }
 
-function openLog({ config: { eventLog }, store, logger }: Given): Promise<EventLog> {
-  if (eventLog.kind === 'embedded') return EmbeddedEventLog.open(store.engine);
+function openLog({ config: { eventLog }, engine, logger }: Given): Promise<EventLog> {
+  if (eventLog.kind === 'embedded') return EmbeddedEventLog.open(engine as EmbeddedPostgres);
   const notes = new LimitedNotes(({ msg, ...about }) => logger.warn(about, msg));
   return KafkaEventLog.open(eventLog, {
     note: (err) => notes.note({ msg: 'the Kafka client has trouble', err }),

@@ -1,64 +1,88 @@
 import { join } from 'node:path';
-import type { EventLog } from '#adapters/event-log';
+import type { Readable } from 'node:stream';
+import { LOG_TABLE_NAMES, type EventLog } from '#adapters/event-log';
 import { LogSink, type EventSink } from '#adapters/event-sink';
-import { LocalProcessFleet, type Fleet } from '#adapters/fleet';
-import type { Identity } from '#adapters/identity';
+import type { Fleet } from '#adapters/fleet';
+import type { Verifier } from '#adapters/identity';
 import {
+  backupStream,
   DecisionStore,
   DemandStore,
   ForecastStore,
+  EmbeddedPostgres,
   openEmbeddedStore,
+  openPostgresStore,
   PolicyStore,
+  spaceProblemIn,
+  type Retention,
   type Store,
 } from '#adapters/store';
 import { createMetrics, type Logger, type Metrics } from '#adapters/telemetry';
+import type { Mapping } from '#domain/mapping';
 import type { AutoscalerModuleOptions } from '../autoscaler/autoscaler.module.js';
 import type { ForecasterModuleOptions } from '../forecaster/forecaster.module.js';
-import type { IngestModuleOptions } from '../ingest/index.js';
+import type { EventSources, IngestModuleOptions } from '../ingest/index.js';
 import type { RouterOptions } from '../router/router.js';
 import type { Config } from './config.js';
+import { openFleet } from './open-fleet.js';
 import { openEventLog } from './open-event-log.js';
+import { eventSourcesOf } from './event-sources.js';
+import { knownMappings } from './mappings/known-mappings.js';
 import { observersOf, type Observers } from './observers.js';
 import { originOf } from './origin.js';
+import { checkStoreFollowsLog } from './store-and-log.js';
 import { poolSettingsOf, type PoolSettings } from './pool-settings.js';
 import type { SourcesModuleOptions } from './sources.module.js';
 import { StatusLines } from './status-lines.js';
+import { retentionsOf } from './store-retention.js';
 
 export interface PartsOptions {
   config: Config;
   dataDir: string;
-  identity: Identity;
+  identity: Verifier;
   logger: Logger;
+  needs: ReadonlySet<Need>;
+  /** By the name of a source; absent: none has one. */
+  sourcePasswords?: ReadonlyMap<string, string>;
 }
 
-/** Workers sign on with a token of this life at most, and get a new one after half of it. */
-const WORKER_TOKEN_MAX_S = 3_600;
+/** What a service stands on. `workers`: it hosts the local ones, its children, for every `fleet`. */
+export type Need = 'store' | 'log' | 'fleet' | 'workers';
+
+interface Opened {
+  store?: Store;
+  log?: EventLog;
+  /** Where the router's events go. */
+  sink?: EventSink;
+  fleet?: Fleet;
+  mappings: ReadonlyMap<string, Mapping>;
+  sources: EventSources;
+}
+
 /** Events that are not acknowledged this long after the stop are lost, and counted. */
 const SINK_DEADLINE_MS = 3_000;
 
-/** What the services stand on, made once: the configuration decides which implementation each part is. */
+/**
+ * What the services stand on, made once: the targets decide which parts there are, the configuration which implementation
+ * each is.
+ */
 export class Parts {
   readonly settingsOf: (pool: string) => PoolSettings;
-  private readonly stores;
+  /** Pools of whose workers the router has heard. */
+  private readonly heardOf = new Set<string>();
 
   constructor(
     private readonly options: PartsOptions,
-    private readonly store: Store,
-    readonly log: EventLog,
-    private readonly fleet: Fleet,
-    private readonly sink: EventSink,
+    private readonly opened: Opened,
     readonly metrics: Metrics,
     readonly observers: Observers,
     readonly status: StatusLines,
   ) {
     this.settingsOf = poolSettingsOf(options.config);
-    const { dataSource } = store;
-    this.stores = {
-      policies: new PolicyStore(dataSource),
-      demand: new DemandStore(dataSource),
-      forecasts: new ForecastStore(dataSource),
-      decisions: new DecisionStore(dataSource),
-    };
+  }
+
+  get log(): EventLog {
+    return needed(this.opened.log);
   }
 
   /** Pools of the configuration. */
@@ -66,7 +90,7 @@ export class Parts {
     return Object.keys(this.options.config.pools);
   }
 
-  get identity(): Identity {
+  get identity(): Verifier {
     return this.options.identity;
   }
 
@@ -74,30 +98,37 @@ export class Parts {
     const { ingest, pools } = this.options.config;
     return {
       log: this.log,
-      dataSource: this.store.dataSource,
+      stores: this.stores(),
       observer: this.observers.ingest,
       ...ingest,
       pools: new Map(Object.entries(pools)),
       defaults: this.settingsOf(''),
+      mappings: this.opened.mappings,
+      sources: this.opened.sources,
       nowMs: Date.now,
     };
   };
 
-  readonly forForecaster = (): ForecasterModuleOptions => ({
-    log: this.log,
-    demandStore: this.stores.demand,
-    forecastStore: this.stores.forecasts,
-    settingsOf: (pool) => {
-      const { leadTimeMaxS, ...settings } = this.settingsOf(pool);
-      return { ...settings, leadTimeS: leadTimeMaxS };
-    },
-    observer: this.observers.forecaster,
-    nowMs: Date.now,
-  });
+  readonly forForecaster = (): ForecasterModuleOptions => {
+    const { demand: demandStore, forecasts: forecastStore } = this.stores();
+    return {
+      log: this.log,
+      demandStore,
+      forecastStore,
+      settingsOf: (pool) => {
+        const { leadTimeMaxS, ...settings } = this.settingsOf(pool);
+        return { ...settings, leadTimeS: leadTimeMaxS };
+      },
+      observer: this.observers.forecaster,
+      nowMs: Date.now,
+    };
+  };
+
+  readonly forFleet = (): { fleet: Fleet } => ({ fleet: this.fleet });
 
   readonly forAutoscaler = (): AutoscalerModuleOptions => ({
     log: this.log,
-    stores: this.stores,
+    stores: this.stores(),
     fleet: this.fleet,
     settingsOf: this.settingsOf,
     maxPools: this.options.config.ingest.maxPools,
@@ -111,9 +142,14 @@ export class Parts {
     const known = new Set(Object.keys(pools));
     return {
       ...router,
-      watch: (listener) => this.fleet.watch(listener),
-      sink: this.sink,
+      watch: (listener) =>
+        this.fleet.watch((membership) => {
+          this.heardOf.add(membership.pool);
+          return listener(membership);
+        }),
+      sink: needed(this.opened.sink),
       pools: () => known,
+      trustsExecutionIds: (pool) => this.settingsOf(pool).trustExecutionIds,
       observer: this.observers.router,
     };
   };
@@ -133,99 +169,170 @@ export class Parts {
               },
             ],
       ),
-      ready: async () => (await this.fleetProblems()).length === 0,
+      ready: async () => (await this.workerProblems({ unordered: 'missing' })).length === 0,
       observer: this.observers.sources,
     };
   };
 
   /** Why the store takes nothing at the moment. */
   storeProblem(): string | undefined {
-    return this.store.problem();
+    return this.opened.store?.problem();
+  }
+
+  /** All that is stored, with the event log where it lies beside the tables. */
+  backup(): Promise<Readable> {
+    const logTables = this.options.config.store.kind === 'embedded' ? LOG_TABLE_NAMES : [];
+    return backupStream(needed(this.opened.store), { takenAtMs: Date.now(), logTables });
   }
 
   /** Resolves with the reason when the store ends unasked. */
   get storeDied(): Promise<Error> {
-    return this.store.died;
+    return this.opened.store?.died ?? new Promise(() => {});
   }
 
-  /** Pools that have no ready worker although they should. */
-  async fleetProblems(): Promise<string[]> {
+  /** Pools that have no ready worker although they should; `unordered`: what a pool is that nobody has ordered any for. */
+  async workerProblems({ unordered }: { unordered: 'fine' | 'missing' }): Promise<string[]> {
     const problems: string[] = [];
-    for (const pool of Object.keys(this.options.config.pools)) {
-      if (!this.settingsOf(pool).hasFleet) continue;
-      const { ready, desired } = await this.fleet.observe(pool);
-      if (ready === 0 && desired > 0) problems.push(`pool ${pool}: at least one ready worker, got none`);
+    for (const pool of this.pools.filter((name) => this.settingsOf(name).hasFleet)) {
+      const observed = await this.fleet.observe(pool).catch((error: Error) => error);
+      if (observed instanceof Error) return [...problems, observed.message];
+      const { ready, desired, ordered } = observed;
+      if (ready === 0 && (desired > 0 || (!ordered && unordered === 'missing')))
+        problems.push(`pool ${pool}: at least one ready worker, got none`);
     }
     return problems;
   }
 
+  /** Pools of whose workers the router has not heard yet. One that has heard goes on with what it knows. */
+  memberProblems(): string[] {
+    const unheard = this.pools.filter((pool) => this.settingsOf(pool).hasFleet && !this.heardOf.has(pool));
+    return unheard.map((pool) => `router: the fleet must have said who serves pool ${pool}, has not yet`);
+  }
+
   readonly closeFleet = async (): Promise<void> => {
-    await this.sink.flush(SINK_DEADLINE_MS);
-    await this.fleet.close();
+    await this.opened.sink?.flush(SINK_DEADLINE_MS);
+    await this.opened.fleet?.close();
   };
 
   /** After {@link closeFleet}, when nothing reads or writes any more. */
   async close(): Promise<void> {
-    await this.sink.close(SINK_DEADLINE_MS);
-    await this.log.close();
-    await this.store.close();
+    await this.opened.sink?.close(SINK_DEADLINE_MS);
+    await this.opened.log?.close();
+    await this.opened.store?.close();
+  }
+
+  private get fleet(): Fleet {
+    return needed(this.opened.fleet);
+  }
+
+  private stores() {
+    return storesOf(needed(this.opened.store), this.options.config, this.observers);
   }
 }
 
-/** Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, and as openEventLog. */
+/** A part that the targets of this process have asked for. */
+function needed<T>(part: T | undefined): T {
+  if (part === undefined) throw new Error('parts: a target must name what it needs, does not');
+  return part;
+}
+
+/**
+ * Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, StoreUnavailable, StoreAheadOfLog,
+ * CannotSign, and as openEventLog.
+ */
 export async function openParts(options: PartsOptions): Promise<Parts> {
-  const { config, dataDir, identity, logger } = options;
+  const { config, dataDir, logger, needs } = options;
   const metrics = createMetrics();
   const status = new StatusLines();
   const observers = observersOf({ metrics, logger, status });
-  const store = await openEmbeddedStore({ dataDir: join(dataDir, 'store') });
-  let log: EventLog | undefined;
+  const mappings = await knownMappings(config.mappings);
+  const passwords = options.sourcePasswords ?? new Map<string, string>();
+  const bucketSOf = (pool: string) => poolSettingsOf(config)(pool).bucketS;
+  const sources = await eventSourcesOf(config.sources, { mappings, passwords, bucketSOf });
+  const opened: Opened = { mappings, sources };
+  const parts = new Parts(options, opened, metrics, observers, status);
   try {
-    log = await openEventLog({ config, store, logger });
-    await createPolicies(config, new PolicyStore(store.dataSource));
-    const sink = new LogSink({ log, observer: observers.sink });
-    const fleet = localFleet({ config, identity, observers });
-    return new Parts(options, store, log, fleet, sink, metrics, observers, status);
+    // Before anything that must be closed: it may find that it cannot sign.
+    if (needs.has('fleet') || needs.has('workers'))
+      opened.fleet = openFleet({ ...options, observers, hostsWorkers: needs.has('workers') });
+    await openStoreAndLog(opened, { config, dataDir: join(dataDir, 'store'), logger, needs, observers });
+    return parts;
   } catch (error) {
     // Its housekeeping would keep the process alive.
-    await log?.close();
-    await store.close();
+    await parts.closeFleet();
+    await parts.close();
     throw error;
   } finally {
     logger.debug({ dataDir }, 'parts opened');
   }
 }
 
+async function openStoreAndLog(
+  opened: Opened,
+  given: Pick<PartsOptions, 'config' | 'dataDir' | 'logger' | 'needs'> & { observers: Observers },
+): Promise<void> {
+  const { config, logger, needs, observers } = given;
+  const sharesEngine = needs.has('log') && config.eventLog.kind === 'embedded';
+  const { store, engine } = needs.has('store') || sharesEngine ? await openStore(given) : NO_STORE;
+  if (store !== undefined) opened.store = store;
+  if (!needs.has('log')) return;
+  const log = await openEventLog({ config, engine, logger });
+  opened.log = log;
+  opened.sink = new LogSink({ log, observer: observers.sink });
+  if (store === undefined) return;
+  await checkStoreFollowsLog(store.dataSource, log);
+  await createPolicies(config, new PolicyStore(store.dataSource));
+}
+const NO_STORE = { store: undefined, engine: undefined };
+
+/** The engine of the data directory carries what is embedded: the tables, the event log, both, or it is not there. */
+async function openStore(given: {
+  config: Config;
+  dataDir: string;
+  observers: Observers;
+}): Promise<{ store: Store; engine: EmbeddedPostgres | undefined }> {
+  const { config, dataDir, observers } = given;
+  if (config.store.kind === 'embedded') {
+    const store = await openEmbeddedStore({ dataDir, observer: observers.log });
+    return { store, engine: store.engine };
+  }
+  if (config.eventLog.kind !== 'embedded')
+    return {
+      store: await openPostgresStore(config.store, { observer: observers.log }),
+      engine: undefined,
+    };
+  const engine = await EmbeddedPostgres.open({ dataDir });
+  try {
+    const server = await openPostgresStore(config.store, { observer: observers.log });
+    const store = {
+      ...server,
+      problem: () => server.problem() ?? spaceProblemIn(dataDir),
+      died: engine.died,
+      close: async () => {
+        await server.close();
+        await engine.close();
+      },
+    };
+    return { store, engine };
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+function storesOf({ dataSource }: Store, config: Config, { partition }: Observers) {
+  const retentions = retentionsOf(config);
+  const options = (retention: Retention) => ({ retention, nowMs: Date.now, observe: partition });
+  return {
+    policies: new PolicyStore(dataSource),
+    demand: new DemandStore(dataSource, options(retentions.demand)),
+    forecasts: new ForecastStore(dataSource, options(retentions.forecasts)),
+    decisions: new DecisionStore(dataSource, options(retentions.decisions)),
+  };
+}
+
 /** A policy of the configuration is where its pool starts; afterwards the API's counts. */
 async function createPolicies(config: Config, policies: PolicyStore): Promise<void> {
   for (const [pool, { policy }] of Object.entries(config.pools))
     await policies.create({ pool, policy, nowMs: Date.now() });
-}
-
-function localFleet(given: { config: Config; identity: Identity; observers: Observers }): LocalProcessFleet {
-  const { config, identity, observers } = given;
-  const pools = Object.entries(config.pools).flatMap(([pool, { worker }]) => {
-    const { handlers: handlersDir, ...settings } = worker;
-    return handlersDir === undefined ? [] : [[pool, { ...settings, handlersDir }] as const];
-  });
-  const lifetimeS = Math.min(WORKER_TOKEN_MAX_S, config.identity.tokenMaxS);
-  const token = async () => {
-    const signed = await identity.signToken({
-      scopes: ['events:write'],
-      lifetimeS,
-      subject: 'worker',
-    });
-    return signed.token;
-  };
-  return new LocalProcessFleet({
-    workerEntry: join(import.meta.dirname, '..', 'worker', 'main.js'),
-    pools: Object.fromEntries(pools),
-    events: {
-      url: originOf(config.api),
-      token,
-      renewMs: (lifetimeS * 1000) / 2,
-      onRenewalFailed: observers.tokenRenewalFailed,
-    },
-    observer: observers.fleet,
-  });
 }

@@ -1,4 +1,5 @@
 import { Module, type BeforeApplicationShutdown, type DynamicModule } from '@nestjs/common';
+import { BackupController, BackupSource } from './backup/backup.controller.js';
 import type { Parts } from './parts.js';
 import { SystemController, SystemState } from './system.controller.js';
 
@@ -13,14 +14,20 @@ class WorkersLast implements BeforeApplicationShutdown {
 
 @Module({})
 export class ProgramModule {
-  static register(options: { parts: Parts; targets: DynamicModule[]; state: SystemState }): DynamicModule {
-    const { parts, targets, state } = options;
+  static register(options: {
+    parts: Parts;
+    targets: DynamicModule[];
+    state: SystemState;
+    hasStore: boolean;
+  }): DynamicModule {
+    const { parts, targets, state, hasStore } = options;
     return {
       module: ProgramModule,
       imports: targets,
-      controllers: [SystemController],
+      controllers: [SystemController, ...(hasStore ? [BackupController] : [])],
       providers: [
         { provide: SystemState, useValue: state },
+        { provide: BackupSource, useFactory: () => new BackupSource(() => parts.backup()) },
         { provide: WorkersLast, useFactory: () => new WorkersLast(parts) },
       ],
     };

@@ -8,11 +8,14 @@ import { createLogger } from '#adapters/telemetry';
 import { configSchema } from './config.js';
 import { openParts, type Parts, type PartsOptions } from './parts.js';
 import { startOn, type Program } from './program.js';
+import { needsOf } from './targets.js';
 
 let dataDir: string;
 let parts: Parts;
 let program: Program;
 let token: string;
+/** The program's log so far. */
+const logged: string[] = [];
 
 beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'headroom-program-'));
@@ -21,10 +24,11 @@ beforeAll(async () => {
   const { identity } = opened;
   const port = await freePort();
   const config = configSchema.parse({ api: { host: '127.0.0.1', port }, pools: { web: {} } });
-  const logger = createLogger({ level: 'fatal' });
-  const options: PartsOptions = { config, dataDir, identity, logger };
+  const logger = createLogger({ level: 'info', destination: { write: (line) => void logged.push(line) } });
+  const targets = ['ingest', 'autoscaler'] as const;
+  const options: PartsOptions = { config, dataDir, identity, logger, needs: needsOf(targets) };
   parts = await openParts(options);
-  program = await startOn(parts, { ...options, targets: ['ingest', 'autoscaler'], version: '0' });
+  program = await startOn(parts, { ...options, targets, version: '0' });
   const scopes = ['metrics:read', 'policies:write', 'policies:read', 'pools:read'] as const;
   ({ token } = await identity.signToken({ scopes, lifetimeS: 60, subject: 'spec' }));
 }, 30_000);
@@ -89,6 +93,35 @@ test('a change names what it replaces: one tag, several, or any; not also what m
   expect(await remove(replaced.etag)).toMatchObject({ status: 412 });
   expect(await remove('*')).toMatchObject({ status: 204 });
   expect(await remove('*')).toMatchObject({ status: 412 });
+});
+
+test('who changed a policy is in the log', () => {
+  const changes = logged.map((line) => JSON.parse(line)).filter(({ subject }) => subject === 'spec');
+  expect(changes.map(({ pool, msg, version }) => [pool, msg, version])).toEqual([
+    ['other', 'policy created', 1],
+    ['other', 'policy replaced', 2],
+    ['other', 'policy replaced', 3],
+    ['other', 'policy deleted', 3],
+  ]);
+});
+
+test('a decision that the log names is found in the API by that name', async () => {
+  const put = (headers: Record<string, string>, minWorkers: number) =>
+    send('PUT', '/v1/policies/named', headers, { bounds: { minWorkers, maxWorkers: 9 } });
+  await put({ 'if-none-match': '*' }, 1);
+  const made = async () => {
+    const { text } = await send('GET', '/v1/pools/named/decisions');
+    return (JSON.parse(text) as { items: { id: string; firstAt: string }[] }).items;
+  };
+  while ((await made()).length === 0);
+  await put({ 'if-match': '*' }, 3);
+  const named = () =>
+    logged.map((line) => JSON.parse(line)).find(({ decision, pool }) => decision && pool === 'named');
+  while (named() === undefined) await made();
+  const { decision } = named();
+  while (!(await made()).some(({ id }) => id === decision));
+  const found = (await made()).find(({ id }) => id === decision);
+  expect(decision).toBe(`named/${Date.parse(found?.firstAt as string)}`);
 });
 
 test.each(['/v1/policies', '/v1/pools'])('%s: a cursor that is no pool name is refused', async (path) => {

@@ -2,18 +2,23 @@ import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions, NestMicroservice } from '@nestjs/microservices';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { EventLogServer, HandlerErrors } from '#adapters/event-log';
-import { apiAdapter, configureApi, openApiOf, type Route } from '#adapters/http-api';
+import { apiAdapter, configureApi, openApiOf, type ProofOf, type Route } from '#adapters/http-api';
 import { NestLogger } from '#adapters/telemetry';
+import { RecordSources } from '../ingest/index.js';
 import { Router } from '../router/router.js';
 import { originOf } from './origin.js';
 import { openParts, type Parts, type PartsOptions } from './parts.js';
 import { ProgramModule } from './program.module.js';
+import { BACKUP_ROUTES } from './backup/backup.controller.js';
 import { SYSTEM_ROUTES, SystemState, type Readiness } from './system.controller.js';
-import { modulesOf, TARGETS, type TargetName } from './targets.js';
+import { readinessOf } from './readiness.js';
+import { modulesOf, needsOf, TARGETS, type TargetName } from './targets.js';
 
-export interface ProgramOptions extends PartsOptions {
+export interface ProgramOptions extends Omit<PartsOptions, 'needs'> {
   targets: readonly TargetName[];
   version: string;
+  /** What senders of webhooks may bring instead of a token; absent: nothing. */
+  proofOf?: ProofOf;
 }
 
 /** A running Headroom. */
@@ -27,15 +32,11 @@ export interface Program {
   stop(): Promise<void>;
 }
 
-/** Lag beyond which a consumer group counts as stuck, ms. */
-const STUCK_AFTER_MS = 30_000;
-
 /**
- * Starts the targets in this process. Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull,
- * CannotListen, and as openEventLog.
+ * Starts the targets in this process. Rejects with nothing left open; throws what openParts throws, and CannotListen.
  */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
-  const parts = await openParts(options);
+  const parts = await openParts({ ...options, needs: needsOf(options.targets) });
   try {
     return await startOn(parts, options);
   } catch (error) {
@@ -48,24 +49,29 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
 /** Starts the targets on parts that are open already; closing them after a failed start is the caller's. */
 export async function startOn(
   parts: Parts,
-  { targets, version, config, logger }: ProgramOptions,
+  { targets, version, config, logger, proofOf }: ProgramOptions,
 ): Promise<Program> {
+  const hasStore = needsOf(targets).has('store');
   const routes: Route[] = [
     ...Object.values(SYSTEM_ROUTES),
+    ...(hasStore ? Object.values(BACKUP_ROUTES) : []),
     ...targets.flatMap((target) => TARGETS[target].routes),
   ];
-  const server = new EventLogServer(parts.log, parts.observers.logServer);
-  const readiness = () => readinessOf(parts, server);
+  const server = needsOf(targets).has('log')
+    ? new EventLogServer(parts.log, parts.observers.logServer)
+    : undefined;
+  const readiness = () => readinessOf(parts, { targets, server });
   const state = new SystemState(
     readiness,
     async () => {
-      await refreshGauges(parts, server, routerOf(app, targets));
+      await refreshGauges(parts, { targets, server, router: routerOf(app, targets) });
+      refreshSources(parts, app, targets);
       return parts.metrics.registry.metrics();
     },
     () => openApiOf(routes, { title: 'Headroom', version }),
   );
   const onProblem = (status: number) => parts.metrics.apiProblems.inc({ status: String(status) });
-  const program = ProgramModule.register({ parts, targets: modulesOf(targets, parts), state });
+  const program = ProgramModule.register({ parts, targets: modulesOf(targets, parts), state, hasStore });
   const app: NestFastifyApplication = await NestFactory.create<NestFastifyApplication>(
     program,
     apiAdapter({ bodyLimitBytes: config.api.bodyLimitBytes, onProblem }),
@@ -75,11 +81,12 @@ export async function startOn(
     configureApi(app, {
       routes,
       verify: (token) => parts.identity.verifyToken(token),
+      ...(proofOf && { proofOf }),
       onTokenRefused: (reason) => parts.metrics.apiUnauthorized.inc({ reason }),
       onProblem,
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
     });
-    connectLog(app, server);
+    if (server !== undefined) connectLog(app, server);
     await app.startAllMicroservices();
     await app.listen({ host: config.api.host, port: config.api.port });
   } catch (error) {
@@ -118,43 +125,40 @@ function routerOf(app: NestFastifyApplication, targets: readonly TargetName[]): 
   return targets.includes('router') ? app.get(Router, { strict: false }) : undefined;
 }
 
-/** Levels are read when somebody asks for them. */
-async function refreshGauges(
-  { log, metrics, pools }: Parts,
-  server: EventLogServer,
-  router: Router | undefined,
-): Promise<void> {
+interface Running {
+  targets: readonly TargetName[];
+  server: EventLogServer | undefined;
+  router: Router | undefined;
+}
+
+/** Levels are read when somebody asks for them: those of the targets of this process. */
+async function refreshGauges(parts: Parts, { targets, server, router }: Running): Promise<void> {
+  const { metrics, pools } = parts;
   for (const pool of router === undefined ? [] : pools) {
     const { waiting, inFlight } = (router as Router).snapshot(pool);
     metrics.routerQueue.set({ pool }, waiting);
     metrics.routerInFlight.set({ pool }, inFlight);
   }
   metrics.consumerLagRecords.reset();
-  for (const { group, topic, partition, offset, endOffset } of server.positions())
+  for (const { group, topic, partition, offset, endOffset } of server?.positions() ?? [])
     metrics.consumerLagRecords.set({ group, topic, partition }, endOffset - offset);
+  if (!targets.includes('ingest')) return;
   // Everything else about a program is most wanted while its log does not answer.
-  const lag = await log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
+  const lag = await parts.log.lag({ group: 'ingest', topic: 'executions.v1' }).catch(() => undefined);
   if (lag === undefined) metrics.consumerLag.remove({ group: 'ingest' });
   else metrics.consumerLag.set({ group: 'ingest' }, lag.ageMs / 1000);
 }
 
-async function readinessOf(parts: Parts, server: EventLogServer): Promise<Readiness> {
-  const full = parts.storeProblem();
-  const failing = server.failing().map((group) => `consumer group ${group}: must have a member, got none`);
-  const lag = await parts.log.lag({ group: 'ingest', topic: 'executions.v1' }).catch((error: Error) => error);
-  const stuck =
-    lag instanceof Error
-      ? [`event log: must answer, got ${lag.message}`]
-      : lag.ageMs > STUCK_AFTER_MS
-        ? [`ingest: at most ${STUCK_AFTER_MS} ms behind, got ${lag.ageMs} ms`]
-        : [];
-  const problems = [
-    ...(full === undefined ? [] : [full]),
-    ...failing,
-    ...stuck,
-    ...(await parts.fleetProblems()),
-  ];
-  return { ready: problems.length === 0, problems };
+function refreshSources(
+  { metrics }: Parts,
+  app: NestFastifyApplication,
+  targets: readonly TargetName[],
+): void {
+  if (!targets.includes('ingest')) return;
+  for (const { source, records } of app.get(RecordSources, { strict: false }).waiting()) {
+    if (records === undefined) metrics.recordSourceWaiting.remove({ source });
+    else metrics.recordSourceWaiting.set({ source }, records);
+  }
 }
 
 /** The API or the router cannot have the address that the configuration gives it. */

@@ -1,18 +1,25 @@
 import { performance } from 'node:perf_hooks';
 import { LogForbidden, LogUnreachable, TopicMismatch, UnreadableSecret } from '#adapters/event-log';
+import type { ProofOf } from '#adapters/http-api';
 import { formatProblem } from '#adapters/input-problems';
-import { openLocalIdentity, type Identity } from '#adapters/identity';
-import { DataDirectoryFull, DataDirectoryInUse } from '#adapters/store';
+import { canSign, type Verifier } from '#adapters/identity';
+import { DataDirectoryFull, DataDirectoryInUse, StoreUnavailable } from '#adapters/store';
 import { createLogger } from '#adapters/telemetry';
 import type { CommandContext } from './commands/command-context.js';
 import { loadConfig } from './config-file.js';
 import type { Config } from './config.js';
 import { EXIT, exitCodeOfSignal, type ExitCode } from './exit-codes.js';
 import { configFileOf, dataDirOf } from './locations.js';
+import { CannotSign } from './open-fleet.js';
+import { openIdentity } from './open-identity.js';
 import { CannotListen, startProgram, type Program } from './program.js';
+import { StoreAheadOfLog } from './store-and-log.js';
+import { storeExitCode } from './store-exit-code.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
 import { parseTargets, type TargetName } from './targets.js';
+import { readSourcePasswords } from './source-passwords.js';
 import { tokenCommand } from './token-command.js';
+import { openWebhookProofs } from './webhook-proofs.js';
 
 /** How long a start may wait for its first workers before it says that it is not ready. */
 const READY_WITHIN_MS = 10_000;
@@ -25,8 +32,6 @@ export async function runProgram(
   options: { target: string; config?: string; dataDir?: string },
   context: CommandContext,
 ): Promise<ExitCode> {
-  const targets = parseTargets(options.target);
-  if (!targets.ok) return context.fail({ code: EXIT.usage, message: targets.problem });
   const file = configFileOf({ option: options.config, ...context });
   const loaded = await loadConfig(file);
   if (!loaded.ok) {
@@ -34,22 +39,36 @@ export async function runProgram(
     return EXIT.usage;
   }
   const { config } = loaded;
+  const targets = parseTargets(options.target, config);
+  if (!targets.ok) return context.fail({ code: EXIT.usage, message: targets.problem });
   const dataDir = dataDirOf({ option: options.dataDir, configured: config.dataDir, ...context });
-  const opened = await openLocalIdentity(dataDir, { create: true, tokenMaxS: config.identity.tokenMaxS });
+  const opened = await openIdentity({ ...config, dataDir, create: true });
   if (!opened.ok) return context.fail({ code: EXIT.usage, message: opened.problem, hint: opened.hint });
-  return run({ config, dataDir, identity: opened.identity, targets: targets.targets, file }, context);
+  const proofs = await openWebhookProofs(config.webhooks);
+  if (!proofs.ok) return context.fail({ code: EXIT.usage, message: proofs.problem, hint: proofs.hint });
+  const read = await readSourcePasswords(config.sources);
+  if (!read.ok) return context.fail({ code: EXIT.usage, message: read.problem });
+  const sourcePasswords = read.passwords;
+  const { identity } = opened;
+  const { proofOf } = proofs;
+  return run(
+    { config, dataDir, identity, proofOf, sourcePasswords, targets: targets.targets, file },
+    context,
+  );
 }
 
 interface Run {
   config: Config;
   dataDir: string;
-  identity: Identity;
+  identity: Verifier;
+  proofOf: ProofOf;
+  sourcePasswords: ReadonlyMap<string, string>;
   targets: TargetName[];
   file: string;
 }
 
 async function run(given: Run, context: CommandContext): Promise<ExitCode> {
-  const { config, dataDir, identity, targets } = given;
+  const { config, dataDir, identity, proofOf, sourcePasswords, targets } = given;
   const logger = createLogger({ level: config.log.level });
   const startedMs = performance.now();
   // From here on a signal is remembered, so that a Ctrl-C during the start stops what has started.
@@ -66,7 +85,9 @@ async function run(given: Run, context: CommandContext): Promise<ExitCode> {
     onAgain: (signal) => process.exit(exitCodeOfSignal(signal)),
   });
   try {
-    program = await startProgram({ config, dataDir, identity, logger, targets, version: context.version });
+    const { version } = context;
+    const secrets = { identity, proofOf, sourcePasswords };
+    program = await startProgram({ config, dataDir, ...secrets, logger, targets, version });
   } catch (error) {
     stopListening();
     return cannotStart(error, context);
@@ -99,10 +120,16 @@ async function stopDead(program: Program, reason: Error, context: CommandContext
 function cannotStart(error: unknown, context: CommandContext): ExitCode {
   if (error instanceof TopicMismatch)
     return context.fail({ code: EXIT.usage, message: error.message, hint: error.hint });
+  if (error instanceof StoreAheadOfLog) {
+    const hint = 'use the event log that the store was filled from, or an empty store';
+    return context.fail({ code: EXIT.usage, message: error.message, hint });
+  }
+  if (error instanceof StoreUnavailable)
+    return context.fail({ code: storeExitCode(error), message: error.message, hint: error.hint });
   if (error instanceof LogUnreachable)
     return context.fail({ code: EXIT.unreachable, message: error.message });
   if (error instanceof LogForbidden) return context.fail({ code: EXIT.notAllowed, message: error.message });
-  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen, UnreadableSecret];
+  const expected = [DataDirectoryInUse, DataDirectoryFull, CannotListen, CannotSign, UnreadableSecret];
   if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });
   throw error;
@@ -125,10 +152,13 @@ async function announce(
   const seconds = ((performance.now() - about.startedMs) / 1000).toFixed(1);
   context.print(`headroom: ${ready ? 'ready' : 'NOT ready'} after ${seconds} s`);
   for (const problem of problems) context.print(`  ${problem}`);
-  context.print(`  api       ${program.urls.api}  (${tokenCommand({ ...about, ...context })})`);
+  const tokenHint = canSign(about.identity) ? `  (${tokenCommand({ ...about, ...context })})` : '';
+  context.print(`  api       ${program.urls.api}${tokenHint}`);
   if (program.urls.router !== undefined) context.print(`  router    ${program.urls.router}/<pool>/…`);
   context.print(`  config    ${about.file}`);
   context.print(`  data      ${about.dataDir}`);
+  const { store } = about.config;
+  if (store.kind === 'postgres') context.print(`  store     ${store.url}`);
 }
 
 function statusTimer(program: Program, everyS: number, context: CommandContext): NodeJS.Timeout | undefined {

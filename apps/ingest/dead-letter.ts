@@ -10,7 +10,9 @@ export function deadLetterRecord(given: {
   detail: string;
   /** e.g. `executions.v1[2]@17`, or `POST /v1/events`. */
   source: string;
+  /** The mapping that refused it; without one it is no event. */
+  mapping?: string;
 }): NewRecord {
-  const { key, value, reason, detail, source } = given;
-  return { key, value, headers: { reason, detail, source } };
+  const { key, value, reason, detail, source, mapping } = given;
+  return { key, value, headers: { reason, detail, source, ...(mapping !== undefined && { mapping }) } };
 }

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, type RecordBatch } from '#adapters/event-log';
-import { DemandStore, openEmbeddedStore, ProjectionMoved, type Store } from '#adapters/store';
+import { DemandStore, openEmbeddedStore, ProjectionMoved, type EmbeddedStore } from '#adapters/store';
 import { emptyBucket, type DemandPartial } from '#domain/demand';
 import { DemandTable } from './demand-table.js';
 
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 
 beforeAll(async () => {

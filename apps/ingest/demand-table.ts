@@ -1,4 +1,11 @@
-import type { EventLog, RecordBatch, StartOffset, StoredRecord, TopicPartition } from '#adapters/event-log';
+import {
+  TOPICS,
+  type EventLog,
+  type RecordBatch,
+  type StartOffset,
+  type StoredRecord,
+  type TopicPartition,
+} from '#adapters/event-log';
 import type { DemandChainRow, DemandStore, DemandWrite } from '#adapters/store';
 import {
   addToBucket,
@@ -47,6 +54,12 @@ export class DemandTable {
       this.owned.set(partition, { chains: chainsOf(own), sums: new Map(), nextOffset, ahead: false });
       return { topic, partition, offset: nextOffset };
     });
+  }
+
+  /** What the table includes of a pool, by source partition; undefined when another process writes it. */
+  chainsOf(pool: string): ReadonlyMap<number, Chain> | undefined {
+    const own = this.owned.get(this.log.partitionOf({ topic: TOPICS.demand, key: pool }));
+    return own === undefined ? undefined : (own.chains.get(pool) ?? new Map<number, Chain>());
   }
 
   forget(partitions: TopicPartition[]): void {

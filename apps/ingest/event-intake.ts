@@ -1,4 +1,4 @@
-import { LogOverloaded, TOPICS, type EventLog, type NewRecord } from '#adapters/event-log';
+import type { EventLog, NewRecord } from '#adapters/event-log';
 import { cutBelow, isDeeperThan } from '#adapters/input-problems';
 import {
   checkExecutionEvent,
@@ -8,6 +8,7 @@ import {
   type Refusal,
 } from '#domain/events';
 import { deadLetterRecord } from './dead-letter.js';
+import { appendReceived, type NotTaken } from './event-append.js';
 import type { IngestObserver } from './ingest-observer.js';
 
 /** Events of one request; a sender with more sends several. */
@@ -23,10 +24,7 @@ export interface RefusedEvent {
   detail: string;
 }
 
-export type Intake =
-  | { outcome: 'taken'; accepted: number; refused: RefusedEvent[] }
-  /** Nothing is promised: some may have been written, and count once when they are sent again. */
-  | { outcome: 'overloaded' | 'unavailable' };
+export type Intake = { outcome: 'taken'; accepted: number; refused: RefusedEvent[] } | { outcome: NotTaken };
 
 /** Events that senders post → `executions.v1`; those that cannot be read → the dead-letter topic. */
 export class EventIntake {
@@ -49,27 +47,15 @@ export class EventIntake {
         deadLetters.push(refusedRecord(text, parsed));
       }
     }
-    const failure = await this.append(accepted, deadLetters);
+    const failure = await appendReceived(this.log, { accepted, deadLetters }, (error) =>
+      this.observer.appendFailed(error),
+    );
     if (failure !== undefined) {
       this.observer.eventsReceived(failure, events.length);
       return { outcome: failure };
     }
     this.report(accepted.length, refused);
     return { outcome: 'taken', accepted: accepted.length, refused };
-  }
-
-  private async append(
-    accepted: NewRecord[],
-    deadLetters: NewRecord[],
-  ): Promise<'overloaded' | 'unavailable' | undefined> {
-    try {
-      await this.log.append(TOPICS.executions, accepted);
-      if (deadLetters.length > 0) await this.log.append(TOPICS.deadLetters, deadLetters);
-      return undefined;
-    } catch (error) {
-      this.observer.appendFailed(error as Error);
-      return error instanceof LogOverloaded ? 'overloaded' : 'unavailable';
-    }
   }
 
   private report(accepted: number, refused: RefusedEvent[]): void {

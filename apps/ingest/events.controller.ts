@@ -1,7 +1,9 @@
-import { Controller } from '@nestjs/common';
+import type { IncomingHttpHeaders } from 'node:http';
+import { Controller, Headers } from '@nestjs/common';
 import { z } from 'zod';
-import { Endpoint, FromBody, problem, type Route } from '#adapters/http-api';
-import { executionEventV1, REFUSALS } from '#domain/events';
+import { Endpoint, FromBody, type Route } from '#adapters/http-api';
+import { binaryEvent, executionEventV1, REFUSALS } from '#domain/events';
+import { NOT_TAKEN_REFUSAL, notTakenProblem } from './event-append.js';
 import { EventIntake, MAX_EVENTS_PER_REQUEST, type RefusedEvent } from './event-intake.js';
 
 const answer = z.object({
@@ -20,21 +22,20 @@ const events = z
 const postEvents = {
   method: 'POST',
   path: '/v1/events',
-  summary: 'Takes execution events, one or a batch',
+  summary: 'Takes execution events: CloudEvents, one in structured or binary mode, or a batch',
   scope: 'events:write',
   accepts: ['application/json', 'application/cloudevents+json', 'application/cloudevents-batch+json'],
   body: z.union([executionEventV1, z.array(executionEventV1).min(1).max(MAX_EVENTS_PER_REQUEST)]),
+  requestHeaders: {
+    'ce-specversion':
+      'Binary mode, with application/json: the attributes of the event are headers (ce-id, ce-source, ce-type, ce-subject), the body is its data.',
+  },
   status: 202,
   response: answer,
-  refusals: { 503: 'Cannot be written now; send the same events again after Retry-After.' },
+  refusals: NOT_TAKEN_REFUSAL,
 } satisfies Route;
 
 export const EVENT_ROUTES: Route[] = [postEvents];
-
-const UNAVAILABLE = {
-  overloaded: { detail: 'event log: must have room, got more than it can write', retryAfterS: 1 },
-  unavailable: { detail: 'event log: must be writable, got an error (e.g. a full disk)', retryAfterS: 10 },
-};
 
 @Controller()
 export class EventsController {
@@ -44,15 +45,12 @@ export class EventsController {
   // The intake checks the levels of each event: a deep one must not refuse its neighbours.
   async post(
     @FromBody(events, { maxLevels: Infinity }) body: unknown[],
+    @Headers() headers: IncomingHttpHeaders,
   ): Promise<{ accepted: number; refused: RefusedEvent[] }> {
-    const taken = await this.intake.take(body);
+    const [first] = body;
+    const binary = binaryEvent('http', headers, body.length === 1 ? first : body);
+    const taken = await this.intake.take(binary === undefined ? body : [binary]);
     if (taken.outcome === 'taken') return { accepted: taken.accepted, refused: taken.refused };
-    const { detail, retryAfterS } = UNAVAILABLE[taken.outcome];
-    throw problem(503, {
-      name: `log-${taken.outcome}`,
-      detail,
-      hint: 'send the same events again: each counts once',
-      headers: { 'retry-after': String(retryAfterS) },
-    });
+    throw notTakenProblem(taken.outcome);
   }
 }

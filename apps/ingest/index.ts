@@ -1,4 +1,8 @@
 export { EVENT_ROUTES } from './events.controller.js';
+export { WEBHOOK_ROUTES } from './webhooks.controller.js';
 export { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 export { IngestModule, ingestSettings, type IngestModuleOptions } from './ingest.module.js';
 export { type PoolSettings } from './pool-registry.js';
+export { keptS as demandKeptS } from './retention.loop.js';
+export { RecordSources, type DeclaredRecordSource, type EventSources } from './event-sources.module.js';
+export type { SampledPool } from './sampled-demand.js';

@@ -1,6 +1,8 @@
 import type { LoopObserver } from '#adapters/loop';
+import type { RecordSourceObserver } from '#adapters/record-sources';
 import type { Applied, DeadLetterReason, IngestOutput, OffsetRange } from '#domain/demand';
 import type { Refusal } from '#domain/events';
+import type { MappingRefusal } from '#domain/mapping';
 
 /**
  * What ingest lets the program count and log. Every branch that loses, corrects or refuses something is here. Abstract
@@ -19,10 +21,20 @@ export abstract class IngestObserver {
   abstract partialUnreadable(record: { partition: number; offset: number }): void;
   /** Events of a POST, by what the answer says of them. */
   abstract eventsReceived(outcome: 'accepted' | 'overloaded' | 'unavailable' | Refusal, events: number): void;
+  /** What became of records of a mapping, or of their elements. */
+  abstract recordsMapped(mapping: string, outcome: MappingOutcome, records: number): void;
+  /** Who hears of a record source, by its name. */
+  abstract ofSource(name: string): RecordSourceObserver;
+  /** A source was asked for buckets of a pool's demand, and told of so many. */
+  abstract sampled(answer: { source: string; asked: number; told: number }): void;
+  abstract sampleFailed(failure: { source: string; pool: string; error: Error }): void;
   /** Events could not be appended; their sender was told to send them again. */
   abstract appendFailed(error: Error): void;
   abstract readonly loop: LoopObserver;
 }
+
+/** `overloaded` and `unavailable`: not written; the source sends them again. */
+export type MappingOutcome = 'mapped' | 'ignored' | 'too_old' | MappingRefusal | 'overloaded' | 'unavailable';
 
 export interface PartialApplied {
   pool: string;

@@ -24,8 +24,13 @@ export class IngestConsumer {
   @EventPattern(executions)
   async count(@Payload() batch: RecordBatch, @Ctx() context: LogContext): Promise<void> {
     const startedMs = performance.now();
-    const { step, report, committed } = this.counting.count(batch);
-    await this.pools.createAdmitted();
+    let counted = this.counting.count(batch);
+    while (!(await this.pools.createAll(counted.pools))) {
+      // One of its pools is one too many: the events of that one must become dead letters.
+      await this.counting.restore(batch);
+      counted = this.counting.count(batch);
+    }
+    const { step, report, committed } = counted;
     await context.commit(step);
     committed();
     this.observer.counted({ ...report, durationMs: performance.now() - startedMs });

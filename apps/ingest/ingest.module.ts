@@ -1,21 +1,27 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
 import type { EventLog } from '#adapters/event-log';
-import { DemandStore, PolicyStore } from '#adapters/store';
+import type { DemandStore, PolicyStore } from '#adapters/store';
 import type { IngestSettings } from '#domain/demand';
+import type { Mapping } from '#domain/mapping';
 import { DemandTableConsumer } from './demand-table.consumer.js';
 import { DemandTable } from './demand-table.js';
 import { EventIntake } from './event-intake.js';
+import { EventSourcesModule, type EventSources } from './event-sources.module.js';
 import { EventsController } from './events.controller.js';
 import { IngestConsumer } from './ingest.consumer.js';
 import { IngestObserver } from './ingest-observer.js';
 import { PartitionCounting } from './partition-counting.js';
+import { PoolRegistryLoop } from './pool-registry.loop.js';
 import { PoolRegistry, type PoolRegistryOptions } from './pool-registry.js';
 import { RetentionLoop } from './retention.loop.js';
+import { SampledDemandLoop } from './sampled-demand.loop.js';
+import { SampledDemand } from './sampled-demand.js';
+import { WebhookIntake } from './webhook-intake.js';
+import { WebhooksController } from './webhooks.controller.js';
 
 export interface IngestModuleOptions {
   log: EventLog;
-  dataSource: DataSource;
+  stores: { policies: PolicyStore; demand: DemandStore };
   observer: IngestObserver;
   /** As in the configuration's `ingest`. */
   dedupeWindowS: number;
@@ -24,6 +30,10 @@ export interface IngestModuleOptions {
   /** Pools of the configuration, and what a pool gets that its first event creates. */
   pools: PoolRegistryOptions['configured'];
   defaults: PoolRegistryOptions['defaults'];
+  /** Of records that other platforms send, by name. */
+  mappings: ReadonlyMap<string, Mapping>;
+  /** Where events come from beside the topic and the API. */
+  sources: EventSources;
   nowMs?: () => number;
 }
 
@@ -41,13 +51,16 @@ export function ingestSettings(given: { dedupeWindowS: number; maxExecutionS: nu
 @Module({})
 export class IngestModule {
   static register(options: IngestModuleOptions): DynamicModule {
-    const { log, dataSource, observer, maxPools, pools, defaults, nowMs = Date.now } = options;
+    const { log, stores, observer, maxPools, pools, defaults, mappings, sources } = options;
+    const { nowMs = Date.now } = options;
     const onCreated = (pool: string) => observer.poolCreated(pool);
-    const policies = new PolicyStore(dataSource);
-    const demand = new DemandStore(dataSource);
+    const { policies, demand } = stores;
     return {
       module: IngestModule,
-      controllers: [EventsController, IngestConsumer, DemandTableConsumer],
+      imports: [
+        EventSourcesModule.register({ ...sources, log, observer, nowMs, ...ingestSettings(options) }),
+      ],
+      controllers: [EventsController, WebhooksController, IngestConsumer, DemandTableConsumer],
       providers: [
         { provide: IngestObserver, useValue: observer },
         {
@@ -62,12 +75,25 @@ export class IngestModule {
           inject: [PoolRegistry],
         },
         { provide: DemandTable, useFactory: () => new DemandTable(log, demand, observer) },
+        {
+          provide: SampledDemandLoop,
+          useFactory: (table: DemandTable) => {
+            const bucketSOf = (pool: string) => (pools.get(pool) ?? defaults).bucketS;
+            const given = { log, table, pools: sources.sampled, bucketSOf, nowMs, observer };
+            return new SampledDemandLoop(new SampledDemand(given), observer.loop);
+          },
+          inject: [DemandTable],
+        },
         { provide: EventIntake, useFactory: () => new EventIntake(log, observer) },
+        { provide: WebhookIntake, useFactory: () => new WebhookIntake(log, mappings, observer) },
+        {
+          provide: PoolRegistryLoop,
+          useFactory: (registry: PoolRegistry) => new PoolRegistryLoop(registry, observer.loop),
+          inject: [PoolRegistry],
+        },
         {
           provide: RetentionLoop,
-          useFactory: (registry: PoolRegistry) =>
-            new RetentionLoop({ pools: registry, demand, late: options, nowMs, observer: observer.loop }),
-          inject: [PoolRegistry],
+          useFactory: () => new RetentionLoop({ demand, observer: observer.loop }),
         },
       ],
       exports: [PoolRegistry],

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -16,21 +16,50 @@ import {
   topicSpecs,
   type StoredRecord,
 } from '#adapters/event-log';
+import type { DemandSampler, SampleSpan } from '#adapters/demand-samplers';
 import { apiAdapter, configureApi, openApiOf } from '#adapters/http-api';
-import { DemandStore, openEmbeddedStore, PolicyStore, type Store } from '#adapters/store';
-import type { DemandPartial } from '#domain/demand';
+import {
+  DemandStore,
+  openEmbeddedStore,
+  PolicyStore,
+  type EmbeddedStore,
+  type PolicyRow,
+} from '#adapters/store';
+import type {
+  RecordSource,
+  RecordSourceObserver,
+  RecordSourceOptions,
+  SourceRecord,
+} from '#adapters/record-sources';
+import type { DemandPartial, DemandSample } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
+import { mappingSchema, type Mapping } from '#domain/mapping';
 import { policySchema } from '#domain/scaling';
 import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
+import { RecordSources } from './event-sources.module.js';
 import { EVENT_ROUTES } from './events.controller.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
-import { keptS, RetentionLoop } from './retention.loop.js';
+import { PoolRegistry } from './pool-registry.js';
+import { keptS } from './retention.loop.js';
+import { WEBHOOK_ROUTES } from './webhooks.controller.js';
 
 const PARTITIONS = 2;
-const settings = { dedupeWindowS: 300, maxExecutionS: 3600, maxPools: 3 };
+const settings = { dedupeWindowS: 300, maxExecutionS: 3600, maxPools: 4 };
 const defaults = { bucketS: 10, latenessS: 5, seasonsS: [86_400], policy: policySchema.parse({}) };
 const web = { ...defaults, bucketS: 1, policy: policySchema.parse({ mode: 'reactive' }) };
+
+const jobs: Mapping = {
+  ...mappingSchema.parse({
+    each: 'runs',
+    execution: '{id}',
+    pool: 'web',
+    ignore: [{ when: { path: 'manual', is: true }, why: 'by hand' }],
+    status: { text: '{state}', values: { ok: 'completed' } },
+    times: { endedAt: 'at' },
+  }),
+  name: 'jobs',
+};
 
 /** Keeps what it is told. */
 class Witness extends IngestObserver {
@@ -60,6 +89,29 @@ class Witness extends IngestObserver {
   eventsReceived(outcome: string, events: number): void {
     this.received[outcome] = (this.received[outcome] ?? 0) + events;
   }
+  mapped: Record<string, number> = {};
+  recordsMapped(mapping: string, outcome: string, records: number): void {
+    const name = `${mapping} ${outcome}`;
+    this.mapped[name] = (this.mapped[name] ?? 0) + records;
+  }
+  asked = 0;
+  sampleErrors: string[] = [];
+  sampled({ asked }: { asked: number }): void {
+    this.asked += asked;
+  }
+  sampleFailed({ error }: { error: Error }): void {
+    this.sampleErrors.push(error.message);
+  }
+  taken = 0;
+  notTaken = 0;
+  ofSource(): RecordSourceObserver {
+    return {
+      connected: () => undefined,
+      disconnected: () => undefined,
+      taken: (records) => void (this.taken += records),
+      notTaken: () => void this.notTaken++,
+    };
+  }
   appendFailed(error: Error): void {
     this.failures.push(error);
   }
@@ -69,8 +121,43 @@ class Witness extends IngestObserver {
   };
 }
 
+/** Measures what it is told to have measured. */
+const meter: { tell(span: SampleSpan): Promise<DemandSample[]>; sample: DemandSampler['sample'] } = {
+  tell: async () => [],
+  sample: (span) => meter.tell(span),
+};
+
+/** A source in this process that is told what it gives; it gives a batch again until it is taken. */
+class RecordQueue implements RecordSource {
+  static current: RecordQueue;
+  started = false;
+  closed = false;
+  constructor(private readonly options: RecordSourceOptions) {
+    RecordQueue.current = this;
+  }
+  start(): void {
+    this.started = true;
+  }
+  waiting(): number {
+    return 3;
+  }
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+  async give(records: SourceRecord[]): Promise<void> {
+    for (;;) {
+      try {
+        await this.options.take(records);
+        return this.options.observer.taken(records.length);
+      } catch (error) {
+        this.options.observer.notTaken({ error: error as Error, retryInMs: 0, records: records.length });
+      }
+    }
+  }
+}
+
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 let app: NestFastifyApplication;
 let base: string;
@@ -97,14 +184,29 @@ afterEach(() => stop());
 async function start(): Promise<void> {
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0, fetchLingerMs: 1 });
   await log.ensureTopics(topicSpecs({ partitions: PARTITIONS, ...settings }));
+  const others = ['platform.jobs', 'platform.events'];
+  const topic = { partitions: PARTITIONS, retentionMs: 3_600_000, compacted: false };
+  await log.ensureTopics(others.map((name) => ({ ...topic, name })));
   const { dataSource } = store;
   const module = IngestModule.register({
     log,
-    dataSource,
+    stores: { policies: new PolicyStore(dataSource), demand: new DemandStore(dataSource) },
     observer: witness,
     ...settings,
-    pools: new Map([['web', web]]),
+    pools: new Map([
+      ['web', web],
+      ['measured', web],
+    ]),
     defaults,
+    mappings: new Map([['jobs', jobs]]),
+    sources: {
+      topics: [
+        { topic: 'platform.jobs', mapping: jobs },
+        { topic: 'platform.events', mapping: undefined },
+      ],
+      records: [{ name: 'queue', mapping: jobs, open: (options) => new RecordQueue(options) }],
+      sampled: [{ source: 'meter', pool: 'measured', sampler: meter, delayS: 1 }],
+    },
   });
   const adapter = apiAdapter({ bodyLimitBytes: 1_048_576 });
   app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
@@ -112,7 +214,7 @@ async function start(): Promise<void> {
     logger: false,
   });
   configureApi(app, {
-    routes: EVENT_ROUTES,
+    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES],
     verify: async () => ({ ok: true, scopes: ['events:write'], subject: 'test' }),
     onUnexpected: ({ error }) => void groupFailures.push(error as Error),
   });
@@ -129,6 +231,7 @@ async function start(): Promise<void> {
 
 async function stop(): Promise<void> {
   await app.close();
+  expect(RecordQueue.current.closed).toBe(true);
   await log.close();
 }
 
@@ -148,10 +251,14 @@ function event(phase: string, given: { id?: string; pool?: string; agoMs?: numbe
   };
 }
 
-async function post(body: unknown, type = 'application/json') {
-  const reply = await fetch(`${base}/v1/events`, {
+async function post(
+  body: unknown,
+  type = 'application/json',
+  more: { path?: string; headers?: object } = {},
+) {
+  const reply = await fetch(`${base}${more.path ?? '/v1/events'}`, {
     method: 'POST',
-    headers: { authorization: 'Bearer any', 'content-type': type },
+    headers: { authorization: 'Bearer any', 'content-type': type, ...more.headers },
     body: JSON.stringify(body),
   });
   return {
@@ -310,15 +417,56 @@ test('pools are created in mode observe up to maxPools; one more is dead-lettere
   expect((await policies.get('web'))?.policy.mode).toBe('reactive');
   expect((await policies.get('a'))?.policy.mode).toBe('observe');
   expect(await policies.get('c')).toBeNull();
-  expect(witness.created.sort()).toEqual(['a', 'b', 'web']);
+  expect(witness.created.sort()).toEqual(['a', 'b', 'measured', 'web']);
   const [letter] = await recordsOf(TOPICS.deadLetters);
   expect(letter?.headers).toMatchObject({ reason: 'too_many_pools' });
   // An operator who writes the policy lets the pool in.
   await policies.create({ pool: 'c', policy: defaults.policy, nowMs: 1 });
-  await app.get(RetentionLoop).run(new AbortController().signal);
+  await app.get(PoolRegistry).refresh();
   await post([event('queued', { pool: 'c' })]);
   await settled();
   expect(await demand().totalArrivals('c')).toBe(1);
+});
+
+test('places that others have taken meanwhile are taken: whoever counted on one counts again', async () => {
+  const policies = new PolicyStore(store.dataSource);
+  for (const pool of ['x', 'y']) await policies.create({ pool, policy: defaults.policy, nowMs: 1 });
+  // Nobody has told this process; the store knows better.
+  const executions = Array.from({ length: 40 }, () => [event('queued'), event('queued', { pool: 'late' })]);
+  await post(executions.flat());
+  await post([event('queued', { pool: 'x' }), event('queued')]);
+  await settled();
+  const letters = await recordsOf(TOPICS.deadLetters);
+  expect(letters.map(({ headers }) => headers['reason'])).toEqual(Array(40).fill('too_many_pools'));
+  const totals = ['web', 'x', 'late'].map((pool) => demand().totalArrivals(pool));
+  expect(await Promise.all(totals)).toEqual([41, 1, 0]);
+  expect((await policies.page({ limit: 9 })).map(({ pool }) => pool)).toEqual(['measured', 'web', 'x', 'y']);
+  expect(witness.partials.filter(({ outcome }) => outcome === 'gap')).toEqual([]);
+  expect(groupFailures).toEqual([]);
+});
+
+test('a deleted policy stays deleted, over a restart too, and gives its place back', async () => {
+  await post([event('queued', { pool: 'junk1' }), event('queued', { pool: 'junk2' })]);
+  await settled();
+  const policies = new PolicyStore(store.dataSource);
+  for (const pool of ['junk1', 'junk2']) {
+    const { version, updatedAtMs } = (await policies.get(pool)) as PolicyRow;
+    expect(await policies.delete({ pool, seen: { version, updatedAtMs } })).toBe('deleted');
+  }
+  await app.get(PoolRegistry).refresh();
+  await post([event('queued', { pool: 'real' })]);
+  await settled();
+  expect(await demand().totalArrivals('real')).toBe(1);
+  await stop();
+  await start();
+  await post([event('queued', { pool: 'real' })]);
+  await settled();
+  expect((await policies.pools()).toSorted()).toEqual(['measured', 'real', 'web']);
+  // A pool that is used again is a pool first seen.
+  await post([event('queued', { pool: 'junk1' })]);
+  await settled();
+  expect((await policies.get('junk1'))?.policy.mode).toBe('observe');
+  expect(await demand().totalArrivals('junk1')).toBe(2);
 });
 
 test('the demand table leaves out what is no partial, alarms at a gap, and drops what it has seen', async () => {
@@ -359,6 +507,270 @@ test('too many events, or none, are refused as a whole; a log that cannot write 
   expect(await post(event('queued'))).toMatchObject({ status: 202 });
 });
 
+test('an event in binary mode has its attributes in headers; a structured one keeps its own', async () => {
+  const { data, ...attributes } = event('completed', { id: 'büro 1' });
+  const headers = Object.fromEntries(
+    Object.entries(attributes).map(([name, value]) => [`ce-${name}`, encodeURIComponent(value)]),
+  );
+  const binary = (body: unknown, type?: string) => post(body, type, { headers });
+  expect(await binary(data)).toMatchObject({ status: 202, body: { accepted: 1, refused: [] } });
+  expect(await binary([data, data])).toMatchObject({
+    body: { accepted: 0, refused: [{ reason: 'invalid' }] },
+  });
+  const other = event('completed');
+  expect(await binary(other, 'application/cloudevents+json')).toMatchObject({ body: { accepted: 1 } });
+  await settled();
+  const records = await recordsOf(TOPICS.executions);
+  expect(records.map(({ key }) => key).toSorted()).toEqual(['büro 1', other.subject].toSorted());
+  expect(await demand().totalArrivals('web')).toBe(2);
+});
+
+test('events that others wrote to the topic in binary mode count', async () => {
+  const { data, ...attributes } = event('completed');
+  const headers = Object.fromEntries(
+    Object.entries(attributes).map(([name, value]) => [`ce_${name}`, value]),
+  );
+  await log.append(TOPICS.executions, [
+    { key: attributes.subject, value: JSON.stringify(data), headers },
+    { key: 'b', value: '{', headers },
+  ]);
+  await settled();
+  expect(await demand().totalArrivals('web')).toBe(1);
+  expect((await recordsOf(TOPICS.deadLetters))[0]?.headers).toMatchObject({ reason: 'malformed_json' });
+});
+
+describe('webhooks', () => {
+  const hook = (body: unknown, mapping = 'jobs') =>
+    post(body, undefined, { path: `/v1/webhooks/${mapping}` });
+  const run = (id: number, more: object = {}) => ({ id, state: 'ok', at: Date.now() - 500, ...more });
+
+  test('of each record, and each element of it, the answer says what became of it; what is good counts once', async () => {
+    const good = {
+      runs: [run(1), run(2, { manual: true }), run(3, { at: 'soon' }), run(4, { state: 'no' })],
+    };
+    expect(await hook([good, { runs: [run(5)] }, { runs: 'none' }])).toEqual({
+      status: 202,
+      headers: expect.anything(),
+      body: {
+        accepted: 2,
+        ignored: 1,
+        refused: 3,
+        records: [
+          { index: 0, element: 0, outcome: 'accepted' },
+          { index: 0, element: 1, outcome: 'ignored', why: 'by hand' },
+          { index: 0, element: 2, outcome: 'refused', reason: 'unreadable_time', detail: expect.any(String) },
+          { index: 0, element: 3, outcome: 'refused', reason: 'unknown_status', detail: expect.any(String) },
+          { index: 1, outcome: 'accepted' },
+          { index: 2, outcome: 'refused', reason: 'missing', detail: expect.any(String) },
+        ],
+      },
+    });
+    expect(await hook({ runs: [run(1), run(5)] })).toMatchObject({ body: { accepted: 2 } });
+    await settled();
+    expect(await demand().totalArrivals('web')).toBe(2);
+    expect(witness.mapped).toEqual({
+      'jobs mapped': 4,
+      'jobs ignored': 1,
+      'jobs unreadable_time': 1,
+      'jobs unknown_status': 1,
+      'jobs missing': 1,
+    });
+  });
+
+  test('a record with refused elements is one dead letter that says where it came from', async () => {
+    const record = { runs: [run(1), run(2, { at: 'soon' }), run(3, { state: 'no' })] };
+    await hook(record);
+    const letters = await recordsOf(TOPICS.deadLetters);
+    expect(letters).toHaveLength(1);
+    expect(JSON.parse(letters[0]?.value as string)).toEqual(record);
+    expect(letters[0]?.headers).toMatchObject({
+      reason: 'unreadable_time',
+      detail: expect.stringMatching(/^\[1\] times\.endedAt: .*, and 1 more of its elements$/),
+      source: 'POST /v1/webhooks/jobs',
+      mapping: 'jobs',
+    });
+  });
+
+  test('an unknown mapping, no record, too many records and too many elements are problems', async () => {
+    expect(await hook({ runs: [] }, 'jobz')).toMatchObject({
+      status: 404,
+      body: { type: 'urn:headroom:unknown-mapping', detail: 'mapping: must be known, got jobz' },
+    });
+    expect(await hook([])).toMatchObject({ status: 422 });
+    expect(await hook(Array(MAX_EVENTS_PER_REQUEST + 1).fill(1))).toMatchObject({ status: 422 });
+    const many = { runs: Array(600).fill(7) };
+    expect(await hook([many, many])).toMatchObject({ status: 422 });
+    expect(await recordsOf(TOPICS.deadLetters)).toEqual([]);
+  });
+
+  test('a deep record is refused alone, and a log that cannot write says when to come again', async () => {
+    let deep: unknown = [];
+    for (let i = 0; i < 2_000; i++) deep = [deep];
+    expect(await hook([{ runs: [run(1)] }, { runs: { deep } }])).toMatchObject({
+      body: { accepted: 1, refused: 1 },
+    });
+    const append = log.append.bind(log);
+    log.append = () => Promise.reject(new LogOverloaded('full'));
+    expect(await hook({ runs: [run(2)] })).toMatchObject({ status: 503 });
+    log.append = append;
+    expect(witness.mapped).toMatchObject({ 'jobs mapped': 1, 'jobs overloaded': 1 });
+  });
+});
+
+test('records of a source are taken when they are durable, and count once however often they come', async () => {
+  const run = (id: number, more: object = {}) => ({ id, state: 'ok', at: Date.now() - 500, ...more });
+  const recordOf = (record: object, i: number) => ({
+    text: JSON.stringify(record),
+    about: {},
+    place: `queue ${i}`,
+  });
+  const records = [{ runs: [run(1), run(2)] }, { runs: [run(3), run(4, { at: 'soon' })] }].map(recordOf);
+  const source = RecordQueue.current;
+  expect([source.started, app.get(RecordSources).waiting()]).toEqual([
+    true,
+    [{ source: 'queue', records: 3 }],
+  ]);
+  const append = log.append.bind(log);
+  // The events are written, their dead letters are not: all of it comes again.
+  log.append = (topic, all) =>
+    topic === TOPICS.deadLetters ? Promise.reject(new Error('full')) : append(topic, all);
+  const given = source.give(records);
+  while (witness.notTaken === 0) await new Promise((resolve) => setImmediate(resolve));
+  expect(witness.taken).toBe(0);
+  log.append = append;
+  await given;
+  await settled();
+  expect(await demand().totalArrivals('web')).toBe(3);
+  expect(witness).toMatchObject({ taken: 2, mapped: { 'jobs mapped': 3, 'jobs unreadable_time': 1 } });
+  expect(await recordsOf(TOPICS.deadLetters)).toMatchObject([
+    { headers: { source: 'queue 1', mapping: 'jobs' } },
+  ]);
+});
+
+describe('a pool that another system measures', () => {
+  const S = 1000;
+  const measured = () => demand().since({ pool: 'measured', fromMs: 0 });
+  const bucketsOf = (span: SampleSpan) =>
+    Array.from(
+      { length: (span.toMs - span.fromMs) / (span.bucketS * S) },
+      (_, i) => span.fromMs + i * span.bucketS * S,
+    );
+  afterEach(() => {
+    meter.tell = async () => [];
+  });
+  const until = async (condition: () => boolean | Promise<boolean>) => {
+    while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+
+  test('has each bucket once, and those that passed while nobody answered', async () => {
+    const asked: SampleSpan[] = [];
+    let fails = true;
+    meter.tell = async (span) => {
+      if (asked.push(span) > 1 && fails) throw new Error('nobody answers');
+      return bucketsOf(span).map((startMs) => ({ startMs, arrivals: 2.5, backlog: 3 }));
+    };
+    await until(() => witness.sampleErrors.length > 0);
+    fails = false;
+    await until(() => asked.length > 3);
+    await until(async () => (await measured()).length > 5);
+    meter.tell = async () => [];
+    await settled();
+    const buckets = await measured();
+    const starts = buckets.map(({ startMs }) => startMs);
+    expect(starts).toEqual(starts.map((_, i) => starts[0]! + i * S));
+    expect(buckets.map(({ arrivals }) => arrivals).slice(0, 4)).toEqual([2, 3, 2, 3]);
+    expect(witness.sampleErrors).toContain('nobody answers');
+    const { chains } = await demand().standing();
+    expect(chains).toMatchObject([{ pool: 'measured', backlog: 3, nextOffset: starts.at(-1)! + S }]);
+    expect(witness.partials.every(({ outcome }) => outcome !== 'gap')).toBe(true);
+  }, 30_000);
+
+  test('goes on after a restart where it stood; what nobody knows yet is not taken for nothing', async () => {
+    meter.tell = async (span) => bucketsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
+    await until(async () => (await measured()).length > 1);
+    // Of the last buckets it knows nothing, whatever it is asked.
+    const knownToMs = Date.now() - 500;
+    meter.tell = async (span) =>
+      bucketsOf(span)
+        .filter((startMs) => startMs + S <= knownToMs)
+        .map((startMs) => ({ startMs, arrivals: 1 }));
+    await stop();
+    await start();
+    const before = witness.asked;
+    await until(() => witness.asked > before + 2);
+    await settled();
+    const buckets = await measured();
+    expect(buckets.at(-1)!.startMs + S).toBeLessThanOrEqual(knownToMs);
+    const [chain] = (await demand().standing()).chains;
+    expect(chain?.nextOffset).toBe(buckets.at(-1)!.startMs + S);
+    meter.tell = async (span) => bucketsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
+    await until(async () => (await measured()).at(-1)!.startMs > knownToMs);
+    const starts = (await measured()).map(({ startMs }) => startMs);
+    expect(starts).toEqual(starts.map((_, i) => starts[0]! + i * S));
+  }, 30_000);
+});
+
+describe('topics of other platforms', () => {
+  const run = (id: number, more: object = {}) => ({ id, state: 'ok', at: Date.now() - 500, ...more });
+  /** Resolves once everything in the topic was read; ingest may not have counted it yet. */
+  async function mapped(topic: string): Promise<void> {
+    const group = `mapped-${topic}`;
+    const met = Promise.withResolvers<void>();
+    const look = async () => (await log.lag({ group, topic })).records === 0 && met.resolve();
+    const timer = setInterval(() => void look().catch(met.reject), 20);
+    await met.promise.finally(() => clearInterval(timer));
+    await settled();
+  }
+
+  test('are mapped, each record once; what cannot be is set aside with the place it was at', async () => {
+    const records = [{ runs: [run(1), run(2)] }, { runs: [run(3, { at: 'soon' }), run(4)] }];
+    await log.append('platform.jobs', [
+      ...records.map((record, i) => ({ key: `k${i}`, value: JSON.stringify(record), partition: 1 })),
+      { key: 'k', value: '{', partition: 1 },
+      { key: 'k', value: null, partition: 1 },
+    ]);
+    await mapped('platform.jobs');
+    expect(await demand().totalArrivals('web')).toBe(3);
+    const letters = await recordsOf(TOPICS.deadLetters);
+    expect(letters.map(({ value, headers }) => [value, headers])).toEqual([
+      [
+        JSON.stringify(records[1]),
+        expect.objectContaining({ reason: 'unreadable_time', source: 'platform.jobs[1]@1', mapping: 'jobs' }),
+      ],
+      ['{', expect.objectContaining({ reason: 'malformed_json', source: 'platform.jobs[1]@2' })],
+    ]);
+    expect(witness.mapped).toEqual({ 'jobs mapped': 3, 'jobs unreadable_time': 1, 'jobs malformed_json': 1 });
+  });
+
+  test('without a mapping hold CloudEvents, structured or binary', async () => {
+    const { data, ...attributes } = event('completed');
+    const headers = Object.fromEntries(
+      Object.entries(attributes).map(([name, value]) => [`ce_${name}`, value]),
+    );
+    await log.append('platform.events', [
+      { key: 'a', value: JSON.stringify(data), headers },
+      { key: 'b', value: JSON.stringify(event('completed')) },
+      { key: 'c', value: JSON.stringify({ type: 'com.example.other' }) },
+    ]);
+    await mapped('platform.events');
+    expect(await demand().totalArrivals('web')).toBe(2);
+    expect(witness.mapped).toEqual({ 'none mapped': 2, 'none unknown_type': 1 });
+  });
+
+  test('a step that cannot be committed is done again, and what it holds counts once', async () => {
+    await store.engine.query('alter table log_offsets rename to log_offsets_away');
+    await log.append('platform.jobs', [{ key: 'k', value: JSON.stringify({ runs: [run(1), run(2)] }) }]);
+    const failed = Promise.withResolvers<void>();
+    const watch = setInterval(() => groupFailures.length > 0 && failed.resolve(), 5);
+    await failed.promise;
+    clearInterval(watch);
+    await store.engine.query('alter table log_offsets_away rename to log_offsets');
+    await mapped('platform.jobs');
+    expect(await recordsOf(TOPICS.executions)).toHaveLength(2);
+    expect(await demand().totalArrivals('web')).toBe(2);
+  });
+});
+
 test('the retention keeps eight seasons, at least as long as events may be late, and a bounded number of rows', async () => {
   const late = { dedupeWindowS: 300, maxExecutionS: 3600 };
   expect(keptS({ bucketS: 1, latenessS: 0, seasonsS: [240] }, late)).toBe(7200);
@@ -372,8 +784,11 @@ test('the retention keeps eight seasons, at least as long as events may be late,
   expect({ maxAgeS, maxFutureS }).toEqual({ maxAgeS: 100, maxFutureS: 30 });
 });
 
-test('the route is documented with the schema of an event', () => {
-  const page = JSON.stringify(openApiOf(EVENT_ROUTES, { title: 'Headroom', version: '1' }));
+test('the routes are documented with the schema of an event', () => {
+  const page = JSON.stringify(
+    openApiOf([...EVENT_ROUTES, ...WEBHOOK_ROUTES], { title: 'Headroom', version: '1' }),
+  );
   expect(page).toContain('queuedAtMs');
   expect(page).toContain('application/cloudevents-batch+json');
+  expect(page).toContain('/v1/webhooks/{mapping}');
 });

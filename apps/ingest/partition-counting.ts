@@ -19,7 +19,7 @@ import {
   type IngestRecord,
   type IngestSettings,
 } from '#domain/demand';
-import { parseExecutionEvent } from '#domain/events';
+import { parseEventRecord } from '#domain/events';
 import { deadLetterRecord } from './dead-letter.js';
 import type { CountedBatch } from './ingest-observer.js';
 import type { PoolRegistry } from './pool-registry.js';
@@ -37,6 +37,8 @@ const TURN_RECORDS = 200;
 /** The batch's outputs and offset, and what to report once they are committed. */
 export interface CountedStep {
   step: AtomicStep;
+  /** That it counts events of. */
+  pools: Set<string>;
   report: Omit<CountedBatch, 'durationMs'>;
   /** To be called when the step is durable; until then the partition takes no other batch. */
   committed: () => void;
@@ -72,7 +74,8 @@ export class PartitionCounting {
       outputs.push(this.step(partition, records.slice(i, i + MAX_STEP_RECORDS), own.memory));
     }
     const committed = () => void (own.ahead = false);
-    return { step: stepOf(batch, outputs), report: reportOf(batch, outputs), committed };
+    const pools = new Set(outputs.flatMap(({ partials }) => partials.map(({ pool }) => pool)));
+    return { step: stepOf(batch, outputs), pools, report: reportOf(batch, outputs), committed };
   }
 
   forget(partitions: { partition: number }[]): void {
@@ -97,15 +100,16 @@ export class PartitionCounting {
       replayed += records.length;
     }
     const memory = resumeIngest(restored);
-    this.pools.keep(memory.chains.keys());
     this.owned.set(partition, { memory, ahead: false });
     return { topic, partition, offset: restored.to, replayed };
   }
 
   private step(partition: number, records: StoredRecord[], memory: IngestMemory): IngestOutput {
     const { settings, pools } = this;
+    const admits = (pool: string) => pools.admits(pool);
     const poolSettings = (pool: string) => pools.settingsOf(pool);
-    return ingestStep({ partition, records: records.map(toIngest), settings, poolSettings }, memory).output;
+    const input = { partition, records: records.map(toIngest), settings, admits, poolSettings };
+    return ingestStep(input, memory).output;
   }
 
   /** What the partition holds of [from, to), in pieces, each in a turn of the event loop of its own. */
@@ -125,8 +129,8 @@ export class PartitionCounting {
   }
 }
 
-function toIngest({ offset, timestampMs, value }: StoredRecord): IngestRecord {
-  return { offset, timestampMs, parsed: parseExecutionEvent(value ?? '') };
+function toIngest({ offset, timestampMs, value, headers }: StoredRecord): IngestRecord {
+  return { offset, timestampMs, parsed: parseEventRecord(value ?? '', headers) };
 }
 
 function stepOf({ topic, partition, records }: RecordBatch, outputs: IngestOutput[]): AtomicStep {

@@ -21,16 +21,17 @@ export interface PoolRegistryOptions {
   onCreated: (pool: string) => void;
 }
 
-/** Policies read at a time. */
-const PAGE_POLICIES = 500;
-
 /**
- * The pools whose events count. A step must know at once whether a pool is one too many, so a new pool is admitted in
- * memory first; its policy is created before the step commits. After a crash in between the same events admit it again.
+ * The pools whose events count: those with a policy. A step must know at once whether a pool is one too many, so a new
+ * pool is admitted in memory first; its policy is created before the step commits. After a crash in between the same
+ * events admit it again. Other processes admit pools as well, and the store has the last word on the last places. A pool
+ * whose policy was deleted gives its place back; its next event creates it anew.
  */
 export class PoolRegistry {
-  private readonly known = new Set<string>();
-  private uncreated = new Set<string>();
+  private known = new Set<string>();
+  private readonly uncreated = new Set<string>();
+  /** Created since the last refresh began: its answer may not have them. */
+  private readonly created = new Set<string>();
 
   private constructor(private readonly options: PoolRegistryOptions) {}
 
@@ -38,52 +39,57 @@ export class PoolRegistry {
   static async load(options: PoolRegistryOptions): Promise<PoolRegistry> {
     const registry = new PoolRegistry(options);
     await registry.refresh();
-    for (const pool of options.configured.keys()) if (!registry.known.has(pool)) registry.admit(pool);
-    await registry.createAdmitted();
+    for (const pool of options.configured.keys()) registry.admits(pool);
+    await registry.createAll(options.configured.keys());
     return registry;
   }
 
-  /** Settings of a pool, which this may admit; undefined: one pool too many. */
-  settingsOf(pool: string): PoolSettings | undefined {
-    if (!this.known.has(pool)) {
-      if (this.known.size >= this.options.maxPools) return undefined;
-      this.admit(pool);
-    }
+  /** Whether a pool's events count, which may take it in; false: it is one pool too many. */
+  admits(pool: string): boolean {
+    if (this.known.has(pool)) return true;
+    if (this.known.size >= this.options.maxPools && !this.options.configured.has(pool)) return false;
+    this.known.add(pool);
+    this.uncreated.add(pool);
+    return true;
+  }
+
+  /** Settings of a pool, whether it is admitted or not. */
+  settingsOf(pool: string): PoolSettings {
     return this.options.configured.get(pool) ?? this.options.defaults;
   }
 
-  /** Pools that have been counted before stay, whatever the bound says now. */
-  keep(pools: Iterable<string>): void {
-    for (const pool of pools) if (!this.known.has(pool)) this.admit(pool);
+  /**
+   * Makes the policies of these pools durable, as far as they were admitted and are not yet; one that exists by now is
+   * left as it is. False: others have taken the last places meanwhile, so one of the pools is none any more, and a step
+   * that counted it must be made again.
+   */
+  async createAll(pools: Iterable<string>): Promise<boolean> {
+    const counted = [...pools];
+    for (const pool of counted) if (this.uncreated.has(pool)) await this.create(pool);
+    return counted.every((pool) => this.known.has(pool));
   }
 
-  pools(): string[] {
-    return [...this.known];
-  }
-
-  /** Makes the policies of newly admitted pools durable. A policy that exists by now is left as it is. */
-  async createAdmitted(): Promise<void> {
-    const { policies, configured, defaults, nowMs, onCreated } = this.options;
-    for (const pool of this.uncreated) {
-      const { policy } = configured.get(pool) ?? defaults;
-      const created = await policies.create({ pool, policy, nowMs: nowMs() });
-      this.uncreated.delete(pool);
-      if (created !== 'conflict') onCreated(pool);
-    }
-  }
-
-  /** Learns of pools whose policy was made elsewhere, e.g. through the API. */
+  /** Follows the store: pools whose policy was made elsewhere, e.g. through the API, come; those that lost it go. */
   async refresh(): Promise<void> {
-    let after: string | undefined;
-    do {
-      const page = await this.options.policies.page({ after, limit: PAGE_POLICIES });
-      for (const { pool } of page) this.known.add(pool);
-      after = page.at(-1)?.pool;
-    } while (after !== undefined);
+    this.created.clear();
+    const stored = await this.options.policies.pools();
+    this.known = new Set([...stored, ...this.created, ...this.uncreated]);
   }
 
-  private admit(pool: string): void {
+  private async create(pool: string): Promise<void> {
+    const { policies, configured, defaults, maxPools, nowMs, onCreated } = this.options;
+    const own = configured.get(pool);
+    const row = { pool, policy: (own ?? defaults).policy, nowMs: nowMs() };
+    const made = await (own === undefined
+      ? policies.create({ ...row, maxPolicies: maxPools })
+      : policies.create(row));
+    this.uncreated.delete(pool);
+    if (made === 'full') {
+      this.known.delete(pool);
+      return this.refresh();
+    }
+    this.created.add(pool);
     this.known.add(pool);
-    this.uncreated.add(pool);
+    if (made !== 'conflict') onCreated(pool);
   }
 }

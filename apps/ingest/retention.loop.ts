@@ -1,7 +1,7 @@
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import { Loop, type LoopObserver } from '#adapters/loop';
 import type { DemandStore } from '#adapters/store';
-import type { PoolRegistry, PoolSettings } from './pool-registry.js';
+import type { PoolSettings } from './pool-registry.js';
 
 /** History that is kept, in longest seasons of the pool: the seven of a trailing mean, and the one under way. */
 const KEPT_SEASONS = 8;
@@ -30,16 +30,13 @@ export function keptS({ bucketS, seasonsS }: PoolSettings, late: Lateness): numb
   );
 }
 
-/** Drops demand that is older than anybody reads, and learns of pools whose policy was made elsewhere. */
+/** Drops demand that is older than anybody reads, also of pools that have lost their policy. */
 export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly loop: Loop;
 
   constructor(
     private readonly given: {
-      pools: PoolRegistry;
-      demand: DemandStore;
-      late: Lateness;
-      nowMs: () => number;
+      demand: Pick<DemandStore, 'retain'>;
       observer: LoopObserver;
     },
   ) {
@@ -62,14 +59,8 @@ export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
     await this.loop.stop();
   }
 
-  /** One round; stops between two pools when told to. */
+  /** One round; stops between two statements when told to. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pools, demand, late, nowMs } = this.given;
-    await pools.refresh();
-    for (const pool of pools.pools()) {
-      const settings = pools.settingsOf(pool);
-      if (signal.aborted || settings === undefined) return;
-      await demand.dropBefore({ pool, beforeMs: nowMs() - keptS(settings, late) * 1000 });
-    }
+    await this.given.demand.retain(signal);
   }
 }

@@ -14,14 +14,19 @@ const TASK_TYPE = /^[\x20-\x7e]{1,200}$/;
 const ATTEMPT = /^[1-9]\d{0,3}$/;
 const MAX_ATTEMPT = 1000;
 
-/** A header that cannot be used counts as absent: a request is not refused for what only statistics need. */
-export function executionIdentity(headers: IncomingHttpHeaders): ExecutionIdentity {
+/**
+ * A header that cannot be used counts as absent: a request is not refused for what only statistics need. Execution id and
+ * attempt decide what counts as demand: unless the callers are trusted with that, each request is an execution.
+ */
+export function executionIdentity(headers: IncomingHttpHeaders, trusted: boolean): ExecutionIdentity {
+  const taskType = textOf(headers[EXECUTION_HEADERS.taskType], TASK_TYPE) ?? 'default';
+  if (!trusted) return { executionId: randomUUID(), attempt: 1, taskType };
   const executionId = textOf(headers[EXECUTION_HEADERS.executionId], EXECUTION_ID);
   const attempt = Number(textOf(headers[EXECUTION_HEADERS.attempt], ATTEMPT) ?? 1);
   return {
     executionId: executionId ?? randomUUID(),
     attempt: attempt <= MAX_ATTEMPT ? attempt : 1,
-    taskType: textOf(headers[EXECUTION_HEADERS.taskType], TASK_TYPE) ?? 'default',
+    taskType,
   };
 }
 

@@ -34,12 +34,13 @@ export class PoolRoute implements RouteOwner {
     this.queue = new PoolQueue(options.queueLimit);
   }
 
-  /** All members of the pool. Those that are gone get no more requests and keep what they have. */
+  /** All members of the pool. Those that drain or are gone get no more requests and keep what they have. */
   setMembers(members: readonly FleetMember[]): void {
     const before = this.workers;
     this.workers = members.map((member) => before.find((w) => w.is(member)) ?? new RouterWorker(member));
-    for (const worker of before) if (!this.workers.includes(worker)) void worker.close();
-    this.queue.setReady(this.workers.filter((_, i) => members[i]?.state === 'ready'));
+    const ready = this.workers.filter((_, i) => members[i]?.state === 'ready');
+    for (const worker of [...before, ...this.workers]) if (!ready.includes(worker)) void worker.close();
+    this.queue.setReady(ready);
     this.handOut();
   }
 
@@ -139,8 +140,8 @@ export class PoolRoute implements RouteOwner {
   }
 
   /**
-   * The worker reports the end of what it answered, unless it refused it: then nothing began. Of what was cut off it may report one too, or not: ingest counts
-   * the first end of an attempt.
+   * The worker reports the end of what it answered, unless it refused it: then nothing began. Of what was cut off it may
+   * report one too, or not: ingest counts the first end of an attempt.
    */
   private tellFailure(request: RoutedRequest, errorClass: RouteOutcome, endedAtMs: number): void {
     const { startedAtMs, worker } = request;

@@ -12,6 +12,7 @@ export class RouterWorker implements QueueWorker {
   inFlight = 0;
   readonly connections: Pool;
   private readonly url: string;
+  private isClosed = false;
 
   constructor({ workerId, slots, url }: FleetMember) {
     this.workerId = workerId;
@@ -28,13 +29,15 @@ export class RouterWorker implements QueueWorker {
     });
   }
 
-  /** False: the same name, but another process or size. */
-  is({ workerId, slots, url }: FleetMember): boolean {
+  /** False: the same name, but another process or size, or one that is back after it had been let go. */
+  is({ workerId, slots, url, state }: FleetMember): boolean {
+    if (this.isClosed && state === 'ready') return false;
     return this.workerId === workerId && this.slots === slots && this.url === url;
   }
 
-  /** Requests that it has go on to their end, which their deadlines bound. */
+  /** Gets no more; closes what idles. Requests that it has go on to their end, which their deadlines bound. */
   async close(): Promise<void> {
+    this.isClosed = true;
     // Rejects only when it was closed before: then there is nothing left to wait for.
     await this.connections.close().catch(() => undefined);
   }

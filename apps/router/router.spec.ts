@@ -8,10 +8,10 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import { connect, type AddressInfo } from 'node:net';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { Test } from '@nestjs/testing';
 import type { EventSink } from '#adapters/event-sink';
 import { REPLY_HEADERS, type FleetMember, type Membership } from '#adapters/fleet';
@@ -22,8 +22,21 @@ import type { RequestEnd, RouterObserver } from './router-observer.js';
 
 const cleanUps: (() => unknown)[] = [];
 afterEach(async () => {
+  jest.useRealTimers();
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
+
+const DEADLINE_MS = 5000;
+/**
+ * From here on a deadline passes when the test says so, however long the requests take to get where they shall be then.
+ * Connections go on. For requests that are sent after it.
+ */
+function holdDeadlines(): { pass: () => void } {
+  const others = ['Date', 'hrtime', 'nextTick', 'performance', 'queueMicrotask'] as const;
+  const alsoReal = ['setImmediate', 'clearImmediate', 'setInterval', 'clearInterval'] as const;
+  jest.useFakeTimers({ doNotFake: [...others, ...alsoReal] });
+  return { pass: () => jest.advanceTimersByTime(DEADLINE_MS) };
+}
 
 /** A real server as worker `workerId`; it answers as told, and says that it reports the end. */
 async function startWorker(workerId: string, listener: RequestListener, slots = 1): Promise<TestWorker> {
@@ -129,7 +142,7 @@ async function startRouter(members: FleetMember[], given: Partial<RouterOptions>
   const register = RouterModule.register({
     host: '127.0.0.1',
     port: 0,
-    deadlineMs: 5000,
+    deadlineMs: DEADLINE_MS,
     queueLimit: 100,
     watch: fleet.watch,
     sink,
@@ -232,7 +245,7 @@ describe('forwarding', () => {
     expect(seen.headers!['x-headroom-execution-id']).toBe(subject);
     expect(id).toBe(`${subject}.1.queued`);
     expect(Number(seen.headers!['x-headroom-queued-at-ms'])).toBe(data.queuedAtMs);
-    expect(Number(seen.headers!['x-headroom-deadline-at-ms'])).toBe(data.queuedAtMs + 5000);
+    expect(Number(seen.headers!['x-headroom-deadline-at-ms'])).toBe(data.queuedAtMs + DEADLINE_MS);
     expect(sink.phases).toEqual(['queued']); // the worker tells the rest
     expect(observer.ends).toEqual([
       {
@@ -273,9 +286,24 @@ describe('forwarding', () => {
     expect(await send(`${url}/web/`, { method: 'DELETE' }).answer).toMatchObject({ status: 204, body: '' });
   });
 
-  test('a caller’s execution id, attempt and task type are kept, unusable ones replaced', async () => {
+  test('a caller decides what counts as demand only where it is trusted: else every request is an arrival', async () => {
     const { member } = await startWorker('w1', (_, response) => response.end());
-    const { url, sink } = await startRouter([member]);
+    const trusting = { trustsExecutionIds: (pool: string) => pool === 'empty' };
+    const { url, sink } = await startRouter([member], trusting);
+    for (const attempt of ['1', '1', '2']) {
+      const named = { 'x-headroom-execution-id': 'order-7', 'x-headroom-attempt': attempt };
+      await get(`${url}/web/`, { ...named, 'x-headroom-task-type': 'resize' });
+    }
+    expect(new Set(sink.events.map(({ subject }) => subject)).size).toBe(3);
+    for (const { subject, data } of sink.events) {
+      expect(subject).not.toBe('order-7');
+      expect(data).toMatchObject({ attempt: 1, taskType: 'resize' });
+    }
+  });
+
+  test('a trusted caller’s execution id, attempt and task type are kept, unusable ones replaced', async () => {
+    const { member } = await startWorker('w1', (_, response) => response.end());
+    const { url, sink } = await startRouter([member], { trustsExecutionIds: () => true });
     await get(`${url}/web/`, {
       'x-headroom-execution-id': 'order-7',
       'x-headroom-attempt': '3',
@@ -323,7 +351,7 @@ describe('forwarding', () => {
       response.on('close', ended.resolve);
       endless.pipe(response);
     });
-    const { url } = await startRouter([member], { deadlineMs: 300 });
+    const { url } = await startRouter([member], { deadlineMs: 2000 });
     const request = httpRequest(`${url}/web/`, { agent: false });
     request.on('error', () => undefined);
     request.on('response', (response) => response.on('error', () => undefined).pause());
@@ -456,6 +484,26 @@ describe('queueing', () => {
     expect(leaving.held).toEqual([]);
   });
 
+  test('connections to a worker that drains are not kept: an idle one is closed, and none is used again', async () => {
+    const sockets = new Set<Socket>();
+    const { member, server } = await startWorker('w1', (request, response) => {
+      sockets.add(request.socket);
+      response.end();
+    });
+    // Nobody closes it for having been idle for long: neither the worker nor the router.
+    server.keepAliveTimeout = 0;
+    const { url, fleet } = await startRouter([member]);
+    holdDeadlines();
+    await get(`${url}/web/`);
+    const [idle] = [...sockets] as [Socket];
+    const closed = once(idle, 'close');
+    fleet.set([{ ...member, state: 'draining' }]);
+    await closed;
+    fleet.set([member]);
+    expect(await get(`${url}/web/`)).toMatchObject({ status: 200 });
+    expect(sockets.size).toBe(2);
+  });
+
   test('a worker of the same name on another port is another worker', async () => {
     const before = await startHeldWorker('w1');
     const { url, fleet, router } = await startRouter([before.member]);
@@ -471,21 +519,27 @@ describe('queueing', () => {
 describe('requests that fail', () => {
   test('deadline while waiting: 504; the worker never sees it', async () => {
     const worker = await startHeldWorker('w1');
-    const { url, sink, router } = await startRouter([worker.member], { deadlineMs: 40 });
-    const [first, second] = [get(`${url}/web/1`), get(`${url}/web/2`)];
-    expect(await first).toMatchObject({ status: 504 });
-    expect(await second).toMatchObject({ status: 504, body: expect.stringContaining('within 40 ms') });
-    await sink.until(() => sink.events.length === 4);
+    const { url, sink, router } = await startRouter([worker.member]);
+    const deadlines = holdDeadlines();
+    const first = await occupy(url, worker);
+    const second = get(`${url}/web/2`);
+    await sink.until(() => sink.events.length === 2);
+    deadlines.pass();
+    expect(await first.answer).toMatchObject({ status: 504 });
+    expect(await second).toMatchObject({ status: 504, body: expect.stringContaining('within 5000 ms') });
+    expect(worker.held).toEqual([]);
     expect(sink.phases.sort()).toEqual(['failed:deadline', 'failed:deadline', 'queued', 'queued']);
     expect(router.snapshot('web')).toMatchObject({ waiting: 0, inFlight: 0 });
   });
 
   test('deadline at a worker: 504, the worker’s request is aborted, its slot is free', async () => {
     const worker = await startHeldWorker('w1');
-    const { url, sink } = await startRouter([worker.member], { deadlineMs: 60 });
+    const { url, sink } = await startRouter([worker.member]);
+    const deadlines = holdDeadlines();
     const slow = get(`${url}/web/slow`);
     const { response } = await worker.next();
     const aborted = once(response, 'close');
+    deadlines.pass();
     expect(await slow).toMatchObject({ status: 504 });
     await aborted;
     expect(response.writableFinished).toBe(false);
@@ -499,11 +553,12 @@ describe('requests that fail', () => {
 
   test('deadline while connecting: 504, and what connects too late is not sent', async () => {
     const worker = await startHeldWorker('w1');
-    const { url, sink, fleet } = await startRouter([worker.member], { deadlineMs: 500 });
+    const { url, sink, fleet } = await startRouter([worker.member]);
+    const deadlines = holdDeadlines();
     const late = get(`${url}/web/late`);
     await sink.until(() => sink.events.length === 1);
-    // Keeps the connection's news back until the deadline has passed.
-    for (const startMs = performance.now(); performance.now() - startMs < 505;);
+    // Before the event loop can bring the connection's news.
+    deadlines.pass();
     expect(await late).toMatchObject({ status: 504 });
     const { member } = await startWorker('w2', (_, response) => response.end());
     fleet.set([member]);
@@ -514,10 +569,13 @@ describe('requests that fail', () => {
 
   test('deadline within an answer: it is cut off, not completed', async () => {
     const worker = await startHeldWorker('w1');
-    const { url, sink, observer } = await startRouter([worker.member], { deadlineMs: 60 });
-    const half = get(`${url}/web/half`);
+    const { url, sink, observer } = await startRouter([worker.member]);
+    const deadlines = holdDeadlines();
+    const half = send(`${url}/web/half`);
     (await worker.next()).response.write('half');
-    await expect(half).rejects.toThrow('aborted');
+    await once(half.request, 'response');
+    deadlines.pass();
+    await expect(half.answer).rejects.toThrow('aborted');
     expect(sink.phases).toEqual(['queued', 'failed:deadline']);
     expect(observer.ends).toMatchObject([{ outcome: 'deadline', status: 0 }]);
   });
@@ -684,7 +742,12 @@ describe('requests that fail', () => {
   });
 
   test('every event is one that ingest accepts', async () => {
-    const { url, sink, fleet } = await startRouter([], { deadlineMs: 60, nowMs: backwards() });
+    const trustsExecutionIds = () => true;
+    const { url, sink, fleet } = await startRouter([], {
+      deadlineMs: 60,
+      nowMs: backwards(),
+      trustsExecutionIds,
+    });
     const worker = await startHeldWorker('w1');
     await get(`${url}/web/`, { 'x-headroom-execution-id': 'x'.repeat(180), 'x-headroom-attempt': '1000' });
     fleet.set([worker.member]);
@@ -772,9 +835,12 @@ describe('start and stop', () => {
 
   test('a stop ends at the latest at the deadline', async () => {
     const worker = await startHeldWorker('w1');
-    const { app, url, router } = await startRouter([worker.member], { deadlineMs: 80 });
+    const { app, url, router } = await startRouter([worker.member]);
+    const deadlines = holdDeadlines();
     const { answer } = await occupy(url, worker);
-    await app.close();
+    const closed = app.close();
+    deadlines.pass();
+    await closed;
     expect(await answer).toMatchObject({ status: 504 });
     expect(router.url).toBeUndefined();
   });

@@ -38,6 +38,8 @@ export interface RouterOptions {
   sink: EventSink;
   /** Names that exist; read per request. */
   pools: () => ReadonlySet<string>;
+  /** Whether callers of a pool may name execution and attempt; read per request. Default: no pool's. */
+  trustsExecutionIds?: ((pool: string) => boolean) | undefined;
   observer: RouterObserver;
   /** Epoch ms, with fraction. */
   nowMs?: (() => number) | undefined;
@@ -50,7 +52,8 @@ export interface RouterOptions {
  * from the control-plane API: neither's load nor limits touch the other. node:http and undici's dispatch without a
  * framework between them: the only route is a prefix, and a framework takes a quarter of the requests per second.
  *
- * Bodies flow through; one that is too large for a worker is refused when its length says so, or cut where it is. WebSockets are refused (501).
+ * Bodies flow through; one that is too large for a worker is refused when its length says so, or cut where it is.
+ * WebSockets are refused (501).
  */
 export class Router {
   private readonly server: Server;
@@ -126,7 +129,7 @@ export class Router {
     this.routeOf(pool).take({
       request,
       response,
-      identity: executionIdentity(request.headers),
+      identity: executionIdentity(request.headers, this.options.trustsExecutionIds?.(pool) ?? false),
       path,
       queuedAtMs,
       deadlineMs: this.options.deadlineMs,

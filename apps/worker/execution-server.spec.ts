@@ -1,16 +1,35 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:http';
+import { Agent, request, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { buffer } from 'node:stream/consumers';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { EXECUTION_HEADERS, READY_PATH, REPLY_HEADERS } from '#adapters/fleet';
 import { checkExecutionEvent, type ExecutionEvent } from '#domain/events';
 import type { Handler, Task } from '#sdk';
-import { ExecutionServer, type ExecutionServerOptions } from './execution-server.js';
+import {
+  ExecutionServer,
+  LEAVING_QUIET_MS,
+  START_TOLD_AFTER_MS,
+  type ExecutionServerOptions,
+} from './execution-server.js';
 import { Handlers, loadHandlers } from './handler-folder.js';
 
 /** More than all buffers on the way hold. */
 const LARGE = Buffer.alloc(16_000_000);
+/** Time stands still for setTimeout alone: the connections go on. */
+const ALL_BUT_SET_TIMEOUT = [
+  'Date',
+  'hrtime',
+  'nextTick',
+  'performance',
+  'queueMicrotask',
+  'setImmediate',
+  'clearImmediate',
+  'setInterval',
+  'clearInterval',
+] as const satisfies string[];
 
 let server: ExecutionServer;
 let url: string;
@@ -52,11 +71,12 @@ function send(
     status: number;
     retryAfter: unknown;
     end: unknown;
+    connection: unknown;
   }>();
   const sent = request(`${url}${path}`, { method: 'POST', agent: by, headers }, (reply) => {
     reply.resume().once('end', () => {
-      const { 'retry-after': retryAfter, [REPLY_HEADERS.end]: end } = reply.headers;
-      resolve({ status: reply.statusCode ?? 0, retryAfter, end });
+      const { 'retry-after': retryAfter, [REPLY_HEADERS.end]: end, connection } = reply.headers;
+      resolve({ status: reply.statusCode ?? 0, retryAfter, end, connection });
     });
   }).once('error', reject);
   sent.end(body);
@@ -165,7 +185,7 @@ describe('execution server', () => {
     expect(ends().slice(2)).toEqual(['failed caller_gone', 'completed']);
   });
 
-  test('a leaving worker is not ready, takes nothing, finishes what it has, and gives up in time', async () => {
+  test('a leaving worker is not ready, finishes what it has, and gives up in time', async () => {
     const { handler, started, release } = gate();
     await open({ default: handler }, { slots: 2 });
     expect(await statusOf({}, '', READY_PATH)).toBe(200);
@@ -175,7 +195,6 @@ describe('execution server', () => {
     await started(2);
     const drained = server.drain(100);
     expect(await statusOf({}, '', READY_PATH)).toBe(503);
-    expect(await send().answer).toMatchObject({ status: 503, retryAfter: '1' });
     release();
     expect((await held).status).toBe(204);
     expect((await kept).status).toBe(503);
@@ -183,9 +202,70 @@ describe('execution server', () => {
     expect(ends()).toEqual(['completed', 'failed drained']);
   });
 
+  test('a leaving worker serves what was on its way, as the last of its connection, until it is quiet', async () => {
+    await open({ default: async () => undefined });
+    expect(await send({}, '', '/', agent).answer).toMatchObject({ status: 204, connection: 'keep-alive' });
+    jest.useFakeTimers({ doNotFake: ALL_BUT_SET_TIMEOUT });
+    try {
+      let gone = false;
+      const drained = server.drain(60_000).then(() => (gone = true));
+      // On a connection that was idle when it was told to leave, and on a new one.
+      for (const by of [agent, false as const]) {
+        jest.advanceTimersByTime(LEAVING_QUIET_MS - 1);
+        expect(await send({}, '', '/', by).answer).toMatchObject({ status: 204, connection: 'close' });
+      }
+      expect(gone).toBe(false);
+      await jest.advanceTimersByTimeAsync(LEAVING_QUIET_MS + 1);
+      await drained;
+    } finally {
+      jest.useRealTimers();
+    }
+    await expect(send().answer).rejects.toThrow('ECONNREFUSED');
+    expect(ends()).toEqual(['completed', 'completed', 'completed']);
+  });
+
+  test('an answer that is being read when its worker leaves is read to its end', async () => {
+    const { handler, started } = gate();
+    await open({ default: async () => ({ body: LARGE }), held: handler }, { slots: 2 });
+    const half = request(url, { agent: false }).end();
+    const [reply] = (await once(half, 'response')) as [IncomingMessage];
+    const held = send({ [EXECUTION_HEADERS.taskType]: 'held' }).answer;
+    await started(1);
+    const drained = server.drain(0);
+    expect((await held).status).toBe(503);
+    expect((await buffer(reply)).length).toBe(LARGE.length);
+    await drained;
+  });
+
+  test('the start of a long execution is told while it runs, that of a short one with its end', async () => {
+    const { handler, started, release } = gate();
+    await open({ default: handler }, { slots: 2 });
+    jest.useFakeTimers({ doNotFake: ALL_BUT_SET_TIMEOUT });
+    try {
+      const long = send({ [EXECUTION_HEADERS.executionId]: 'long' }).answer;
+      await started(1);
+      jest.advanceTimersByTime(START_TOLD_AFTER_MS - 1);
+      expect(emitted).toEqual([]);
+      jest.advanceTimersByTime(1);
+      expect(emitted).toMatchObject([{ id: 'long.1.started', subject: 'long', data: { attempt: 1 } }]);
+      release();
+      await long;
+      const short = send().answer;
+      await started(2);
+      release();
+      await short;
+      jest.advanceTimersByTime(START_TOLD_AFTER_MS);
+    } finally {
+      jest.useRealTimers();
+    }
+    expect(ends()).toEqual(['started', 'completed', 'completed']);
+    expect(emitted[1]!.data.startedAtMs).toBe(emitted[0]!.data.startedAtMs);
+    for (const event of emitted) expect(checkExecutionEvent(event)).toMatchObject({ ok: true });
+  });
+
   test('a body that stops or trickles: 408, the slot is free, and nothing has started', async () => {
     const echo: Handler = async ({ body }) => ({ body });
-    await open({ default: echo }, { bodyLimits: { totalMs: 60, silenceMs: 20 }, queueLimit: 4 });
+    await open({ default: echo }, { bodyLimits: { totalMs: 600, silenceMs: 200 }, queueLimit: 4 });
     const stopping = trickle(1_000_000);
     const trickling = trickle(5);
     const patient = send({}, 'all').answer;

@@ -10,7 +10,7 @@ import { types } from 'node:util';
 import type { EventSink } from '#adapters/event-sink';
 import { READY_PATH, REPLY_HEADERS } from '#adapters/fleet';
 import type { Handler, HandlerResult } from '#sdk';
-import { endEvent, type ExecutionEnd } from './execution-events.js';
+import { endEvent, startEvent, type ExecutionEnd } from './execution-events.js';
 import { readExecution, type ExecutionRequest } from './execution-request.js';
 import type { Handlers } from './handler-folder.js';
 import { BODY_LIMITS, readBody, type BodyLimits, type ReceivedBody } from './request-body.js';
@@ -23,6 +23,15 @@ const KEEP_ALIVE_MS = 65_000;
 /** Twice what a router accepts (Node's default), which adds its own: the router must be the one that refuses. */
 const MAX_HEADER_BYTES = 32_768;
 const RETRY_AFTER_S = 1;
+/**
+ * A worker that leaves ends when nothing has come for this long, ms: its router chooses it no more, but what it had
+ * sent before may still be on the way, and a busy router is late by some tens of milliseconds.
+ */
+export const LEAVING_QUIET_MS = 200;
+/** An execution that is served for longer has its start told; a shorter one's end, which tells both, is soon enough, ms. */
+export const START_TOLD_AFTER_MS = 1000;
+/** After the last execution of a worker that leaves has ended, callers have this long to read their answers, ms. */
+const FLUSH_MS = 1000;
 
 /** Why an execution was given up before its handler answered; also the error class of its event. */
 type GivenUp = 'deadline' | 'caller_gone' | 'drained';
@@ -60,7 +69,8 @@ export interface ExecutionServerOptions {
  *                                                        body too slow 408 or too large 413: + event
  *
  * A request that gets 400 or 503 before it has a place was never this worker's: there is no event of it, and the answer
- * lacks the header that announces one, by which the router knows that it must report the end. The slot is free again at the deadline, whatever the handler does; its signal is aborted.
+ * lacks the header that announces one, by which the router knows that it must report the end. The slot is free again at
+ * the deadline, whatever the handler does; its signal is aborted.
  * An execution starts when its body is complete: the service time is the handler's alone.
  */
 export class ExecutionServer {
@@ -68,9 +78,12 @@ export class ExecutionServer {
   private readonly slots: Slots;
   private readonly bodyLimits: BodyLimits;
   private readonly running = new Set<(why: GivenUp) => void>();
-  private draining = false;
+  private phase: 'serving' | 'draining' | 'left' = 'serving';
   private runaways = 0;
-  private onIdle: (() => void) | undefined;
+  /** Requests whose answer is not written to its end. */
+  private owed = 0;
+  /** Runs while leaving, anew from each request that comes or ends. */
+  private quietTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: ExecutionServerOptions) {
     this.slots = new Slots(options);
@@ -92,18 +105,31 @@ export class ExecutionServer {
     return (this.server.address() as AddressInfo).port;
   }
 
-  /** Takes no more; resolves when all it had is answered, at the latest after `withinMs`, when it gives up the rest. */
+  /**
+   * Says that it leaves, and serves what still comes, each answer the last of its connection. Ends when it has been
+   * quiet for {@link LEAVING_QUIET_MS}, at the latest after `withinMs`, when it gives up what it has. Resolves when the
+   * answers have been read, or nobody reads them.
+   */
   async drain(withinMs: number): Promise<void> {
-    this.draining = true;
-    if (this.running.size > 0) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.onIdle = resolve;
-      const timer = setTimeout(() => this.giveUpAll(), withinMs);
-      await promise;
-      clearTimeout(timer);
-    }
+    this.phase = 'draining';
+    await this.quiet(LEAVING_QUIET_MS, withinMs);
+    this.phase = 'left';
+    this.giveUpAll();
+    await this.quiet(0, FLUSH_MS);
+    // Not earlier: Node takes a connection for idle while the end of its answer still waits to be written.
     this.server.close();
-    this.server.closeIdleConnections();
+    this.server.closeAllConnections();
+  }
+
+  /** Resolves when no answer has been owed for `forMs`, at the latest after `withinMs`. */
+  private async quiet(forMs: number, withinMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const patience = setTimeout(resolve, withinMs);
+    this.quietTimer = setTimeout(() => this.owed === 0 && resolve(), forMs);
+    await promise;
+    clearTimeout(patience);
+    clearTimeout(this.quietTimer);
+    this.quietTimer = undefined;
   }
 
   private giveUpAll(): void {
@@ -112,10 +138,13 @@ export class ExecutionServer {
 
   private async serve(request: IncomingMessage, reply: ServerResponse): Promise<void> {
     reply.setHeader(REPLY_HEADERS.workerId, this.options.workerId);
-    if (request.url === READY_PATH) return void reply.writeHead(this.draining ? 503 : 200).end();
-    if (this.draining) return answerLater(reply, 'the worker is leaving');
+    if (request.url === READY_PATH) {
+      return this.answer(reply, { status: this.phase === 'serving' ? 200 : 503 });
+    }
+    this.owe(reply);
+    if (this.phase === 'left') return this.answerLater(reply, 'the worker is leaving');
     const read = readExecution(request.headers, this.options.nowMs());
-    if (!read.ok) return answer(reply, problem(400, read.problem));
+    if (!read.ok) return this.answer(reply, problem(400, read.problem));
     const { execution } = read;
     const handler = this.options.handlers.of(execution.taskType);
     if (handler === undefined) {
@@ -134,7 +163,7 @@ export class ExecutionServer {
   private async run(job: Job): Promise<void> {
     const { execution, request, reply } = job;
     const ticket = this.slots.enter();
-    if (ticket === undefined) return answerLater(reply, 'slots and queue of the worker are full');
+    if (ticket === undefined) return this.answerLater(reply, 'slots and queue of the worker are full');
     const giving = givingUp(execution.deadlineAtMs - this.options.nowMs(), reply);
     this.running.add(giving.giveUp);
     try {
@@ -146,14 +175,15 @@ export class ExecutionServer {
       // The router's clock may be ahead of ours by a little; nothing starts before it was queued.
       const startedAtMs = Math.max(this.options.nowMs(), execution.queuedAtMs);
       const work = this.work(job, received.body, giving.signal);
+      const untold = setTimeout(() => this.tellStart(execution, startedAtMs), START_TOLD_AFTER_MS);
       const outcome = await Promise.race([work, giving.up]);
+      clearTimeout(untold);
       if (typeof outcome === 'string') this.watchRunaway(work);
       this.end(execution, startedAtMs, reply, typeof outcome === 'string' ? givenUp(outcome) : outcome);
     } finally {
       ticket.leave();
       giving.done();
       this.running.delete(giving.giveUp);
-      if (this.running.size === 0) this.onIdle?.();
     }
   }
 
@@ -198,6 +228,10 @@ export class ExecutionServer {
     return { ...problem(408, rule), errorClass: 'body_too_slow' };
   }
 
+  private tellStart(execution: ExecutionRequest, startedAtMs: number): void {
+    this.options.sink.emit(startEvent(this.options, execution, startedAtMs));
+  }
+
   private end(
     execution: ExecutionRequest,
     startedAtMs: number | undefined,
@@ -212,8 +246,30 @@ export class ExecutionServer {
     const { errorClass } = outcome;
     const phase: ExecutionEnd['phase'] = errorClass === undefined ? 'completed' : 'failed';
     reply.setHeader(REPLY_HEADERS.end, phase);
-    answer(reply, outcome);
+    this.answer(reply, outcome);
     options.sink.emit(endEvent(options, execution, { phase, startedAtMs, endedAtMs, errorClass }));
+  }
+
+  private answerLater(reply: ServerResponse, why: string): void {
+    reply.setHeader('retry-after', RETRY_AFTER_S);
+    this.answer(reply, problem(503, why));
+  }
+
+  private answer(reply: ServerResponse, { status, contentType, body }: Outcome): void {
+    if (reply.destroyed) return;
+    if (contentType !== undefined) reply.setHeader('content-type', contentType);
+    if (this.phase !== 'serving') reply.setHeader('connection', 'close');
+    reply.statusCode = status;
+    reply.end(body);
+  }
+
+  private owe(reply: ServerResponse): void {
+    this.owed += 1;
+    this.quietTimer?.refresh();
+    reply.once('close', () => {
+      this.owed -= 1;
+      this.quietTimer?.refresh();
+    });
   }
 
   private watchRunaway(work: Promise<Outcome>): void {
@@ -272,18 +328,6 @@ function problem(status: number, detail: string): Outcome {
     contentType: 'application/problem+json',
     body: JSON.stringify({ type: 'about:blank', status, detail }),
   };
-}
-
-function answerLater(reply: ServerResponse, why: string): void {
-  reply.setHeader('retry-after', RETRY_AFTER_S);
-  answer(reply, problem(503, why));
-}
-
-function answer(reply: ServerResponse, { status, contentType, body }: Outcome): void {
-  if (reply.destroyed) return;
-  if (contentType !== undefined) reply.setHeader('content-type', contentType);
-  reply.statusCode = status;
-  reply.end(body);
 }
 
 function classOf(error: unknown): string {

@@ -10,6 +10,7 @@ import type { Decision, DecisionInput } from '#domain/scaling';
 import { createRandom } from '#domain/simulation';
 import { openParts, type Parts } from '../../apps/headroom/parts.js';
 import { startOn } from '../../apps/headroom/program.js';
+import { needsOf, type TargetName } from '../../apps/headroom/targets.js';
 import { backFill } from './back-fill.js';
 import type { Cell, CellResult, Tick } from './cell-result.js';
 import { hpaScaling } from './hpa-scaling.js';
@@ -42,6 +43,8 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+const TARGETS: TargetName[] = ['ingest', 'forecaster', 'fleet', 'autoscaler', 'router'];
+
 async function run(): Promise<CellResult> {
   const tuned = system === 'c2' ? tuneHpa(seed) : undefined;
   const loadBefore = loadavg()[0] as number;
@@ -49,7 +52,7 @@ async function run(): Promise<CellResult> {
   const opened = await openLocalIdentity(dataDir, { create: true, tokenMaxS: config.identity.tokenMaxS });
   if (!opened.ok) throw new Error(opened.problem);
   const logger = createLogger({ level: 'warn' });
-  const options = { config, dataDir, identity: opened.identity, logger };
+  const options = { config, dataDir, identity: opened.identity, logger, needs: needsOf(TARGETS) };
   const parts = await openParts(options);
   const paid = new PaidTime(Date.now);
   paid.listen(parts.observers.fleet);
@@ -64,7 +67,7 @@ async function run(): Promise<CellResult> {
   observeDecisions(parts, { ticks, fromMs, toMs, tuned });
   const program = await startOn(parts, {
     ...options,
-    targets: ['ingest', 'forecaster', 'autoscaler', 'router'],
+    targets: TARGETS,
     version: 'bench',
   });
   if (Date.now() > startMs) throw new Error(`cell: must start within ${START_WITHIN_MS} ms, took longer`);

@@ -116,7 +116,7 @@ function row(name: string, days: Day[], full: Day[]): string[] {
   ];
 }
 
-/** The warm-up is part of the run; its violating requests are not counted. */
+/** The warm-up is part of the run; its requests are not counted. */
 function simulateDay({ control, initialWorkers = 2 }: Candidate, seed: number): Day {
   const run = simulateLoop({
     ratesPerS: loadOf('a', seed).ratesPerS,
@@ -135,7 +135,8 @@ function simulateDay({ control, initialWorkers = 2 }: Candidate, seed: number): 
     if (second < 0) return;
     violating[partOf(second, flashS)] += count;
   });
-  const { requests, violationSeconds, workerSeconds } = run;
+  const requests = run.requestsPerS.slice(WARM_UP_S).reduce((sum, count) => sum + count, 0);
+  const { violationSeconds, workerSeconds } = run;
   return { requests, violating, violationSeconds, workerSeconds };
 }
 

@@ -50,7 +50,6 @@ export function simulatedHeadroom(given: {
       inFlight: workers.inFlight,
       serviceMs,
       responseMs: serviceMs,
-      peakToMeanRatio: 1,
       trailingRatePerS,
       asOfMs: nowMs,
     };

@@ -15,7 +15,13 @@ const WORKERS = 3;
 /** Memory is read when the load has run for so long. */
 const SETTLED_MS = 10_000;
 const SOURCES = ['apps', 'libs', 'handlers', 'acceptance', 'bench', 'scripts'];
-const FILES = ['package.json', 'package-lock.json', 'tsconfig.json', 'nest-cli.json'];
+const FILES = [
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.program.json',
+  'nest-cli.json',
+];
 
 interface Run {
   readyMs: number;

@@ -1,6 +1,10 @@
+import { registerBackup } from './backup.js';
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
+import { registerKey } from './key.js';
+import { registerMapping } from './mapping.js';
 import { registerReplay } from './replay.js';
+import { registerRestore } from './restore.js';
 import { registerStart } from './start.js';
 import { registerToken } from './token.js';
 
@@ -9,5 +13,9 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerStart,
   registerConfig,
   registerToken,
+  registerKey,
+  registerMapping,
   registerReplay,
+  registerBackup,
+  registerRestore,
 ];

@@ -11,7 +11,11 @@ export const registerStart: RegisterCommand = (program, context) => {
   program
     .command('start')
     .description('run Headroom until Ctrl-C or SIGTERM')
-    .option('--target <names>', 'all, or some of ingest, forecaster, autoscaler, router, sources', 'all')
+    .option(
+      '--target <names>',
+      'all, or some of ingest, forecaster, fleet, autoscaler, router, sources',
+      'all',
+    )
     .option('--config <file>', 'configuration (else HEADROOM_CONFIG, then config/demo.yaml of the project)')
     .option('--data-dir <folder>', 'data directory (else HEADROOM_DATA_DIR, then .headroom of the project)')
     .action((options: StartOptions) => context.finish(() => start(options, context)));

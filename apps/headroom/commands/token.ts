@@ -17,7 +17,9 @@ interface TokenOptions {
 export const registerToken: RegisterCommand = (program, context) => {
   program
     .command('token')
-    .description('sign a short-lived token for the API with the key in the data directory')
+    .description(
+      'sign a short-lived token for the API with the key of the data directory, or identity.keyFile',
+    )
     .requiredOption(
       '--scope <scope...>',
       'what the token may do, e.g. policies:read (several allowed; "all" = every scope)',
@@ -26,7 +28,7 @@ export const registerToken: RegisterCommand = (program, context) => {
       '--for <duration>',
       'life of the token, e.g. 30m or 8h (default: 1h, or less when the limit is less)',
     )
-    .option('--subject <name>', 'who will use it; appears in logs', 'cli')
+    .option('--subject <name>', 'who will use it; the log names it with every change of a policy', 'cli')
     .option('--config <file>', 'configuration (else HEADROOM_CONFIG, then config/demo.yaml of the project)')
     .option('--data-dir <folder>', 'data directory (else HEADROOM_DATA_DIR, then .headroom of the project)')
     .option('--json', 'token, scopes and end of life as JSON')
@@ -34,9 +36,10 @@ export const registerToken: RegisterCommand = (program, context) => {
 };
 
 async function token(options: TokenOptions, context: CommandContext): Promise<ExitCode> {
-  const [{ openLocalIdentity, parseScopes }, { loadConfig }, { formatProblem }] = await Promise.all([
+  const [{ canSign, parseScopes }, { loadConfig }, { openIdentity }, { formatProblem }] = await Promise.all([
     import('#adapters/identity'),
     import('../config-file.js'),
+    import('../open-identity.js'),
     import('#adapters/input-problems'),
   ]);
   const scopes = parseScopes(options.scope.flatMap((scope) => scope.split(/[\s,]+/)));
@@ -46,7 +49,7 @@ async function token(options: TokenOptions, context: CommandContext): Promise<Ex
     for (const problem of loaded.problems) context.note(formatProblem(problem));
     return EXIT.usage;
   }
-  const { tokenMaxS } = loaded.config.identity;
+  const { tokenMaxS, keyFile } = loaded.config.identity;
   const lifetimeS =
     options.for === undefined ? Math.min(DEFAULT_LIFETIME_S, tokenMaxS) : parseDurationS(options.for);
   if (lifetimeS === undefined || lifetimeS > tokenMaxS) {
@@ -54,12 +57,17 @@ async function token(options: TokenOptions, context: CommandContext): Promise<Ex
     return context.fail({ code: EXIT.usage, message, hint: 'write 90s, 30m or 8h' });
   }
   const dataDir = dataDirOf({ option: options.dataDir, configured: loaded.config.dataDir, ...context });
-  const identity = await openLocalIdentity(dataDir, { create: false, tokenMaxS });
-  if (!identity.ok) {
-    const code = identity.reason === 'not-readable' ? EXIT.notAllowed : EXIT.usage;
-    return context.fail({ code, message: identity.problem, hint: identity.hint });
+  const opened = await openIdentity({ ...loaded.config, dataDir, create: false });
+  if (!opened.ok) {
+    const code = opened.reason === 'not-readable' ? EXIT.notAllowed : EXIT.usage;
+    return context.fail({ code, message: opened.problem, hint: opened.hint });
   }
-  const signed = await identity.identity.signToken({
+  const { identity } = opened;
+  if (!canSign(identity)) {
+    const message = `identity.keyFile ${keyFile}: must be a private key to sign, got a public one`;
+    return context.fail({ code: EXIT.usage, message });
+  }
+  const signed = await identity.signToken({
     scopes: scopes.scopes,
     lifetimeS,
     subject: options.subject,

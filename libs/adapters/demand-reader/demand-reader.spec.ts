@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, topicSpecs, type StoredRecord } from '#adapters/event-log';
-import { DemandStore, openEmbeddedStore, type Store } from '#adapters/store';
+import { DemandStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
 import { demandView, emptyBucket, trail, type DemandPartial } from '#domain/demand';
 import { DemandReader } from './demand-reader.js';
 
@@ -12,7 +12,7 @@ const S = 1000;
 const TOPIC = 'demand.v1';
 
 let dataDir: string;
-let store: Store;
+let store: EmbeddedStore;
 let log: EmbeddedEventLog;
 let reader: DemandReader;
 let clock: { nowMs: number; uptimeMs: number };

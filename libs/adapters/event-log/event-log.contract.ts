@@ -199,6 +199,39 @@ export function eventLogContract(
       await b.received(40 /* nothing was committed: b reads everything of the partitions it got */);
     });
 
+    test('topics that are read together are assigned together: one member has all that is keyed alike', async () => {
+      for (const key of ['a', 'b', 'c', 'd'])
+        expect(log.partitionOf({ topic: IN, key })).toBe(log.partitionOf({ topic: OUT, key }));
+      const members: Member[] = [];
+      for (let joined = 0; joined < 3; joined++) {
+        members.push(await log.subscribe(collector({ topics: [IN, OUT] }).subscription('g')));
+        await expectTogether(members);
+      }
+      await members.shift()?.leave();
+      await expectTogether(members);
+    });
+
+    testOfCommits('who gets a partition waits until who loses it has let go', async () => {
+      const order: string[] = [];
+      const asked = Promise.withResolvers<void>();
+      const letGo = Promise.withResolvers<void>();
+      const first = collector({
+        onRevoked: async () => {
+          asked.resolve();
+          await letGo.promise;
+          order.push('let go');
+        },
+      });
+      await log.subscribe(first.subscription('g'));
+      const second = collector({ onAssigned: async () => (order.push('assigned'), []) });
+      const joining = log.subscribe(second.subscription('g'));
+      await asked.promise;
+      await log.append(IN, numbered(0, 20)); // whoever did not wait would have its share by now
+      letGo.resolve();
+      await joining;
+      expect(order).toEqual(['let go', 'assigned']);
+    });
+
     test('a member that leaves while it restores its partitions gets no batch, and hands them on', async () => {
       await log.append(IN, numbered(0, 10));
       const restored = Promise.withResolvers<void>();
@@ -308,6 +341,23 @@ export function eventLogContract(
     );
     return records.flat();
   }
+}
+
+/** Every partition has one owner, and that one has it of each topic. */
+async function expectTogether(members: Member[]): Promise<void> {
+  const owned = (topic: string) =>
+    members.map((member) =>
+      member
+        .assignment()
+        .filter((at) => at.topic === topic)
+        .map(({ partition }) => partition)
+        .toSorted(),
+    );
+  // Who got nothing new may learn later than who joined or left that the partitions are dealt anew.
+  while (owned(IN).flat().length < PARTITIONS || owned(OUT).flat().length < PARTITIONS)
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  expect(owned(OUT)).toEqual(owned(IN));
+  expect(owned(IN).flat().toSorted()).toEqual(Array.from({ length: PARTITIONS }, (_, n) => n));
 }
 
 function numbers(from: number, to: number): string[] {

@@ -20,7 +20,7 @@ export interface EventLog {
   /** Records a group has not committed yet, over all partitions, and how old the oldest of them is. */
   lag(group: { group: string; topic: string }): Promise<Lag>;
   partitions(topic: string): number;
-  /** Where records of a key go: the same in every process and run. */
+  /** Where records of a key go: the same in every process and run, and in every topic of as many partitions. */
   partitionOf(at: { topic: string; key: string }): number;
   close(): Promise<void>;
 }
@@ -107,6 +107,10 @@ export interface RecordBatch extends TopicPartition {
 
 export interface Subscription {
   group: string;
+  /**
+   * Of topics of as many partitions, which the same members of the group read, partition n goes to the same member: what
+   * is keyed alike is read by one.
+   */
   topics: string[];
   /** Its members use {@link Member.commit}. Left out: they read only, or keep their offsets elsewhere. */
   commits?: boolean;
@@ -116,7 +120,10 @@ export interface Subscription {
    * start; otherwise the group's committed offset counts (the beginning, when there is none).
    */
   onAssigned?(partitions: TopicPartition[], member: Member): Promise<StartOffset[]>;
-  /** Called when the partitions belong to someone else, or the member leaves: forget their state. */
+  /**
+   * Called when the partitions go to someone else, or the member leaves: forget their state. Whoever gets them waits
+   * until it has ended, unless this member was expelled: then it has lost them already.
+   */
   onRevoked?(partitions: TopicPartition[]): Promise<void>;
   /** One batch per partition at a time; a rejection stops the member and reaches `onFailed`. */
   onBatch(batch: RecordBatch, member: Member): Promise<void>;

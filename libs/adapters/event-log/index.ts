@@ -19,6 +19,7 @@ export { KafkaEventLog, type KafkaEventLogOptions } from './kafka/kafka-event-lo
 export { UnreadableSecret } from './kafka/kafka-client.js';
 export { NotByThisClient, PlatformaticEventLog } from './kafka/platformatic-event-log.js';
 export { kafkaSettingsSchema, withFiles, type KafkaSettings } from './kafka/kafka-settings.js';
+export { LOG_TABLE_NAMES } from './embedded/log-tables.js';
 export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
 export { LogContext } from './transport/log-context.js';
 export { readable } from './transport/readable.js';

@@ -3,10 +3,41 @@ export interface Fleet {
   /** Asks for a number of workers; returns when the order is taken, not when it is filled. Idempotent. */
   scale(order: { pool: string; desired: number }): Promise<void>;
   observe(pool: string): Promise<FleetObservation>;
-  /** Called with all members of a pool at once, and then after every change, before a draining worker is stopped. */
-  watch(listener: (membership: Membership) => void): () => void;
-  /** Drains and stops every worker. */
+  /**
+   * Called with all members of a pool as soon as they are known, at once when they are, and then after every change.
+   * A worker that shall leave is told so after the listeners were called and what they return has resolved, at the
+   * latest after {@link TOLD_WITHIN_MS}.
+   */
+  watch(listener: MembershipListener): () => void;
+  /** Takes no more orders. Who owns the workers drains and stops every one; who only orders them leaves them alone. */
   close(): Promise<void>;
+}
+
+export type MembershipListener = (membership: Membership) => void | Promise<void>;
+
+/** A listener that is not done by then hears of a worker's end from its silence. */
+export const TOLD_WITHIN_MS = 1_000;
+
+/** An order that is a bug of the caller. Throws RangeError. */
+export function checkOrder({ pool, desired }: { pool: string; desired: number }): void {
+  if (!Number.isInteger(desired) || desired < 0)
+    throw new RangeError(`fleet: desired workers of ${pool} must be an integer ≥ 0, got ${desired}`);
+}
+
+export class UnknownPool extends Error {
+  override name = 'UnknownPool';
+
+  constructor(pool: string, known: Iterable<string>) {
+    super(`fleet: pool must be one of ${[...known].join(', ') || 'none'}, got ${pool}`);
+  }
+}
+
+export class FleetClosed extends Error {
+  override name = 'FleetClosed';
+
+  constructor(pool: string) {
+    super(`fleet: must be open to scale ${pool}, got closed`);
+  }
 }
 
 export interface FleetObservation {
@@ -14,6 +45,10 @@ export interface FleetObservation {
   starting: number;
   draining: number;
   desired: number;
+  /** Somebody has asked for a number since the fleet has started; otherwise `desired` is nobody's wish. */
+  ordered: boolean;
+  /** The most workers of a pool that this fleet runs; an order beyond it is cut to it. */
+  maxWorkers: number;
   slotsPerWorker: number;
   /** A high quantile of measured starts, seconds; the configured expectation until one was measured. */
   leadTimeS: number;

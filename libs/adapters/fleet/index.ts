@@ -1,10 +1,21 @@
-export type { Fleet, FleetMember, FleetObservation, FleetObserver, Membership } from './fleet.js';
+export {
+  FleetClosed,
+  UnknownPool,
+  type Fleet,
+  type FleetMember,
+  type FleetObservation,
+  type FleetObserver,
+  type Membership,
+} from './fleet.js';
 export {
   LocalProcessFleet,
   MAX_LOCAL_WORKERS,
   type LocalPoolSettings,
   type LocalProcessFleetOptions,
 } from './local-processes/local-process-fleet.js';
+export { changesQuery, membershipChanges, observedPools, orderBody } from './remote/fleet-messages.js';
+export { RemoteFleet, type RemoteFleetObserver, type RemoteFleetOptions } from './remote/remote-fleet.js';
+export { MAX_FOLLOWERS, ServedFleet } from './remote/served-fleet.js';
 export { SimulatedFleet, type SimulatedPoolSettings } from './simulated/simulated-fleet.js';
 export {
   eventIdOf,

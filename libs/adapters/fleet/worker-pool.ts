@@ -1,4 +1,12 @@
-import type { FleetMember, FleetObservation, FleetObserver, Membership } from './fleet.js';
+import {
+  checkOrder,
+  TOLD_WITHIN_MS,
+  type FleetMember,
+  type FleetObservation,
+  type FleetObserver,
+  type Membership,
+  type MembershipListener,
+} from './fleet.js';
 import type { FleetTime } from './fleet-time.js';
 import { LeadTime } from './lead-time.js';
 
@@ -48,6 +56,7 @@ interface Worker {
   url: string | undefined;
   readyMs: number | undefined;
   killed: boolean;
+  ended: boolean;
   stopTimer: () => void;
 }
 
@@ -71,6 +80,7 @@ interface Seat {
 export class WorkerPool {
   private seats: Seat[] = [];
   private desired = 0;
+  private ordered = false;
   private crashes = 0;
   private launched = 0;
   private readonly leadTime: LeadTime;
@@ -81,17 +91,14 @@ export class WorkerPool {
     private readonly launcher: Launcher,
     private readonly time: FleetTime,
     private readonly observer: FleetObserver,
-    private readonly onMembership: (membership: Membership) => void,
+    private readonly onMembership: MembershipListener,
   ) {
     this.leadTime = new LeadTime(settings.expectedLeadTimeS);
   }
 
   scale(desired: number): void {
-    if (!Number.isInteger(desired) || desired < 0) {
-      throw new RangeError(
-        `fleet: desired workers of ${this.settings.pool} must be an integer ≥ 0, got ${desired}`,
-      );
-    }
+    checkOrder({ pool: this.settings.pool, desired });
+    this.ordered = true;
     this.desired = Math.min(desired, this.settings.maxWorkers);
     const staying = this.seats.filter(({ state }) => state !== 'draining');
     for (let n = staying.length; n < this.desired; n += 1) this.addSeat();
@@ -106,6 +113,8 @@ export class WorkerPool {
       starting: count('starting', 'waiting'),
       draining: count('draining'),
       desired: this.desired,
+      ordered: this.ordered,
+      maxWorkers: this.settings.maxWorkers,
       slotsPerWorker: this.settings.slots,
       leadTimeS: this.leadTime.s,
       crashes: this.crashes,
@@ -146,6 +155,7 @@ export class WorkerPool {
       url: undefined,
       readyMs: undefined,
       killed: false,
+      ended: false,
       stopTimer: () => {},
       handle: this.launcher.launch(workerId, {
         ready: (url) => this.onReady(seat, worker, url),
@@ -168,11 +178,12 @@ export class WorkerPool {
     const leadTimeS = (worker.readyMs - worker.orderedMs) / 1000;
     this.leadTime.measured(leadTimeS);
     this.observer.ready({ pool: this.settings.pool, workerId: worker.workerId, leadTimeS });
-    this.onMembership(this.membership());
+    void this.onMembership(this.membership());
   }
 
   private onEnded(seat: Seat, worker: Worker, reason: string): void {
     worker.stopTimer();
+    worker.ended = true;
     if (seat.state === 'draining') {
       this.seats = this.seats.filter((other) => other !== seat);
       const { pool } = this.settings;
@@ -180,7 +191,7 @@ export class WorkerPool {
     } else {
       this.onCrashed(seat, worker, reason);
     }
-    if (worker.url !== undefined) this.onMembership(this.membership());
+    if (worker.url !== undefined) void this.onMembership(this.membership());
     if (this.seats.length === 0) for (const resolve of this.emptied.splice(0)) resolve();
   }
 
@@ -205,13 +216,26 @@ export class WorkerPool {
       seat.state = 'draining';
     }
     this.seats = this.seats.filter(({ worker }) => worker !== undefined);
-    this.onMembership(this.membership());
-    for (const { worker } of leaving) {
-      if (worker === undefined) continue;
+    const workers = leaving.flatMap(({ worker }) => worker ?? []);
+    const told = this.onMembership(this.membership());
+    if (told === undefined) return this.dismiss(workers);
+    this.dismiss(workers.filter(({ url }) => url === undefined)); // nobody knows of them
+    void this.inTime(told).then(() => this.dismiss(workers.filter(({ url }) => url !== undefined)));
+  }
+
+  private dismiss(workers: Worker[]): void {
+    for (const worker of workers) {
+      if (worker.ended) continue;
       worker.stopTimer();
       worker.stopTimer = this.time.after(this.settings.drainTimeoutMs, () => kill(worker));
       worker.handle.drain();
     }
+  }
+
+  private inTime(told: Promise<void>): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const stopTimer = this.time.after(TOLD_WITHIN_MS, resolve);
+    return Promise.race([told, promise]).finally(stopTimer);
   }
 }
 

@@ -2,6 +2,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { problem } from './problem.js';
 import { keyOf, methodsAt, type Route } from './route-table.js';
+import { PendingSignatures, wrongProof, type ProofOf } from './sender-proof.js';
 
 /** Who calls, as its token says. */
 export interface Caller {
@@ -18,18 +19,25 @@ const callers = new WeakMap<object, Caller>();
 
 /**
  * Checks every request before its body is read: a stranger must not make us read a megabyte, and a route that is not
- * in the table must not be open by accident. Not a Nest guard, because guards run after the body was parsed.
+ * in the table must not be open by accident. Not a Nest guard, because guards run after the body was parsed. Returns the
+ * signatures that can be checked when the body is there.
  */
 export function checkAccess(
   fastify: FastifyInstance,
   given: {
     routes: readonly Route[];
     verify: VerifyToken;
-    /** Every refused token, by a closed list of reasons: those of `verify`, `none`, `no-bearer`, `scope`. */
+    /** What senders may bring instead of a token, on routes that say so. */
+    proofOf?: ProofOf;
+    /**
+     * Every refused token, by a closed list of reasons: those of `verify`, `none`, `no-bearer`, `scope`, and `proof` for
+     * what senders bring instead.
+     */
     onTokenRefused?: (reason: string) => void;
   },
-): void {
-  const { routes, verify, onTokenRefused = () => undefined } = given;
+): PendingSignatures {
+  const { routes, verify, proofOf = () => undefined, onTokenRefused = () => undefined } = given;
+  const signatures = new PendingSignatures(fastify, () => onTokenRefused('proof'));
   const byKey = new Map(routes.map((route) => [keyOf(route), route]));
 
   fastify.addHook('onRequest', async (request) => {
@@ -40,6 +48,16 @@ export function checkAccess(
     if (route === undefined)
       throw problem(403, { detail: 'route: must be in the route table, got another one' });
     if (route.scope === 'public') return;
+    const proof = route.proof === undefined ? undefined : proofOf(proofRequest(request));
+    if (proof?.outcome === 'refused') {
+      onTokenRefused('proof');
+      throw wrongProof();
+    }
+    if (proof !== undefined) {
+      if (proof.outcome === 'signed') signatures.expect(request, proof.holds);
+      callers.set(request, proof.caller);
+      return;
+    }
     const identified = await identify(request, verify);
     if (!identified.ok) {
       onTokenRefused(identified.reason);
@@ -52,12 +70,17 @@ export function checkAccess(
     }
     callers.set(request, caller);
   });
+  return signatures;
 }
 
 /** Parameter decorator: the caller of a route that is not public. */
 export const CallerOf = createParamDecorator((_: unknown, context: ExecutionContext): Caller | undefined =>
   callers.get(context.switchToHttp().getRequest<FastifyRequest>()),
 );
+
+function proofRequest({ headers, params }: FastifyRequest): Parameters<ProofOf>[0] {
+  return { headers, params: params as Record<string, string> };
+}
 
 async function identify(
   request: FastifyRequest,

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { request as httpRequest } from 'node:http';
+import { Agent, request as httpRequest } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Controller, Module } from '@nestjs/common';
@@ -73,6 +73,17 @@ const routes = {
     refusals: { 503: { description: 'Says why.', response: z.object({ why: z.string() }) } },
   },
   full: { method: 'GET', path: '/v1/full', summary: 'Has no room', scope: 'public' },
+  away: { method: 'GET', path: '/v1/away', summary: 'Is away', scope: 'public' },
+  hook: {
+    method: 'POST',
+    path: '/v1/hooks/:sender',
+    summary: 'Takes what senders send',
+    scope: 'events:write',
+    proof: 'The length of the body, or the name of the sender.',
+    params: z.strictObject({ sender: z.string() }),
+    body: order,
+    response: z.object({ subject: z.string() }),
+  },
 } satisfies Record<string, Route>;
 
 @Controller()
@@ -102,6 +113,11 @@ class PoolController {
     return body;
   }
 
+  @Endpoint(routes.hook)
+  hook(@FromBody(order) _: z.infer<typeof order>, @CallerOf() caller: Caller) {
+    return { subject: caller.subject };
+  }
+
   @Endpoint(routes.broken)
   broken() {
     throw new Error('password=secret');
@@ -113,6 +129,11 @@ class PoolController {
   @Endpoint(routes.full)
   full() {
     throw Object.assign(new Error('could not extend file "base/5/1"'), { code: '53100' });
+  }
+
+  @Endpoint(routes.away)
+  away() {
+    throw Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: '08000' });
   }
 
   // Not in the table, as if someone had forgotten it.
@@ -145,6 +166,15 @@ beforeAll(async () => {
       token.startsWith('good.')
         ? { ok: true, scopes: [token.slice('good.'.length).replace('-', ':')], subject: 'ada' }
         : { ok: false, reason: 'expired' },
+    // Signatures and secrets that are easily made; the real ones have their own tests.
+    proofOf: ({ params, headers }) => {
+      const caller = { subject: `webhook ${params['sender']}`, scopes: ['events:write'] };
+      const { 'x-length': length, 'x-secret': secret } = headers;
+      if (length !== undefined)
+        return { outcome: 'signed', caller, holds: (body) => body.length === Number(length) };
+      if (secret === undefined) return undefined;
+      return secret === params['sender'] ? { outcome: 'passed', caller } : { outcome: 'refused' };
+    },
     onUnexpected: (failure) => unexpected.push(failure),
     onTokenRefused: (reason) => refusedTokens.push(reason),
     onProblem,
@@ -175,7 +205,13 @@ test('every refused token is counted by its reason', async () => {
 async function call(
   method: string,
   path: string,
-  given: { scope?: string; token?: string; body?: string; type?: string } = {},
+  given: {
+    scope?: string;
+    token?: string;
+    body?: string;
+    type?: string;
+    headers?: Record<string, string>;
+  } = {},
 ) {
   const token =
     given.token ?? (given.scope === undefined ? undefined : `Bearer good.${given.scope.replace(':', '-')}`);
@@ -184,6 +220,7 @@ async function call(
     headers: {
       ...(token !== undefined && { authorization: token }),
       ...(given.body !== undefined && { 'content-type': given.type ?? 'application/json' }),
+      ...given.headers,
     },
     ...(given.body !== undefined && { body: given.body }),
   });
@@ -273,6 +310,43 @@ describe('access', () => {
       sending.flushHeaders();
     });
     expect(status).toBe(401);
+  });
+});
+
+describe('senders that cannot bring a token', () => {
+  const hook = (headers: Record<string, string>, body: string | undefined = '{"workers":3}') =>
+    call('POST', '/v1/hooks/etl', { headers, ...(body !== '' && { body }) });
+  const wrong = { status: 401, body: { type: 'urn:headroom:wrong-proof' } };
+
+  test('sign the body, or bring the secret, where the route says so', async () => {
+    const known = { status: 200, body: { subject: 'webhook etl' } };
+    expect(await hook({ 'x-length': '13' })).toMatchObject(known);
+    expect(await hook({ 'x-secret': 'etl' })).toMatchObject(known);
+    const elsewhere = { headers: { 'x-secret': 'web' }, body: '{"workers":3}' };
+    expect(await call('PUT', '/v1/pools/web', elsewhere)).toMatchObject({
+      status: 401,
+      body: { type: 'urn:headroom:no-valid-token' },
+    });
+  });
+
+  test('are refused with another one, before their body is looked into', async () => {
+    refusedTokens.length = 0;
+    expect(await hook({ 'x-secret': 'other' })).toMatchObject(wrong);
+    expect(await hook({ 'x-length': '12' })).toMatchObject(wrong);
+    expect(await hook({ 'x-length': '12' }, 'no JSON')).toMatchObject(wrong);
+    expect(await hook({ 'x-length': '0' }, '')).toMatchObject(wrong);
+    expect(refusedTokens).toEqual(['proof', 'proof', 'proof', 'proof']);
+  });
+
+  test('may bring a token all the same, and need one without a proof', async () => {
+    const body = '{"workers":3}';
+    expect(await call('POST', '/v1/hooks/etl', { scope: 'events:write', body })).toMatchObject({
+      status: 200,
+    });
+    expect(await call('POST', '/v1/hooks/etl', { body })).toMatchObject({
+      status: 401,
+      body: { type: 'urn:headroom:no-valid-token' },
+    });
   });
 });
 
@@ -399,6 +473,13 @@ describe('problems', () => {
     expect(unexpected.at(-1)).toMatchObject({ route: '/v1/full', error: { code: '53100' } });
   });
 
+  test('a store that is away: 503, to be tried again', async () => {
+    const reply = await call('GET', '/v1/away');
+    expect(reply).toMatchObject({ status: 503, body: { type: 'urn:headroom:store-unavailable' } });
+    expect(reply.headers.get('retry-after')).toBe('10');
+    expect(JSON.stringify(reply.body)).not.toContain('10.0.0.7');
+  });
+
   test('a status without a name has a title all the same', () => {
     expect(problem(599).problem).toEqual({ type: 'about:blank', title: 'Error', status: 599 });
   });
@@ -442,6 +523,17 @@ describe('openApiOf', () => {
     });
   });
 
+  test('what senders may bring instead of a token is another way in', () => {
+    expect(document.paths['/v1/hooks/{sender}']!['post']).toMatchObject({
+      security: [{ token: ['events:write'] }, { proof: [] }],
+    });
+    expect(document).toMatchObject({
+      components: {
+        securitySchemes: { proof: { description: 'The length of the body, or the name of the sender.' } },
+      },
+    });
+  });
+
   test('every reference in it resolves', () => {
     const text = JSON.stringify(document);
     expect([...text.matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1])).toEqual(
@@ -450,3 +542,54 @@ describe('openApiOf', () => {
     expect(new Set([...text.matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1])).size).toBe(1);
   });
 });
+
+describe('a stop', () => {
+  const slow = { method: 'GET', path: '/v1/slow', summary: 'Waits', scope: 'public' } satisfies Route;
+  let reached: PromiseWithResolvers<void>;
+  let answer: PromiseWithResolvers<void>;
+
+  @Controller()
+  class SlowController {
+    @Endpoint(slow)
+    async slow() {
+      reached.resolve();
+      await answer.promise;
+    }
+  }
+  @Module({ controllers: [SlowController] })
+  class SlowModule {}
+
+  test('waits for the answer at hand, and for no other request of its connection', async () => {
+    [reached, answer] = [Promise.withResolvers(), Promise.withResolvers()];
+    const adapter = apiAdapter({ bodyLimitBytes: 1000 });
+    const options = { bodyParser: false, logger: false } as const;
+    const app = await NestFactory.create<NestFastifyApplication>(SlowModule, adapter, options);
+    const verify = async () => ({ ok: false as const, reason: 'none' });
+    configureApi(app, { routes: [slow], verify, onUnexpected: () => undefined });
+    await app.listen(0, '127.0.0.1');
+    const { port } = app.getHttpServer().address() as AddressInfo;
+    const agent = new Agent({ keepAlive: true });
+    const { promise: status, resolve } = Promise.withResolvers<number | undefined>();
+    httpRequest({ port, path: '/v1/slow', agent }, (reply) => {
+      reply.resume().once('end', () => resolve(reply.statusCode));
+    }).end();
+    await reached.promise;
+    const closed = app.close();
+    // It no longer listens: the idle connections have been closed by now, and this one was not idle.
+    await refused(port);
+    answer.resolve();
+    expect(await status).toBe(200);
+    await closed;
+    agent.destroy();
+  });
+});
+
+async function refused(port: number): Promise<void> {
+  for (;;) {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const socket = connect(port, '127.0.0.1', () => resolve(false)).once('error', () => resolve(true));
+    const isRefused = await promise;
+    socket.destroy();
+    if (isRefused) return;
+  }
+}

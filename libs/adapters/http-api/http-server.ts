@@ -4,7 +4,11 @@ import { checkAccess, type VerifyToken } from './access-check.js';
 import { ProblemFilter, sendProblem, type UnexpectedFailure } from './problem-filter.js';
 import { addressProblem, answerClientError, MAX_PARAMETER_CHARS } from './protocol-errors.js';
 import { keyOf, type Route } from './route-table.js';
+import type { PendingSignatures, ProofOf } from './sender-proof.js';
 
+/** At a stop a connection that is in use may be so for this long, ms. */
+const STOP_WITHIN_MS = 5_000;
+const STOP_CHECK_MS = 20;
 /** A caller that sends its request slower than this is cut off, ms. */
 const REQUEST_DEADLINE_MS = 30_000;
 
@@ -30,7 +34,7 @@ export function apiAdapter(given: {
     },
     requestTimeout: REQUEST_DEADLINE_MS,
     routerOptions: { maxParamLength: MAX_PARAMETER_CHARS },
-    // A stop must not wait for idle keep-alive connections of a scraper.
+    // See closeConnections: this alone leaves those that are in use when the stop begins.
     forceCloseConnections: 'idle',
   });
 }
@@ -44,6 +48,8 @@ export function configureApi(
   given: {
     routes: readonly Route[];
     verify: VerifyToken;
+    /** What senders may bring instead of a token, on routes with `proof`. */
+    proofOf?: ProofOf;
     onUnexpected: (failure: UnexpectedFailure) => void;
     /** Every token that is refused: see {@link checkAccess}. */
     onTokenRefused?: (reason: string) => void;
@@ -52,22 +58,44 @@ export function configureApi(
   },
 ): void {
   const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
-  acceptOnlyJson(fastify, given.routes);
-  checkAccess(fastify, given);
+  acceptOnlyJson(fastify, given.routes, checkAccess(fastify, given));
+  closeConnections(fastify);
   app.useGlobalFilters(new ProblemFilter(given.onUnexpected, given.onProblem ?? (() => undefined)));
 }
 
 /** Fastify would also take text/plain; a body that no schema can check is refused with 415 instead. */
-function acceptOnlyJson(fastify: FastifyInstance, routes: readonly Route[]): void {
+function acceptOnlyJson(
+  fastify: FastifyInstance,
+  routes: readonly Route[],
+  signatures: PendingSignatures,
+): void {
   const types = new Set(['application/json', ...routes.flatMap((route) => route.accepts ?? [])]);
   fastify.removeAllContentTypeParsers();
   // Keys named __proto__ or constructor are refused: copied into an object, they would change its prototype.
   const parseJson = fastify.getDefaultJsonParser('error', 'error');
   const takesBody = new Set(routes.filter(({ body }) => body !== undefined).map(keyOf));
   fastify.addContentTypeParser([...types], { parseAs: 'string' }, (request, body, done) => {
+    const wrong = signatures.check(request, body as string);
+    if (wrong !== undefined) return done(wrong);
     // Some clients name a media type whether there is a body or not.
     const isMissing = body === '' && !takesBody.has(`${request.method} ${request.routeOptions.url}`);
     if (isMissing) return done(null, undefined);
     void parseJson(request, body as string, done);
+  });
+}
+
+/**
+ * A stop must wait for no keep-alive connection: one whose request was at hand when it began has its answer and would then
+ * wait for another request for more than a minute.
+ */
+function closeConnections(fastify: FastifyInstance): void {
+  fastify.addHook('preClose', async () => {
+    const { server } = fastify;
+    const stopByMs = performance.now() + STOP_WITHIN_MS;
+    const timer = setInterval(() => {
+      if (performance.now() < stopByMs) server.closeIdleConnections();
+      else server.closeAllConnections();
+    }, STOP_CHECK_MS);
+    server.once('close', () => clearInterval(timer));
   });
 }

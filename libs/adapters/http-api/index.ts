@@ -5,3 +5,4 @@ export { openApiOf } from './openapi.js';
 export type { UnexpectedFailure } from './problem-filter.js';
 export { problem, PROBLEM_MEDIA_TYPE, ProblemException, problemSchema, type Problem } from './problem.js';
 export { Endpoint, type HttpMethod, type Route } from './route-table.js';
+export type { ProofOf, SenderProof } from './sender-proof.js';

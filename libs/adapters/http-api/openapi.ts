@@ -21,7 +21,10 @@ export function openApiOf(
     info,
     paths,
     components: {
-      securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+      securitySchemes: {
+        token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        ...proofScheme(routes),
+      },
       schemas: { Problem: jsonSchema(problemSchema, 'output') },
     },
   };
@@ -41,13 +44,26 @@ function operationOf(route: Route): Json {
   return {
     operationId: operationId(route),
     summary: route.summary,
-    security: route.scope === 'public' ? [] : [{ token: [route.scope] }],
+    security: securityOf(route),
     ...(parameters.length > 0 && { parameters }),
     ...(route.body !== undefined && {
       requestBody: { required: true, content: bodyContent(route, route.body) },
     }),
     responses: responsesOf(route),
   };
+}
+
+function securityOf({ scope, proof }: Route): Json[] {
+  if (scope === 'public') return [];
+  return [{ token: [scope] }, ...(proof === undefined ? [] : [{ proof: [] }])];
+}
+
+/** OpenAPI has no word for signatures; the name of the header is configuration. */
+function proofScheme(routes: readonly Route[]): Json {
+  const description = routes.find(({ proof }) => proof !== undefined)?.proof;
+  return description === undefined
+    ? {}
+    : { proof: { type: 'apiKey', in: 'header', name: 'configured', description } };
 }
 
 function parametersOf(schema: z.ZodObject | undefined, place: 'path' | 'query'): Json[] {

@@ -45,11 +45,15 @@ export function sendProblem(reply: FastifyReply, answer: ProblemException): void
 
 /** SQLSTATE class 53, insufficient resources: the disk is full, for instance. It passes, so it is no 500. */
 const NO_RESOURCES = /^53[0-9A-Z]{3}$/;
+/** Classes 08 and 57P, the server is away or restarts; 57014 and 55P03, it did not get to it in time. It passes. */
+const UNAVAILABLE = /^(08[0-9A-Z]{3}|57P0[0-9]|57014|55P03)$/;
 const RETRY_AFTER_S = 10;
 
 function problemOf(error: unknown): ProblemException {
   if (error instanceof ProblemException) return error;
-  if (NO_RESOURCES.test((error as { code?: string } | undefined)?.code ?? '')) return noResources();
+  const { code = '' } = (error ?? {}) as { code?: string };
+  if (NO_RESOURCES.test(code)) return noResources();
+  if (UNAVAILABLE.test(code)) return unavailable();
   if (!(error instanceof HttpException) || error.getStatus() >= 500) return problem(500);
   return refusalOf(error);
 }
@@ -59,6 +63,15 @@ function noResources(): ProblemException {
     name: 'no-resources',
     detail: 'store: must have room to write, got none',
     hint: '/readyz says what is missing',
+    headers: { 'retry-after': String(RETRY_AFTER_S) },
+  });
+}
+
+function unavailable(): ProblemException {
+  return problem(503, {
+    name: 'store-unavailable',
+    detail: 'store: must answer in time, did not',
+    hint: '/readyz says what is missing; what was to be changed may have been changed',
     headers: { 'retry-after': String(RETRY_AFTER_S) },
   });
 }

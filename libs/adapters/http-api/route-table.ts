@@ -14,6 +14,8 @@ export interface Route {
   summary: string;
   /** What the token must allow; `public` needs no token. */
   scope: string;
+  /** What a sender may bring instead of a token, for the documentation; see {@link ProofOf}. */
+  proof?: string;
   params?: z.ZodObject;
   query?: z.ZodObject;
   body?: z.ZodType;

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -12,12 +12,18 @@ import {
   type JWTPayload,
 } from 'jose';
 import {
+  canSign,
   createLocalIdentity,
   KEY_FILE,
+  openKeyFile,
   openLocalIdentity,
   parseScopes,
+  publicHalf,
   SCOPES,
+  signedTokens,
+  tokensOfFile,
   type Identity,
+  type Verifier,
 } from './index.js';
 
 let dataDir: string;
@@ -115,6 +121,85 @@ describe('the key file', () => {
       reason: 'not-writable',
       problem: `data directory ${folder}: must be a folder to write in, got ENOTDIR`,
     });
+  });
+});
+
+describe('a key that is shared', () => {
+  const shared = () => join(dataDir, 'shared.json');
+  async function openedKey(file = shared()): Promise<Identity | Verifier> {
+    const result = await openKeyFile(file);
+    if (!result.ok) throw new Error(result.problem);
+    return result.identity;
+  }
+  const token = async (identity: Identity) =>
+    (await identity.signToken({ scopes: ['pools:read'], lifetimeS: 60, subject: 'a' })).token;
+
+  test('signs and checks as the data directory it came from', async () => {
+    const own = await opened();
+    await copyFile(join(dataDir, KEY_FILE), shared());
+    const other = await openedKey();
+    if (!canSign(other)) throw new Error('must sign');
+    expect(await own.verifyToken(await token(other))).toMatchObject({ ok: true });
+    expect(await other.verifyToken(await token(own))).toMatchObject({ ok: true });
+  });
+
+  test('its public half checks and signs nothing; anybody may read it', async () => {
+    const own = await opened();
+    const half = await publicHalf(join(dataDir, KEY_FILE));
+    if (!half.ok) throw new Error(half.problem);
+    expect(half.publicJwk).not.toHaveProperty('d');
+    await writeFile(shared(), JSON.stringify(half.publicJwk), { mode: 0o644 });
+    const other = await openedKey();
+    expect(canSign(other)).toBe(false);
+    expect(await other.verifyToken(await token(own))).toMatchObject({ ok: true });
+    const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+    const stranger = await createLocalIdentity({ privateJwk: await exportJWK(privateKey) });
+    expect(await other.verifyToken(await token(stranger))).toEqual({ ok: false, reason: 'signature' });
+  });
+
+  test('a private one that others may read, numbers that are no key, and no file are refused', async () => {
+    await opened();
+    expect(await openKeyFile(shared())).toMatchObject({ ok: false, reason: 'missing' });
+    await copyFile(join(dataDir, KEY_FILE), shared());
+    await chmod(shared(), 0o640);
+    expect(await openKeyFile(shared())).toMatchObject({ ok: false, reason: 'open-to-others' });
+    const { d: _, ...half } = JSON.parse(await readFile(shared(), 'utf8')) as JWK;
+    for (const wrong of [{ ...half, x: half.y }, { ...half, kty: 'RSA' }, 7]) {
+      await writeFile(shared(), JSON.stringify(wrong));
+      expect(await openKeyFile(shared())).toMatchObject({ ok: false, reason: 'not-a-key' });
+    }
+  });
+});
+
+describe('tokens of calls', () => {
+  let nowMs = 0;
+
+  test('one that is signed here is used for half of its life', async () => {
+    const tokens = signedTokens(
+      await opened({ now: () => nowMs }),
+      { scopes: ['fleet:read'], lifetimeS: 60, subject: 'router' },
+      () => nowMs,
+    );
+    const first = await tokens();
+    nowMs += 29_999;
+    expect(await tokens()).toBe(first);
+    nowMs += 1;
+    const second = await tokens();
+    expect(second).not.toBe(first);
+    nowMs -= 60_000; // set back
+    expect(await tokens()).not.toBe(second);
+  });
+
+  test('one of a file is read again; while it cannot be read it says so', async () => {
+    const file = join(dataDir, 'token');
+    const tokens = tokensOfFile(file, () => nowMs);
+    await expect(tokens()).rejects.toThrow(`token file ${file}: must be readable, got ENOENT`);
+    await writeFile(file, 'one\n');
+    expect(await tokens()).toBe('one');
+    await writeFile(file, 'two\n');
+    expect(await tokens()).toBe('one');
+    nowMs += 30_000;
+    expect(await tokens()).toBe('two');
   });
 });
 

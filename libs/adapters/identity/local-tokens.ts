@@ -18,7 +18,7 @@ export interface TokenRequest {
   scopes: readonly Scope[];
   /** Seconds, > 0 and ≤ the identity's maximum. */
   lifetimeS: number;
-  /** Who will use it; appears in logs. */
+  /** Who will use it; the log names it with every change of a policy. */
   subject: string;
 }
 
@@ -33,25 +33,35 @@ export type Verified =
   /** One stable word (a counter label), never a part of the token. */
   | { ok: false; reason: 'malformed' | 'expired' | 'signature' | 'claims' | 'lifetime' };
 
-/** Signs and checks the tokens of one key. */
-export interface Identity {
-  /** Throws RangeError when the lifetime is out of range: callers check what people typed. */
-  signToken(request: TokenRequest): Promise<SignedToken>;
+/** Checks the tokens of one key: all that a service needs which signs nothing. */
+export interface Verifier {
   /** Never throws: a bad token is an outcome. Scopes that no longer exist are left out. */
   verifyToken(token: string): Promise<Verified>;
 }
 
-/** Tokens with a private ES256 key that stays on this machine. `now` in epoch ms. */
-export async function createLocalIdentity(given: {
-  privateJwk: JWK;
+/** Signs them as well. */
+export interface Identity extends Verifier {
+  /** Throws RangeError when the lifetime is out of range: callers check what people typed. */
+  signToken(request: TokenRequest): Promise<SignedToken>;
+}
+
+export function canSign(identity: Verifier): identity is Identity {
+  return 'signToken' in identity;
+}
+
+interface TokenRules {
   tokenMaxS?: number | undefined;
-  now?: () => number;
-}): Promise<Identity> {
+  /** Epoch ms. */
+  now?: (() => number) | undefined;
+}
+
+/** Tokens with a private ES256 key. */
+export async function createLocalIdentity(given: { privateJwk: JWK } & TokenRules): Promise<Identity> {
   const { privateJwk, tokenMaxS = MAX_TOKEN_LIFETIME_S, now = Date.now } = given;
   const { d: _, ...publicJwk } = privateJwk;
-  const [signingKey, checkingKey] = await Promise.all([
+  const [signingKey, { verifyToken }] = await Promise.all([
     importJWK(privateJwk, ALGORITHM),
-    importJWK(publicJwk, ALGORITHM),
+    createVerifier({ ...given, publicJwk }),
   ]);
 
   async function signToken({ scopes, lifetimeS, subject }: TokenRequest): Promise<SignedToken> {
@@ -72,6 +82,13 @@ export async function createLocalIdentity(given: {
     return { token, expiresAt: new Date(expiresS * 1000).toISOString() };
   }
 
+  return { signToken, verifyToken };
+}
+
+/** Checks tokens with the public half of an ES256 key. */
+export async function createVerifier(given: { publicJwk: JWK } & TokenRules): Promise<Verifier> {
+  const { publicJwk, tokenMaxS = MAX_TOKEN_LIFETIME_S, now = Date.now } = given;
+  const checkingKey = await importJWK(publicJwk, ALGORITHM);
   const known = new Map<string, { verified: Verified; untilMs: number }>();
 
   async function verifyToken(token: string): Promise<Verified> {
@@ -110,7 +127,7 @@ export async function createLocalIdentity(given: {
     }
   }
 
-  return { signToken, verifyToken };
+  return { verifyToken };
 }
 
 function reasonOf(error: unknown): 'malformed' | 'expired' | 'signature' | 'claims' {

@@ -4,6 +4,9 @@ export const SCOPES = [
   'policies:read',
   'policies:write',
   'pools:read',
+  'fleet:read',
+  'fleet:scale',
+  'backup:read',
   'metrics:read',
   'openapi:read',
 ] as const;

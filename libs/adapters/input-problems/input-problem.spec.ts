@@ -65,6 +65,23 @@ describe('checkInput', () => {
     expect(texts(value)).toEqual([text]);
   });
 
+  describe('of several allowed forms the one that was meant is named', () => {
+    const unit = z.enum(['s', 'ms']);
+    const time = z.union([z.string().min(2), z.strictObject({ path: z.string(), unit: unit.optional() })]);
+    const form = z.strictObject({ at: z.union([time, z.array(time).min(1)]) });
+    test.each([
+      [{ at: { path: 'x', unit: 'min' } }, 'at.unit: must be "s" or "ms", got "min"'],
+      [{ at: { path: 'x', unitt: 's' } }, 'at.unitt: must be a known key (did you mean unit?), got "unitt"'],
+      [{ at: ['ok', { path: 1 }] }, 'at[1].path: must be a string, got 1'],
+      [{ at: [] }, 'at: must be ≥ 1 items, got []'],
+      [{ at: 'x' }, 'at: must be ≥ 2 characters, got "x"'],
+      [{ at: 7 }, 'at: must hold: Invalid input, got 7'],
+    ])('%j', (value, text) => {
+      const checked = checkInput(form, value);
+      expect(checked.ok ? [] : checked.problems.map(formatProblem)).toEqual([text]);
+    });
+  });
+
   test('keys, maps and sets are counted in their own words', () => {
     const checked = checkInput(z.set(z.number()).min(1), new Set());
     expect(checked).toMatchObject({ problems: [{ rule: 'must be ≥ 1 items' }] });
@@ -82,6 +99,18 @@ describe('checkInput', () => {
     if (checked.ok) return;
     expect(checked.problems).toHaveLength(50);
     expect(checked.problems[0]!.actual).toHaveLength(80);
+  });
+
+  test('a password in a url is not shown, also where the url is cut', () => {
+    const schema = z.strictObject({ url: z.never(), more: z.number() });
+    const url = `amqp://user:p@ss/w:rd@${'h'.repeat(90)}`;
+    const checked = checkInput(schema, { url, more: { list: [url] } });
+    const text = JSON.stringify(checked);
+    expect(text).not.toMatch(/p@ss|rd@/);
+    expect(text).toContain('amqp://user:***@hhh');
+    expect(checkInput(z.number(), 'http://host:80/path')).toMatchObject({
+      problems: [{ actual: '"http://host:80/path"' }],
+    });
   });
 
   test('a value deeper than the stack is shown in part', () => {

@@ -36,9 +36,24 @@ type Issue = z.core.$ZodIssue;
 
 function problemsOf(issue: Issue, schema: z.ZodType, value: unknown): InputProblem[] {
   if (issue.code === 'unrecognized_keys') return unknownKeys(issue.keys, issue.path, schema);
+  const meant = issue.code === 'invalid_union' ? meantAlternative(issue) : [];
+  if (meant.length > 0) return meant.flatMap((inner) => problemsOf(inner, schema, value));
   return [
     { where: pathText(issue.path), rule: ruleOf(issue), actual: actualText(valueAt(value, issue.path)) },
   ];
+}
+
+/** Of several allowed forms the one that the writer most likely meant: whose problem lies deepest. None: no form fits. */
+function meantAlternative({ errors, path }: z.core.$ZodIssueInvalidUnion): Issue[] {
+  const [meant = []] = errors.toSorted((a, b) => depthOf(b[0]) - depthOf(a[0]));
+  if (depthOf(meant[0]) === 0) return [];
+  return meant.map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
+}
+
+function depthOf(issue: Issue | undefined): number {
+  if (issue === undefined || (issue.code === 'invalid_type' && issue.path.length === 0)) return 0;
+  if (issue.code !== 'invalid_union') return 1 + issue.path.length;
+  return issue.path.length + Math.max(0, ...issue.errors.map(([first]) => depthOf(first)));
 }
 
 function unknownKeys(keys: string[], path: PropertyKey[], schema: z.ZodType): InputProblem[] {
@@ -96,8 +111,15 @@ function actualText(value: unknown): string {
   if (value === undefined) return 'nothing';
   // JSON has no NaN and no Infinity; the writer of `.nan` wants to see it.
   const shown = isDeeperThan(value, MAX_ACTUAL_LEVELS) ? cutBelow(value, MAX_ACTUAL_LEVELS) : value;
-  const text = typeof shown === 'number' ? String(shown) : (JSON.stringify(shown) ?? String(shown));
+  const text = withoutPasswords(
+    typeof shown === 'number' ? String(shown) : (JSON.stringify(shown) ?? String(shown)),
+  );
   return text.length <= MAX_ACTUAL_CHARS ? text : `${text.slice(0, MAX_ACTUAL_CHARS - 1)}…`;
+}
+
+/** Problems are printed and logged, and a url may have a password although none is wanted there. */
+function withoutPasswords(text: string): string {
+  return text.replaceAll(/(:\/\/[^\s"/:@]*:)[^\s"]*@/g, '$1***@');
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
@@ -114,18 +136,24 @@ interface SchemaNode {
   properties?: Record<string, SchemaNode>;
   additionalProperties?: SchemaNode | boolean;
   items?: SchemaNode;
+  anyOf?: SchemaNode[];
 }
 
 /** Valid keys of the object at a path, read from the schema's JSON Schema, the only documented way to walk it. */
 function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let node: SchemaNode | undefined = z.toJSONSchema(schema, {
-    io: 'input',
-    unrepresentable: 'any',
-  }) as SchemaNode;
-  for (const step of path) {
-    const rest: SchemaNode | undefined =
-      typeof node?.additionalProperties === 'object' ? node.additionalProperties : undefined;
-    node = typeof step === 'number' ? node?.items : (node?.properties?.[String(step)] ?? rest);
-  }
-  return Object.keys(node?.properties ?? {});
+  const root = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode;
+  const nodes = path.reduce((above, step) => above.flatMap((node) => nodesBelow(node, step)), formsOf(root));
+  return [...new Set(nodes.flatMap(({ properties = {} }) => Object.keys(properties)))];
+}
+
+function nodesBelow(
+  { properties, additionalProperties: rest, items }: SchemaNode,
+  step: PropertyKey,
+): SchemaNode[] {
+  const node = typeof step === 'number' ? items : (properties?.[String(step)] ?? rest);
+  return typeof node === 'object' ? formsOf(node) : [];
+}
+
+function formsOf(node: SchemaNode): SchemaNode[] {
+  return [node, ...(node.anyOf ?? []).flatMap(formsOf)];
 }

@@ -1,6 +1,12 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Decision, DecisionMemory } from '#domain/scaling';
 import { sameHold } from '#domain/scaling';
+import {
+  KEEP_EIGHT_DAYS,
+  PartitionedTable,
+  type Partition,
+  type PartitionOptions,
+} from './partitions/partitioned-table.js';
 import { Projection, type ProjectionStep } from './projection.js';
 import { decisions, type DecisionRow } from './tables.js';
 
@@ -23,16 +29,22 @@ export interface StoredDecision extends DecisionRecord {
 /** Decisions by pool: the projection of `decisions.v1`. */
 export class DecisionStore {
   private readonly projection: Projection;
+  private readonly table: PartitionedTable;
 
-  constructor(private readonly dataSource: DataSource) {
-    this.projection = new Projection(dataSource, 'decisions');
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly options: PartitionOptions = KEEP_EIGHT_DAYS,
+  ) {
+    this.table = new PartitionedTable(dataSource, 'decisions', options);
+    this.projection = new Projection(dataSource, 'decisions', this.table);
   }
 
   startAt: Projection['startAt'] = (partitions) => this.projection.startAt(partitions);
 
   /** Throws ProjectionMoved. */
   async write({ made, step }: { made: DecisionRecord[]; step: ProjectionStep }): Promise<void> {
-    await this.projection.commit(step, async (transaction) => {
+    const times = made.map(({ decision }) => decision.atMs);
+    await this.projection.commit({ step, times }, async (transaction) => {
       const latest = await latestOf(transaction, [...new Set(made.map(({ decision }) => decision.pool))]);
       // In the order made; a folded row takes the place of the one it grew from.
       const rows: Row[] = [];
@@ -45,9 +57,9 @@ export class DecisionStore {
         else rows[place] = row;
         latest.set(record.decision.pool, row);
       }
-      for (const { id, ...row } of rows) {
-        if (id === undefined) await transaction.insert(decisions, row);
-        else await transaction.update(decisions, { id }, row);
+      for (const { stored, ...row } of rows) {
+        if (stored === undefined) await transaction.insert(decisions, row);
+        else await transaction.update(decisions, stored, row);
       }
     });
   }
@@ -67,9 +79,15 @@ export class DecisionStore {
     return (await page.getMany()).map(storedDecision);
   }
 
-  async byId(id: number): Promise<StoredDecision | undefined> {
-    const row = await this.dataSource.getRepository(decisions).findOneBy({ id });
-    return row === null ? undefined : storedDecision(row);
+  /** The latest decision of each pool that has one. */
+  async latestOf(pools: string[]): Promise<Map<string, StoredDecision>> {
+    const rows = await latestOf(this.dataSource.manager, pools);
+    return new Map(
+      [...rows].map(([pool, { stored, ...row }]) => [
+        pool,
+        storedDecision({ ...row, id: stored?.id as number }),
+      ]),
+    );
   }
 
   /** Where the pool's decisions go on after a restart. */
@@ -77,34 +95,54 @@ export class DecisionStore {
     return (await this.page({ pool, limit: 1 }))[0];
   }
 
-  /** The pool's latest row stays, however old: it holds the memory. */
-  async dropBefore({ pool, beforeMs }: { pool: string; beforeMs: number }): Promise<void> {
-    await this.dataSource.query(
-      `delete from decisions where pool = $1 and last_at_ms < $2
-       and id < (select max(id) from decisions where pool = $1)`,
-      [pool, beforeMs],
+  /**
+   * Drops what is not kept, and makes the partitions of what comes. A partition with the newest row of a pool that has a
+   * policy stays, however old: it holds the pool's memory. Such a pool is decided all the time, so the next round finds
+   * it in a younger one.
+   */
+  async retain(): Promise<void> {
+    const { retention, nowMs } = this.options;
+    const beforeMs = nowMs() - Math.max(...retention.valuesMs);
+    await this.table.prepare();
+    const old = (await this.table.partitions()).filter(({ toMs }) => toMs <= beforeMs);
+    for (const partition of old) if (!(await this.holdsMemory(partition))) await this.table.drop(partition);
+  }
+
+  private async holdsMemory({ fromMs, toMs }: Partition): Promise<boolean> {
+    const rows = await this.dataSource.query<unknown[]>(
+      `select 1 from policies, lateral (
+         select last_at_ms from decisions where decisions.pool = policies.pool order by id desc limit 1
+       ) as newest where newest.last_at_ms >= $1 and newest.last_at_ms < $2 limit 1`,
+      [Math.max(fromMs, Number.MIN_SAFE_INTEGER), toMs],
     );
+    return rows.length > 0;
   }
 }
 
-/** A row that is not in the table yet has no id. */
-type Row = Omit<DecisionRow, 'id'> & { id?: number };
+/** A row, and where the table has what it takes the place of; a new one has no such place. */
+type Row = Omit<DecisionRow, 'id'> & { stored?: Pick<DecisionRow, 'id' | 'lastAtMs'> };
 
 async function latestOf(transaction: EntityManager, pools: string[]): Promise<Map<string, Row>> {
   const rows = await transaction
     .getRepository(decisions)
     .createQueryBuilder('d')
-    .where('d.id in (select max(id) from decisions where pool = any(:pools) group by pool)', { pools })
+    .where(
+      `(d.id, d.last_at_ms) in (select id, last_at_ms from unnest(:pools::text[]) as own(pool), lateral (
+         select id, last_at_ms from decisions where decisions.pool = own.pool order by id desc limit 1) as newest)`,
+      { pools },
+    )
     .getMany();
-  return new Map(rows.map((row) => [row.pool, row]));
+  return new Map(
+    rows.map(({ id, ...row }) => [row.pool, { ...row, stored: { id, lastAtMs: row.lastAtMs } }]),
+  );
 }
 
 function folded(previous: Row, record: DecisionRecord): Row | undefined {
   if (previous.policyVersion !== record.policyVersion) return undefined;
   if (!sameHold(previous.decision, record.decision)) return undefined;
-  const { id, firstAtMs, count } = previous;
+  const { stored, firstAtMs, count } = previous;
   const row = { ...rowOf(record), firstAtMs, count: count + 1 };
-  return id === undefined ? row : { ...row, id };
+  return stored === undefined ? row : { ...row, stored };
 }
 
 function rowOf({ decision, memory, policyVersion }: DecisionRecord): Row {

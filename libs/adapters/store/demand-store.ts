@@ -1,5 +1,6 @@
 import { MoreThanOrEqual, type DataSource, type EntityManager } from 'typeorm';
 import { emptyBucket, type Bucket } from '#domain/demand';
+import { KEEP_EIGHT_DAYS, PartitionedTable, type PartitionOptions } from './partitions/partitioned-table.js';
 import { Projection, type ProjectionOffset, type ProjectionStep } from './projection.js';
 import { demand, demandChains, type DemandChainRow } from './tables.js';
 
@@ -35,9 +36,14 @@ export interface DemandSnapshot {
 /** Demand by pool and bucket: the projection of `demand.v1`. */
 export class DemandStore {
   private readonly projection: Projection;
+  private readonly table: PartitionedTable;
 
-  constructor(private readonly dataSource: DataSource) {
-    this.projection = new Projection(dataSource, 'demand');
+  constructor(
+    private readonly dataSource: DataSource,
+    options: PartitionOptions = KEEP_EIGHT_DAYS,
+  ) {
+    this.table = new PartitionedTable(dataSource, 'demand', options);
+    this.projection = new Projection(dataSource, 'demand', this.table);
   }
 
   /** What whoever writes the table starts from. */
@@ -56,7 +62,8 @@ export class DemandStore {
     const rows = buckets.map(({ pool, bucket }) => {
       return { pool, startMs: bucket.startMs, arrivals: bucket.arrivals, bucket: JSON.stringify(bucket) };
     });
-    await this.projection.commit(step, async (transaction) => {
+    const times = rows.map(({ startMs }) => startMs);
+    await this.projection.commit({ step, times }, async (transaction) => {
       await upsertAll(transaction, demand, rows, ['pool', 'startMs']);
       await upsertAll(transaction, demandChains, chains, ['pool', 'partition']);
     });
@@ -66,10 +73,13 @@ export class DemandStore {
   async at(places: { pool: string; startMs: number }[]): Promise<{ pool: string; bucket: Bucket }[]> {
     if (places.length === 0) return [];
     const keys = places.map(({ pool, startMs }) => ({ pool, start_ms: startMs }));
+    const starts = places.map(({ startMs }) => startMs);
+    // The bounds tell which partitions need not be looked at.
     const rows = await this.dataSource.query<{ pool: string; bucket: string }[]>(
       `select pool, bucket from demand
-       join json_to_recordset($1::json) as place(pool text, start_ms bigint) using (pool, start_ms)`,
-      [JSON.stringify(keys)],
+       join json_to_recordset($1::json) as place(pool text, start_ms bigint) using (pool, start_ms)
+       where start_ms between $2 and $3`,
+      [JSON.stringify(keys), Math.min(...starts), Math.max(...starts)],
     );
     return rows.map(({ pool, bucket }) => ({ pool, bucket: JSON.parse(bucket) as Bucket }));
   }
@@ -126,6 +136,12 @@ export class DemandStore {
     });
   }
 
+  /** Pools that were ever counted, those that have lost their policy too. */
+  async pools(): Promise<string[]> {
+    const rows = await this.dataSource.query<{ pool: string }[]>('select distinct pool from demand_chains');
+    return rows.map(({ pool }) => pool);
+  }
+
   /** Everything ever counted for a pool. */
   async totalArrivals(pool: string): Promise<number> {
     const rows = await this.dataSource.query<{ total: number }[]>(
@@ -135,11 +151,9 @@ export class DemandStore {
     return Number(rows[0]?.total);
   }
 
-  async dropBefore(query: { pool: string; beforeMs: number }): Promise<void> {
-    await this.dataSource.query('delete from demand where pool = $1 and start_ms < $2', [
-      query.pool,
-      query.beforeMs,
-    ]);
+  /** Drops what no pool keeps, and makes the partitions of what comes. */
+  async retain(signal: AbortSignal): Promise<void> {
+    await this.table.retain(signal);
   }
 }
 

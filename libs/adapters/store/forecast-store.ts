@@ -1,14 +1,25 @@
 import type { DataSource } from 'typeorm';
 import type { Forecast } from '#domain/forecasting';
+import {
+  KEEP_EIGHT_DAYS,
+  PartitionedTable,
+  poolsIn,
+  type PartitionOptions,
+} from './partitions/partitioned-table.js';
 import { Projection, type ProjectionStep } from './projection.js';
 import { forecasts } from './tables.js';
 
 /** Forecasts as they were made: the projection of `forecasts.v1`. */
 export class ForecastStore {
   private readonly projection: Projection;
+  private readonly table: PartitionedTable;
 
-  constructor(private readonly dataSource: DataSource) {
-    this.projection = new Projection(dataSource, 'forecasts');
+  constructor(
+    private readonly dataSource: DataSource,
+    options: PartitionOptions = KEEP_EIGHT_DAYS,
+  ) {
+    this.table = new PartitionedTable(dataSource, 'forecasts', options);
+    this.projection = new Projection(dataSource, 'forecasts', this.table);
   }
 
   startAt: Projection['startAt'] = (partitions) => this.projection.startAt(partitions);
@@ -17,11 +28,12 @@ export class ForecastStore {
   async write({ made, step }: { made: Forecast[]; step: ProjectionStep }): Promise<void> {
     // A forecast that was made again after a restart replaces the first one: one statement must name it once.
     const rows = new Map(made.map((forecast) => [`${forecast.pool} ${forecast.originMs}`, forecast]));
-    await this.projection.commit(step, async (transaction) => {
-      if (rows.size === 0) return;
-      const values = [...rows.values()].map((forecast) => {
-        return { pool: forecast.pool, originMs: forecast.originMs, forecast: JSON.stringify(forecast) };
-      });
+    const values = [...rows.values()].map((forecast) => {
+      return { pool: forecast.pool, originMs: forecast.originMs, forecast: JSON.stringify(forecast) };
+    });
+    const times = values.map(({ originMs }) => originMs);
+    await this.projection.commit({ step, times }, async (transaction) => {
+      if (values.length === 0) return;
       await transaction.upsert(forecasts, values, ['pool', 'originMs']);
     });
   }
@@ -39,16 +51,18 @@ export class ForecastStore {
 
   /** The newest forecast of every pool. */
   async latest(): Promise<Forecast[]> {
+    const pools = await poolsIn(this.dataSource.manager, 'forecasts');
     const rows = await this.dataSource.query<{ forecast: string }[]>(
-      'select distinct on (pool) forecast from forecasts order by pool, origin_ms desc',
+      `select newest.forecast from unnest($1::text[]) as own(pool), lateral (
+         select forecast from forecasts where forecasts.pool = own.pool order by origin_ms desc limit 1
+       ) as newest`,
+      [pools],
     );
     return rows.map(({ forecast }) => JSON.parse(forecast) as Forecast);
   }
 
-  async dropBefore(query: { pool: string; beforeMs: number }): Promise<void> {
-    await this.dataSource.query('delete from forecasts where pool = $1 and origin_ms < $2', [
-      query.pool,
-      query.beforeMs,
-    ]);
+  /** Drops what no pool keeps, and makes the partitions of what comes. */
+  async retain(signal: AbortSignal): Promise<void> {
+    await this.table.retain(signal);
   }
 }

@@ -1,3 +1,7 @@
+export { BackupRefused, type BackupHeader } from './backup/backup-format.js';
+export { backupStream } from './backup/backup-stream.js';
+export { readBackup, type BackupPart } from './backup/read-backup.js';
+export { restoreBackup, tablesInUse } from './backup/restore-backup.js';
 export { DecisionStore, type DecisionRecord, type StoredDecision } from './decision-store.js';
 export {
   DemandStore,
@@ -7,8 +11,14 @@ export {
   type DemandWrite,
 } from './demand-store.js';
 export { ForecastStore } from './forecast-store.js';
-export { openEmbeddedStore, type Store } from './open-store.js';
+export { openEmbeddedStore, type EmbeddedStore } from './embedded-store.js';
 export { DataDirectoryFull, DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
+export { spaceProblemIn } from './pglite/free-space.js';
 export { pgDriverOver } from './pglite/pg-driver.js';
+export { KEEP_EIGHT_DAYS, type PartitionOptions, type Retention } from './partitions/partitioned-table.js';
 export { PolicyStore, type PolicyRow, type SeenPolicy } from './policy-store.js';
 export { ProjectionMoved, type ProjectionOffset, type ProjectionStep } from './projection.js';
+export type { Store, StoreSnapshot } from './store.js';
+export { openPostgresStore } from './postgres/postgres-store.js';
+export { StoreUnavailable } from './postgres/store-unavailable.js';
+export { storeSchema, type PostgresSettings, type StoreSettings } from './store-settings.js';

@@ -1,4 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
+import type { PartitionedTable } from './partitions/partitioned-table.js';
 import { projectionOffsets, type ProjectionOffsetRow } from './tables.js';
 
 /** Where a projection stands in one partition of its topic. */
@@ -26,6 +27,7 @@ export class Projection {
   constructor(
     private readonly dataSource: DataSource,
     private readonly name: string,
+    private readonly table: PartitionedTable,
   ) {}
 
   offsets(within: EntityManager = this.dataSource.manager): Promise<ProjectionOffset[]> {
@@ -43,18 +45,30 @@ export class Projection {
     });
   }
 
-  /** Throws {@link ProjectionMoved}, with nothing written, unless the projection stands at `step.from`. */
-  async commit(step: ProjectionStep, write: (transaction: EntityManager) => Promise<void>): Promise<void> {
-    await this.dataSource.transaction(async (transaction) => {
-      // First: its row stays locked until the end, so that of two writers the second one sees the first.
-      if (!(await this.move(step, transaction))) {
-        const { topic, partition, from } = step;
-        throw new ProjectionMoved(
-          `projection ${this.name} of ${topic}[${partition}]: must stand at ${from}, does not`,
-        );
-      }
-      await write(transaction);
-    });
+  /**
+   * Writes rows of these times. Throws {@link ProjectionMoved}, with nothing written, unless the projection stands at
+   * `step.from`.
+   */
+  async commit(
+    { step, times }: { step: ProjectionStep; times: readonly number[] },
+    write: (transaction: EntityManager) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await this.table.cover(times);
+      await this.dataSource.transaction(async (transaction) => {
+        // First: its row stays locked until the end, so that of two writers the second one sees the first.
+        if (!(await this.move(step, transaction))) {
+          const { topic, partition, from } = step;
+          throw new ProjectionMoved(
+            `projection ${this.name} of ${topic}[${partition}]: must stand at ${from}, does not`,
+          );
+        }
+        await write(transaction);
+      });
+    } catch (error) {
+      this.table.forget();
+      throw error;
+    }
   }
 
   private async move({ from, ...to }: ProjectionStep, transaction: EntityManager): Promise<boolean> {

@@ -5,9 +5,9 @@ import { policySchema, type Decision } from '#domain/scaling';
 import { DecisionStore, type DecisionRecord } from './decision-store.js';
 import { DemandStore } from './demand-store.js';
 import { ForecastStore } from './forecast-store.js';
-import type { Store } from './open-store.js';
 import { PolicyStore } from './policy-store.js';
 import { ProjectionMoved } from './projection.js';
+import type { Store } from './store.js';
 
 /** What the store must do on every engine. `open` gives the same data again after `close`. */
 export function storeContract(name: string, open: () => Promise<Store>): void {
@@ -62,6 +62,18 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         ),
       );
       expect(outcomes.filter((outcome) => outcome === 'conflict')).toHaveLength(1);
+    });
+
+    test('of creators that would share the last places, so many get one as there are', async () => {
+      const policies = new PolicyStore(store.dataSource);
+      const policy = policySchema.parse({});
+      const taken = (await policies.page({ limit: 100 })).length;
+      const create = (pool: string) => policies.create({ pool, policy, nowMs: 1, maxPolicies: taken + 2 });
+      const outcomes = await Promise.all(['b1', 'b2', 'b3', 'b4', 'b5'].map(create));
+      expect(outcomes.filter((outcome) => outcome === 'full')).toHaveLength(3);
+      const [kept] = (await policies.page({ limit: 100 })).filter(({ pool }) => /^b\d$/.test(pool));
+      expect(await create(kept?.pool as string)).toBe('conflict');
+      expect(await policies.create({ pool: 'b6', policy, nowMs: 1 })).toMatchObject({ pool: 'b6' });
     });
 
     test('policies are listed in pages and deleted by version', async () => {
@@ -140,7 +152,6 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(held.at(-1)).toEqual({ ...sketched, startMs: 10_000 });
       const counts = held.map(({ serviceMs }) => serviceMs.count);
       expect(counts).toEqual([0, 0, 0, 700, 700, 700, 700, 700, 700, 700]); // 1.7 kB each
-      for (const { pool } of chains) await demand.dropBefore({ pool, beforeMs: 20_000 });
     });
 
     test('a transaction that fails leaves neither rows nor offset', async () => {
@@ -190,15 +201,14 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await decisions.startAt([{ topic: 'other', partition: 0 }])).toMatchObject([{ offset: 2 }]);
     });
 
-    test('demand is paged newest first and dropped when it is old', async () => {
+    test('demand is paged newest first', async () => {
       const demand = new DemandStore(store.dataSource);
       const newest = await demand.page({ pool: 'etl', limit: 2 });
       expect(newest.map(({ startMs }) => startMs)).toEqual([12_000, 11_000]);
       const rest = await demand.page({ pool: 'etl', beforeMs: 11_000, limit: 2 });
       expect(rest.map(({ startMs }) => startMs)).toEqual([10_000]);
-      await demand.dropBefore({ pool: 'etl', beforeMs: 11_000 });
       expect(
-        (await demand.arrivalsSince({ pool: 'etl', fromMs: 0 })).map(({ arrivals }) => arrivals),
+        (await demand.arrivalsSince({ pool: 'etl', fromMs: 11_000 })).map(({ arrivals }) => arrivals),
       ).toEqual([8, 5]);
     });
 
@@ -218,8 +228,6 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await forecasts.page({ pool: 'etl', beforeMs: 2000, limit: 5 })).toEqual([forecastAt(1000, 4)]);
       expect(await forecasts.latest()).toEqual([forecastAt(2000, 7)]);
       expect(await forecasts.startAt([at])).toEqual([{ ...at, offset: 5 }]);
-      await forecasts.dropBefore({ pool: 'etl', beforeMs: 2000 });
-      expect(await forecasts.page({ pool: 'etl', limit: 5 })).toEqual([forecastAt(2000, 7)]);
     });
 
     test('equal consecutive holds are one record with first, last and count, also across writes', async () => {
@@ -245,18 +253,13 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         ['scale', 1000, 1000, 1],
       ]);
       expect((await again.latest('etl'))?.memory).toEqual(decided('scale', 5000, 4).memory);
+      const latest = await again.latestOf(['other', 'etl', 'none']);
+      expect([...latest.keys()].toSorted()).toEqual(['etl', 'other']);
+      expect(latest.get('etl')).toEqual(page[0]);
+      expect(await again.latestOf([])).toEqual(new Map());
       const older = await again.page({ pool: 'etl', beforeId: page[0]?.id, limit: 1 });
       expect(older).toEqual([page[1]]);
-      expect(await again.byId(page[1]?.id as number)).toEqual(page[1]);
-      expect(await again.byId(987_654)).toBeUndefined();
       expect(await again.startAt([at])).toEqual([{ ...at, offset: 6 }]);
-    });
-
-    test('the latest decision of a pool is never dropped: it holds the memory', async () => {
-      const decisions = new DecisionStore(store.dataSource);
-      await decisions.dropBefore({ pool: 'etl', beforeMs: 1e12 });
-      expect(await decisions.page({ pool: 'etl', limit: 10 })).toHaveLength(1);
-      expect((await decisions.latest('etl'))?.lastAtMs).toBe(5000);
     });
   });
 }
@@ -265,17 +268,17 @@ function manyBins(length: number): Bucket['serviceMs'] {
   return { count: length, sum: 1, zeros: 0, offset: 0, bins: Array<number>(length).fill(1) };
 }
 
-function bucketAt(startMs: number, arrivals: number): Bucket {
+export function bucketAt(startMs: number, arrivals: number): Bucket {
   const none = () => ({ count: 0, sum: 0, zeros: 0, offset: 0, bins: [] });
   const counts = { retries: 0, starts: 0, completions: 0, failures: 0, abandonments: 0, rejections: 0 };
   const sketches = { waitMs: none(), serviceMs: none(), responseMs: none() };
   return { startMs, arrivals, ...counts, expiredQueued: 0, expiredStarted: 0, ...sketches };
 }
 
-function forecastAt(originMs: number, value: number): Forecast {
+export function forecastAt(originMs: number, value: number, pool = 'etl'): Forecast {
   return {
     v: 1,
-    pool: 'etl',
+    pool,
     originMs,
     bucketS: 1,
     horizons: [{ horizonS: 1, levels: [0.5], values: [value] }],
@@ -283,7 +286,7 @@ function forecastAt(originMs: number, value: number): Forecast {
   };
 }
 
-function decided(kind: Decision['kind'], atMs: number, desired: number, pool = 'etl'): DecisionRecord {
+export function decided(kind: Decision['kind'], atMs: number, desired: number, pool = 'etl'): DecisionRecord {
   const decision: Decision = {
     kind,
     pool,
@@ -292,6 +295,7 @@ function decided(kind: Decision['kind'], atMs: number, desired: number, pool = '
     previousDesired: desired,
     reason: 'reaction',
     explanation: `at ${atMs}`,
+    inputs: { arrivalRatePerS: atMs },
     neededNow: undefined,
     pricedLevel: undefined,
     pricedHorizonS: undefined,

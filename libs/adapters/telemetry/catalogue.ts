@@ -94,7 +94,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reason'],
     meaning:
-      'Requests to the API refused for their token, by reason: `none` and `no-bearer` had none, `malformed`, `signature` and `claims` are none of ours, `expired` and `lifetime` are too old or were signed for too long, `scope` does not allow the route. Many with `signature` mean that somebody uses the key of another data directory, or tries.',
+      'Requests to the API refused for their token, by reason: `none` and `no-bearer` had none, `malformed`, `signature` and `claims` are none of ours, `expired` and `lifetime` are too old or were signed for too long, `scope` does not allow the route; `proof`: a webhook brought another signature or secret than that of its sender. Many with `signature` mean that somebody uses the key of another data directory, or tries.',
   },
   apiEvents: {
     name: 'headroom_api_events_total',
@@ -103,12 +103,54 @@ export const CATALOGUE = {
     meaning:
       'Events received by POST /v1/events: `accepted`, refused by reason, or of requests that were answered with 503 because the event log was `overloaded` or `unavailable` (some of these may be written: they are sent again and count once). A sender that is refused sees the reason in the answer.',
   },
+  mappedRecords: {
+    name: 'headroom_mapped_records_total',
+    kind: 'counter',
+    labels: ['mapping', 'outcome'],
+    meaning:
+      'Records of other platforms, or their elements, by the mapping they came through (`none`: they were execution events) and what became of them: `mapped` to an execution event, `ignored` because the mapping says so, `too_old` and left out because it was written to its topic before anything could count, refused by reason (`missing`, `unknown_status`, `unreadable_time`, `unreadable_attempt`, `too_many_elements`, `malformed_json`, `oversized`, `invalid`), or not written because the event log was `overloaded` or `unavailable` (they come again). Refused ones are in executions.dlq.v1; `headroom mapping test` says what is wrong with a sample.',
+  },
+  demandSamples: {
+    name: 'headroom_demand_samples_total',
+    kind: 'counter',
+    labels: ['source', 'outcome'],
+    meaning:
+      'Buckets of demand that each measuring source (Prometheus, the depth of a RabbitMQ queue) was asked for: `told`, `unknown` because it had no value yet (they are asked for again), and `failed` questions, which the log explains. Without new buckets decisions of these pools turn `blind`.',
+  },
+  recordSourceRecords: {
+    name: 'headroom_record_source_records_total',
+    kind: 'counter',
+    labels: ['source'],
+    meaning:
+      'Records that each source of the configuration (Redis Streams, RabbitMQ) handed over and that were acknowledged to it. What became of them is in headroom_mapped_records_total.',
+  },
+  recordSourceConnected: {
+    name: 'headroom_record_source_connected_ratio',
+    kind: 'gauge',
+    labels: ['source'],
+    meaning:
+      '1 while a source of the configuration is connected, 0 while it is not. Records wait in the other system meanwhile; nothing is lost unless it drops them.',
+  },
+  recordSourceFailures: {
+    name: 'headroom_record_source_failures_total',
+    kind: 'counter',
+    labels: ['source', 'step'],
+    meaning:
+      'Failures of each source by step: `connect`, it could not be reached or the connection broke; `take`, records could not be written to the event log. Both are tried again after a pause; the log says why.',
+  },
+  recordSourceWaiting: {
+    name: 'headroom_record_source_waiting_records',
+    kind: 'gauge',
+    labels: ['source'],
+    meaning:
+      'Records that wait in the system of a source, as seen in the last seconds; absent while that is not known. When it grows, demand is seen too late.',
+  },
   ingestRecords: {
     name: 'headroom_ingest_records_total',
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Records of executions.v1 by what ingest made of them: `counted`, `duplicate` (told nothing new), `late` (counted, but corrected a bucket that was final), or `dead-lettered`.',
+      'Records of executions.v1 by what ingest made of them: `counted`, `duplicate` (told nothing new), `late` (counted, but the bucket of its own moment, or of the arrival that it was the first to tell, was final), or `dead-lettered`.',
   },
   ingestDeadLetters: {
     name: 'headroom_ingest_dead_letters_total',
@@ -221,21 +263,42 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['pool', 'limit'],
     meaning:
-      'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise.',
+      'Decisions whose number a limit changed, by limit. A pool that meets `max-workers` all the time needs a higher bound or a smaller promise; one that meets `fleet-max-workers` needs a larger fleet: its machine runs no more workers.',
+  },
+  shortForecastDecisions: {
+    name: 'headroom_short_forecast_decisions_total',
+    kind: 'counter',
+    labels: ['pool'],
+    meaning:
+      'Decisions whose forecast ended before workers ordered then could be ready: they take longer to start than leadTimeMaxS of the pool says. What comes in between is met too late; raise leadTimeMaxS.',
+  },
+  decisionInputsMissing: {
+    name: 'headroom_decision_input_failures_total',
+    kind: 'counter',
+    labels: ['input'],
+    meaning:
+      'Questions that had no answer when decisions needed it, by whom: `event-log` (up to when demand is counted; every pool is blind then) or `fleet` (the workers of one pool). The log says why.',
+  },
+  decisionsLost: {
+    name: 'headroom_lost_decisions_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Decisions that were made and will never be in the record, because the event log took none for so long that too many waited. Must stay at zero.',
   },
   decisionsApplied: {
     name: 'headroom_decisions_applied_total',
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Orders to the fleet by outcome: `taken` or `failed`. Policies in mode `observe` order nothing and are not counted.',
+      'Orders to the fleet by outcome: `taken`, `failed`, `outdated` (not given: the process stood still for seconds after its decision), or `restored` (a fleet that had just started was told the number that counted before). Policies in mode `observe` order nothing else and are not counted.',
   },
   workers: {
     name: 'headroom_workers',
     kind: 'gauge',
     labels: ['pool', 'state'],
     meaning:
-      'Workers by pool and state: `ready`, `starting`, `draining`, and `desired`, the number last ordered.',
+      'Workers by pool and state: `ready`, `starting`, `draining`, and `desired`, the number last ordered. Each pool is told by the process that decides for it.',
   },
   objectiveReachable: {
     name: 'headroom_objective_reachable_ratio',
@@ -265,6 +328,27 @@ export const CATALOGUE = {
     labels: ['pool'],
     meaning:
       'Execution events that workers could not deliver before they ended or ran out of room. Their executions leave in-flight only after ingest.maxExecutionS.',
+  },
+  fleetRequests: {
+    name: 'headroom_fleet_requests_total',
+    kind: 'counter',
+    labels: ['operation', 'outcome'],
+    meaning:
+      'Requests to the process that hosts the workers, when that is another one, by operation (`scale`, `observe`, `follow`) and outcome (`answered`, `failed`). While they fail, decisions are `blind` and routers go on with the workers they know.',
+  },
+  fleetRestarts: {
+    name: 'headroom_fleet_restarts_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Times the process that hosts the workers was found to have started anew: all workers it had are gone.',
+  },
+  storePartitions: {
+    name: 'headroom_store_partitions_total',
+    kind: 'counter',
+    labels: ['table', 'outcome'],
+    meaning:
+      'Partitions of the tables of demand, forecasts and decisions: `created` for rows to come or that came late, `dropped` because no pool keeps what was in them, or `waiting` to be dropped because somebody was reading. Tables grow without bound when `waiting` rises and `dropped` does not.',
   },
   sourceRequests: {
     name: 'headroom_source_requests_total',

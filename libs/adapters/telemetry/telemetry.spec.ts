@@ -6,7 +6,7 @@ import { createMetrics } from './metrics.js';
 import { metricsPage } from './metrics-page.js';
 
 const UNITS =
-  /_(seconds|requests|ratio|workers|events|records|attempts|decisions|partials|exits|runs|retries|failures|forecasts|limits|letters|applied|problems)(_total)?$/;
+  /_(seconds|requests|ratio|workers|events|records|attempts|decisions|partials|exits|runs|retries|failures|forecasts|limits|letters|applied|problems|partitions|restarts|samples)(_total)?$/;
 
 test('every metric has a unit in its name, a paragraph, and the suffix of its kind', async () => {
   const metrics = createMetrics();

@@ -1,3 +1,5 @@
+import type { ExecutionEvent } from '#domain/events';
+
 /**
  * What one source partition knows about the attempts it has seen.
  *
@@ -11,7 +13,11 @@
 export interface Attempt {
   pool: string;
   queuedAtMs: number;
+  /** `queuedAtMs` is not known but assumed: no wait and no response time can be measured by it. */
+  queuedAssumed?: true;
   started: boolean;
+  /** When it started, the last time when it did so again; not there while nobody has told. */
+  startedAtMs?: number;
   /** Log time of its first event. */
   firstSeenMs: number;
 }
@@ -31,6 +37,47 @@ export interface Attempts {
 export const MAX_OPEN_ATTEMPTS = 200_000;
 /** Ended attempts remembered on one partition. The dedupe window gets shorter when there are more. */
 export const MAX_ENDED_ATTEMPTS = 300_000;
+
+/** A time that the sender of an event knows; undefined when it has none, or only assumes it. */
+export function toldMs(data: ExecutionEvent['data'], time: 'queuedAtMs' | 'startedAtMs'): number | undefined {
+  return data.assumed?.includes(time) ? undefined : data[time];
+}
+
+/** Keeps of an open attempt what later events may not know. True: something was new. */
+export function noteTimes(attempt: Attempt, data: ExecutionEvent['data']): boolean {
+  const queuedAtMs = toldMs(data, 'queuedAtMs');
+  const startedAtMs = toldMs(data, 'startedAtMs');
+  const isQueueNew = attempt.queuedAssumed === true && queuedAtMs !== undefined;
+  if (isQueueNew) {
+    delete attempt.queuedAssumed;
+    attempt.queuedAtMs = queuedAtMs;
+  }
+  // A platform that does not number its tries says "started" again: the service time runs from the last one.
+  const isStartNew = startedAtMs !== undefined && startedAtMs > (attempt.startedAtMs ?? -Infinity);
+  if (isStartNew) attempt.startedAtMs = startedAtMs;
+  return isQueueNew || isStartNew;
+}
+
+/** Times to measure by: those of the event, else of earlier ones. NaN, which no sketch takes: nobody has told. */
+export function knownTimes(
+  attempt: Attempt,
+  data: ExecutionEvent['data'],
+): { queuedAtMs: number; startedAtMs: number } {
+  const earlierMs = attempt.queuedAssumed ? Number.NaN : attempt.queuedAtMs;
+  return {
+    queuedAtMs: toldMs(data, 'queuedAtMs') ?? earlierMs,
+    startedAtMs: toldMs(data, 'startedAtMs') ?? attempt.startedAtMs ?? Number.NaN,
+  };
+}
+
+/** The attempt as its first event tells it. */
+export function newAttempt(data: ExecutionEvent['data'], firstSeenMs: number): Attempt {
+  const { pool, queuedAtMs } = data;
+  const attempt: Attempt = { pool, queuedAtMs, started: false, firstSeenMs };
+  if (toldMs(data, 'queuedAtMs') === undefined) attempt.queuedAssumed = true;
+  noteTimes(attempt, data);
+  return attempt;
+}
 
 export function noAttempts(): Attempts {
   return { young: new Map(), old: new Map(), ended: new Map(), expired: new Set() };

@@ -55,6 +55,8 @@ export interface DemandPartial {
   /** Largest event time seen on the source partition, epoch ms; never ahead of the log's clock. */
   watermarkMs: number;
   buckets: Bucket[];
+  /** Of a source that measures levels: what waits and is served at the end of the range, instead of sums of events. */
+  levels?: { backlog?: number; inFlight?: number };
 }
 
 const COUNTS = [
@@ -75,8 +77,9 @@ const SKETCHES = ['waitMs', 'serviceMs', 'responseMs'] as const;
 export function parsePartial(value: string): DemandPartial | undefined {
   try {
     const partial = JSON.parse(value) as DemandPartial;
-    const { v, pool, range, buckets } = partial;
-    const isChained = [range.partition, range.from, range.to].every(Number.isInteger);
+    const { v, pool, range, buckets, levels = {} } = partial;
+    const { backlog = 0, inFlight = 0 } = levels;
+    const isChained = [range.partition, range.from, range.to, backlog, inFlight].every(Number.isInteger);
     return v === 1 && typeof pool === 'string' && isChained && buckets.every(isBucket) ? partial : undefined;
   } catch {
     return undefined; // no JSON, or without a part that is looked into

@@ -43,6 +43,15 @@ export {
   type TrailingMean,
 } from './series.js';
 export {
+  sampledPartial,
+  sampledPartition,
+  sampledToMs,
+  serviceAround,
+  type DemandSample,
+  type SampledSpan,
+} from './sampled.js';
+export {
+  addManyToSketch,
   addToSketch,
   binValue,
   emptySketch,

@@ -19,8 +19,8 @@ import {
 const T0 = 1_800_000_000_000;
 const S = 1000;
 const settings: IngestSettings = { dedupeWindowS: 10, maxExecutionS: 30, maxFutureS: 5, maxAgeS: 35 };
-const poolSettings = (pool: string) =>
-  pool === 'surplus' ? undefined : { bucketS: pool === 'tens' ? 10 : 1, latenessS: 2 };
+const poolSettings = (pool: string) => ({ bucketS: pool === 'tens' ? 10 : 1, latenessS: 2 });
+const admitsAll = (pool: string) => pool !== 'surplus';
 
 interface Told {
   id: string;
@@ -31,6 +31,7 @@ interface Told {
   pool?: string;
   attempt?: number;
   errorClass?: string;
+  assumed?: ('queuedAtMs' | 'startedAtMs')[] | undefined;
 }
 
 function eventOf({
@@ -40,6 +41,7 @@ function eventOf({
   startedAtMs,
   endedAtMs,
   errorClass,
+  assumed,
   ...rest
 }: Told): ExecutionEvent {
   const { pool = 'web', attempt = 1 } = rest;
@@ -55,6 +57,7 @@ function eventOf({
       ...(startedAtMs !== undefined && { startedAtMs }),
       ...(endedAtMs !== undefined && { endedAtMs }),
       ...(errorClass !== undefined && { errorClass }),
+      ...(assumed !== undefined && { assumed }),
     },
   };
 }
@@ -67,7 +70,7 @@ class Partition {
   readonly log: IngestRecord[] = [];
   constructor(
     readonly partition = 0,
-    private readonly pools = poolSettings,
+    private readonly admits = admitsAll,
     private readonly given = settings,
   ) {}
 
@@ -80,8 +83,8 @@ class Partition {
   }
   step(records: IngestRecord[]): IngestOutput {
     for (const record of records) this.log.push(record);
-    const { partition, given } = this;
-    const input = { partition, records, settings: given, poolSettings: this.pools };
+    const { partition, given, admits } = this;
+    const input = { partition, records, settings: given, admits, poolSettings };
     const { output, memory } = ingestStep(input, this.memory);
     this.memory = memory;
     this.outputs.push(output);
@@ -180,6 +183,7 @@ const chaos = fc.array(
     ageMs: fc.constantFrom(0, 0, 700, 4000, 20_000, 34_000, 36_000, -3000, -6000),
     waitMs: fc.constantFrom(0, 600),
     unstarted: fc.boolean(),
+    assumed: fc.constantFrom<Told['assumed']>(undefined, ['queuedAtMs'], ['queuedAtMs', 'startedAtMs']),
   }),
   { minLength: 1, maxLength: 40 },
 );
@@ -192,13 +196,17 @@ function chaosRecords(events: typeof chaos extends fc.Arbitrary<infer V> ? V : n
     if (event.phase === 'poison') {
       return { offset, timestampMs, parsed: { ok: false, reason: 'invalid', detail: 'poison' } };
     }
-    const { id, attempt, pool, phase } = event;
+    const { id, attempt, pool, phase, assumed } = event;
     const queuedAtMs = timestampMs - event.ageMs;
     const startedAtMs = queuedAtMs + event.waitMs;
     const ends = phase === 'completed' || phase === 'failed';
     const startless = phase === 'queued' || (phase === 'failed' && event.unstarted);
     const times = { ...(!startless && { startedAtMs }), ...(ends && { endedAtMs: startedAtMs + 5 }) };
-    return { offset, timestampMs, parsed: parsedOf({ id, attempt, pool, phase, queuedAtMs, ...times }) };
+    return {
+      offset,
+      timestampMs,
+      parsed: parsedOf({ id, attempt, pool, phase, queuedAtMs, assumed, ...times }),
+    };
   });
 }
 const cutAt = (records: Chaos, cuts: number[]): Chaos[] => {
@@ -340,6 +348,66 @@ describe('stories', () => {
     expect(buckets[`web ${at(4)}`]?.responseMs).toMatchObject({ count: 1, sum: 4 * S });
   });
 
+  describe('a platform whose events tell nothing but their own time', () => {
+    const ALL = ['queuedAtMs', 'startedAtMs'] as const;
+    const enqueued = queued('a', 0);
+    const active = (s: number) =>
+      parsedOf({ id: 'a', phase: 'started', queuedAtMs: at(s), startedAtMs: at(s), assumed: ['queuedAtMs'] });
+    const done = (s: number) => {
+      const times = { queuedAtMs: at(s), startedAtMs: at(s), endedAtMs: at(s) };
+      return parsedOf({ id: 'a', phase: 'completed', ...times, assumed: [...ALL] });
+    };
+
+    test('waits, service and response times come from what earlier events told', () => {
+      const partition = new Partition();
+      partition.take(at(4), enqueued, active(1), done(4));
+      const { buckets } = resultOf(partition.outputs);
+      expect(Object.keys(buckets)).toEqual([`web ${at(0)}`, `web ${at(1)}`, `web ${at(4)}`]);
+      expect(buckets[`web ${at(1)}`]?.waitMs).toMatchObject({ count: 1, sum: 1 * S });
+      expect(buckets[`web ${at(4)}`]?.serviceMs).toMatchObject({ count: 1, sum: 3 * S });
+      expect(buckets[`web ${at(4)}`]?.responseMs).toMatchObject({ count: 1, sum: 4 * S });
+    });
+
+    test('also across a restart, whether the log or the state topic tells it', () => {
+      for (const pauseS of [1, 6]) {
+        const partition = new Partition();
+        partition.take(at(1), enqueued, active(1));
+        partition.take(at(1 + pauseS), queued('other', 1));
+        partition.restart();
+        partition.take(at(8), done(8));
+        expect(partition.totals().serviceMs).toMatchObject({ count: 1, sum: 7 * S });
+        expect(partition.totals().responseMs).toMatchObject({ count: 1, sum: 8 * S });
+      }
+    });
+
+    test('what nobody has told is not measured, and counts all the same', () => {
+      const partition = new Partition();
+      partition.take(at(4), done(4));
+      expect(partition.totals()).toMatchObject({ arrivals: 1, starts: 1, completions: 1 });
+      const { waitMs, serviceMs, responseMs } = partition.totals();
+      expect([waitMs.count, serviceMs.count, responseMs.count]).toEqual([0, 0, 0]);
+    });
+
+    test('a start that comes before its arrival leaves the arrival to be told', () => {
+      const partition = new Partition();
+      partition.take(at(4), active(1), enqueued, done(4));
+      expect(partition.totals()).toMatchObject({ arrivals: 1, starts: 1, completions: 1 });
+      expect(partition.totals().waitMs.count).toBe(0);
+      expect(partition.totals().responseMs).toMatchObject({ count: 1, sum: 4 * S });
+    });
+
+    test('a try that is not numbered is the same attempt: its service time runs from the last start', () => {
+      const partition = new Partition();
+      partition.take(at(1), enqueued, active(1));
+      partition.take(at(7), queued('other', 7)); // by now its state is in the topic
+      partition.take(at(8), active(8));
+      partition.restart();
+      partition.take(at(9), done(9));
+      expect(partition.totals()).toMatchObject({ starts: 1, completions: 1, retries: 0 });
+      expect(partition.totals().serviceMs).toMatchObject({ count: 1, sum: 1 * S });
+    });
+  });
+
   test('a rejection is an arrival that never started; a retry is no arrival', () => {
     const partition = new Partition();
     const failed = { phase: 'failed' as const, endedAtMs: at(1), errorClass: 'rejected' };
@@ -372,7 +440,7 @@ describe('stories', () => {
     expect(restoreIngest(partition.outputs.flatMap(({ state }) => state)).expiries).toEqual([]);
   });
 
-  test('late is what touches a bucket that was final: its end plus lateness is behind the watermark', () => {
+  test('late is what comes when its bucket is final: its end plus lateness is behind the watermark', () => {
     const partition = new Partition();
     partition.take(at(4), queued('a', 4));
     expect(partition.take(at(4), queued('b', 2)).counts.late).toBe(0); // final at 5
@@ -380,6 +448,27 @@ describe('stories', () => {
     // The end is on time, the arrival that it implies is not.
     expect(partition.take(at(4), completed('d', 0, 3.9, 4)).counts.late).toBe(1);
     expect(partition.totals().arrivals).toBe(4);
+  });
+
+  test('an execution of the same id in another pool is another execution', () => {
+    const partition = new Partition();
+    partition.take(at(0), queued('a', 0), queued('a', 0, { pool: 'tens' }));
+    partition.restart();
+    const { counts, partials } = partition.take(at(1), completed('a', 0, 0, 1));
+    expect(counts.duplicates).toBe(0);
+    expect(partials.map(({ pool }) => pool)).toEqual(['web']);
+    expect(partition.totals()).toMatchObject({ arrivals: 1, starts: 1, completions: 1 });
+    expect(partition.totals('tens')).toMatchObject({ arrivals: 1, starts: 0, completions: 0 });
+  });
+
+  test('the end of a long execution is not late; a start, or an end, that is told late is', () => {
+    const partition = new Partition();
+    partition.take(at(0), queued('long', 0), queued('other', 0));
+    // The start that it tells, too, lies in a bucket that was final long ago.
+    expect(partition.take(at(20), completed('long', 0, 0, 20)).counts.late).toBe(0);
+    expect(partition.take(at(20), started('other', 0, 1)).counts.late).toBe(1);
+    expect(partition.take(at(20), completed('other', 0, 1, 2)).counts.late).toBe(1);
+    expect(partition.totals()).toMatchObject({ arrivals: 2, starts: 2, completions: 2 });
   });
 
   test('a clock ahead of the log counts where it says, but makes nobody else late', () => {
@@ -401,9 +490,7 @@ describe('stories', () => {
 
   test('one pool too many is dead-lettered; admitted later, what was refused before stays uncounted', () => {
     let admitted = false;
-    const partition = new Partition(0, (pool) =>
-      pool === 'new' && !admitted ? undefined : poolSettings(pool),
-    );
+    const partition = new Partition(0, (pool) => pool !== 'new' || admitted);
     const event = queued('a', 0, { pool: 'new' });
     expect(partition.take(at(0), event).deadLetters).toEqual([
       { offset: 0, reason: 'too_many_pools', detail: 'no room for pool new (ingest.maxPools)' },
@@ -415,12 +502,15 @@ describe('stories', () => {
     expect(partition.totals('new').arrivals).toBe(2);
   });
 
-  test('a pool that vanishes while its attempts are open is a bug that is named', () => {
-    let known = true;
-    const partition = new Partition(0, (pool) => (known ? poolSettings(pool) : undefined));
+  test('a pool that is no longer admitted gets no new event, and its open attempts still expire', () => {
+    let admitted = true;
+    const partition = new Partition(0, () => admitted);
     partition.take(at(0), queued('a', 0));
-    known = false;
-    expect(() => partition.take(at(31), queued('b', 31))).toThrow(/must stay, got web/);
+    admitted = false;
+    const { counts, deadLetters } = partition.take(at(31), queued('b', 31));
+    expect(counts.expired).toBe(1);
+    expect(deadLetters.map(({ reason }) => reason)).toEqual(['too_many_pools']);
+    expect(partition.totals()).toMatchObject({ arrivals: 1, expiredQueued: 1 });
   });
 
   test('a log clock that goes back stops time, and a restart meanwhile forgets nothing', () => {
@@ -469,7 +559,7 @@ describe('stories', () => {
     partition.log.splice(0, 3, ...partition.log.map((record) => ({ ...record, timestampMs: 0 })));
     partition.restart();
     const { state } = partition.take(at(60), queued('d', 60));
-    expect(state).toContainEqual({ key: 'expired:a/1', value: null });
+    expect(state).toContainEqual({ key: 'expired:web/a/1', value: null });
   });
 });
 
@@ -484,7 +574,7 @@ describe('bounds', () => {
     expect(partition.take(T0 + 7 * S, many[0] as ParsedEvent).counts.expired).toBe(2);
     const { old, young } = partition.memory.attempts;
     expect(old.size + young.size).toBe(MAX_OPEN_ATTEMPTS);
-    expect(old.has('e0/1')).toBe(false);
+    expect(old.has('web/e0/1')).toBe(false);
   });
 
   test('more ended attempts than there is room for: the oldest are forgotten early, and that is counted', () => {

@@ -1,9 +1,12 @@
-import { phaseOf, type ExecutionEvent, type ParsedEvent, type Refusal } from '#domain/events';
+import { phaseOf, type ExecutionEvent, type ParsedEvent, type Phase, type Refusal } from '#domain/events';
 import {
   endAttempt,
   forgetEnded,
   isOverfull,
+  knownTimes,
+  newAttempt,
   noAttempts,
+  noteTimes,
   openAttempt,
   overdue,
   takeAgeing,
@@ -25,8 +28,8 @@ export interface IngestSettings {
   /** An event dated further ahead of the log time of its record is refused. */
   maxFutureS: number;
   /**
-   * An event that was queued longer before the log time of its record is refused. At least maxExecutionS; up to maxExecutionS + dedupeWindowS −
-   * maxFutureS the end of an attempt that had expired cannot count as a new arrival.
+   * An event that was queued longer before the log time of its record is refused. At least maxExecutionS; up to
+   * maxExecutionS + dedupeWindowS − maxFutureS the end of an attempt that had expired cannot count as a new arrival.
    */
   maxAgeS: number;
 }
@@ -43,11 +46,10 @@ export interface IngestInput {
   /** Consecutive records of the partition; not empty. */
   records: IngestRecord[];
   settings: IngestSettings;
-  /**
-   * Bucket length and lateness of a pool; undefined when it is one pool too many. A pool with a chain in the memory
-   * must stay known: its open attempts expire into its buckets.
-   */
-  poolSettings(pool: string): { bucketS: number; latenessS: number } | undefined;
+  /** Whether events of a pool count; false: it is one pool too many. */
+  admits(pool: string): boolean;
+  /** Also of a pool that is no longer admitted: its open attempts expire into its buckets. */
+  poolSettings(pool: string): { bucketS: number; latenessS: number };
 }
 
 /** State of one source partition. Belongs to the step: it is changed in place. */
@@ -90,7 +92,7 @@ export interface IngestOutput {
   counts: {
     /** Told nothing new. */
     duplicates: number;
-    /** Corrected a bucket that was final. */
+    /** Came when the bucket of their own moment, or of the arrival they were the first to tell, was final. */
     late: number;
     expired: number;
     /** Ended attempts forgotten before the dedupe window was over, for want of room. */
@@ -122,8 +124,6 @@ class Step {
   private readonly state: StateRecord[] = [];
   private readonly deadLetters: DeadLetter[] = [];
   private readonly counts = { duplicates: 0, late: 0, expired: 0, forgottenEarly: 0 };
-  /** The event at hand has touched a bucket that was final. */
-  private late = false;
 
   constructor(
     private readonly input: IngestInput,
@@ -154,7 +154,7 @@ class Step {
       const from = chain.to;
       chain.to = to;
       this.state.push({ key: `chain:${pool}`, value: JSON.stringify(chain) });
-      const { bucketS } = this.settingsOf(pool);
+      const { bucketS } = this.input.poolSettings(pool);
       const range = { partition, from, to };
       return {
         v: 1,
@@ -172,27 +172,36 @@ class Step {
 
   private refusal({ data }: ExecutionEvent, timestampMs: number): Refused | undefined {
     const untimely = refuseUntimely(data, timestampMs, this.input.settings);
-    if (untimely !== undefined || this.input.poolSettings(data.pool) !== undefined) return untimely;
+    if (untimely !== undefined || this.input.admits(data.pool)) return untimely;
     return { reason: 'too_many_pools', detail: `no room for pool ${data.pool} (ingest.maxPools)` };
   }
 
   private count(event: ExecutionEvent, offset: number): void {
     const { attempts } = this.memory;
-    const key = `${event.subject}/${event.data.attempt}`;
+    const key = keyOf(event);
     const phase = phaseOf(event.type);
     const known = openAttempt(attempts, key);
     const newStart = phase !== 'queued' && event.data.startedAtMs !== undefined && !known?.started;
     const ends = phase === 'completed' || phase === 'failed';
     if (attempts.ended.has(key)) tellEnded(attempts, key, this.memory.nowMs);
+    const isNews = known !== undefined && noteTimes(known, event.data);
     if (attempts.ended.has(key) || (known !== undefined && !newStart && !ends)) {
+      if (isNews) this.keep(known, key);
       this.counts.duplicates++;
       return;
     }
-    this.late = false;
+    if (this.isLate(event, known === undefined)) this.counts.late++;
     const attempt = known ?? this.arrive(key, event, offset);
     if (newStart) this.start(attempt, event, key);
     if (ends) this.end(attempt, event, key);
-    if (this.late) this.counts.late++;
+  }
+
+  /** The start that an end tells, too, is no news that is late: it is as old as the execution is long. */
+  private isLate({ type, data }: ExecutionEvent, isArrival: boolean): boolean {
+    const { bucketS, latenessS } = this.input.poolSettings(data.pool);
+    const isFinal = (timeMs: number) =>
+      bucketStartMs(timeMs, bucketS) + (bucketS + latenessS) * 1000 <= this.memory.watermarkMs;
+    return isFinal(momentOf(phaseOf(type), data)) || (isArrival && isFinal(data.queuedAtMs));
   }
 
   private watch({ data }: ExecutionEvent, timestampMs: number): void {
@@ -206,17 +215,22 @@ class Step {
     const bucket = this.bucketAt(pool, queuedAtMs);
     if (data.attempt === 1) bucket.arrivals++;
     else bucket.retries++;
-    const attempt = { pool, queuedAtMs, started: false, firstSeenMs: this.memory.nowMs };
+    const attempt = newAttempt(data, this.memory.nowMs);
     this.memory.attempts.young.set(key, attempt);
     return attempt;
   }
 
   private start(attempt: Attempt, { data }: ExecutionEvent, key: string): void {
-    const startedAtMs = data.startedAtMs as number;
     attempt.started = true;
-    const bucket = this.bucketAt(attempt.pool, startedAtMs);
+    const bucket = this.bucketAt(attempt.pool, data.startedAtMs as number);
     bucket.starts++;
-    addToSketch(bucket.waitMs, startedAtMs - data.queuedAtMs);
+    const { queuedAtMs, startedAtMs } = knownTimes(attempt, data);
+    addToSketch(bucket.waitMs, startedAtMs - queuedAtMs);
+    this.keep(attempt, key);
+  }
+
+  /** Writes the state of an attempt that the log will not tell again. */
+  private keep(attempt: Attempt, key: string): void {
     if (this.memory.attempts.old.has(key)) this.state.push(openRecord(key, attempt));
   }
 
@@ -230,8 +244,9 @@ class Step {
       bucket.failures++;
     } else {
       bucket.completions++;
-      addToSketch(bucket.serviceMs, endedAtMs - (data.startedAtMs as number));
-      addToSketch(bucket.responseMs, endedAtMs - data.queuedAtMs);
+      const { queuedAtMs, startedAtMs } = knownTimes(attempt, data);
+      addToSketch(bucket.serviceMs, endedAtMs - startedAtMs);
+      addToSketch(bucket.responseMs, endedAtMs - queuedAtMs);
     }
     this.close(key);
   }
@@ -270,20 +285,22 @@ class Step {
   private bucketAt(pool: string, timeMs: number): Bucket {
     const buckets = this.buckets.get(pool) ?? new Map<number, Bucket>();
     this.buckets.set(pool, buckets);
-    const { bucketS, latenessS } = this.settingsOf(pool);
-    const startMs = bucketStartMs(timeMs, bucketS);
-    this.late ||= startMs + (bucketS + latenessS) * 1000 <= this.memory.watermarkMs;
+    const startMs = bucketStartMs(timeMs, this.input.poolSettings(pool).bucketS);
     const bucket = buckets.get(startMs) ?? emptyBucket(startMs);
     buckets.set(startMs, bucket);
     return bucket;
   }
+}
 
-  private settingsOf(pool: string): { bucketS: number; latenessS: number } {
-    const settings = this.input.poolSettings(pool);
-    if (settings === undefined)
-      throw new Error(`ingest: a pool that was accepted once must stay, got ${pool}`);
-    return settings;
-  }
+/** An attempt. Ids are the sender's: those of different pools have nothing to do with each other. */
+function keyOf({ subject, data }: ExecutionEvent): string {
+  return `${data.pool}/${subject}/${data.attempt}`;
+}
+
+/** When that happened which the event is about, epoch ms. */
+function momentOf(phase: Phase, { queuedAtMs, startedAtMs, endedAtMs }: ExecutionEvent['data']): number {
+  if (phase === 'queued') return queuedAtMs;
+  return (phase === 'started' ? startedAtMs : endedAtMs) as number;
 }
 
 interface Refused {
@@ -381,9 +398,8 @@ export function replayIngest(
     const isBack = timestampMs < restored.replayedMs;
     if (!isBack || isOverfull(attempts)) replayTime(Math.max(timestampMs, restored.replayedMs), restored);
     if (!parsed.ok || offset < (chains.get(parsed.event.data.pool)?.since ?? Infinity)) continue;
-    const { subject, data } = parsed.event;
-    const key = `${subject}/${data.attempt}`;
-    const refused = refuseUntimely(data, timestampMs, settings) !== undefined;
+    const key = keyOf(parsed.event);
+    const refused = refuseUntimely(parsed.event.data, timestampMs, settings) !== undefined;
     if (!refused && !attempts.old.has(key)) replayEvent(key, parsed.event, restored);
   }
 }
@@ -419,8 +435,8 @@ function replayEvent(key: string, { type, data }: ExecutionEvent, restored: Rest
     endAttempt(memory.attempts, key, replayedMs);
     return;
   }
-  const { pool, queuedAtMs } = data;
-  const attempt = young.get(key) ?? { pool, queuedAtMs, started: false, firstSeenMs: replayedMs };
+  const attempt = young.get(key) ?? newAttempt(data, replayedMs);
+  noteTimes(attempt, data);
   attempt.started ||= phase === 'started';
   young.set(key, attempt);
 }

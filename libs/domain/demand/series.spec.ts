@@ -193,7 +193,7 @@ describe('view', () => {
 
   test('an empty series has no demand and says as of when', () => {
     const view = demandView({ countedToMs: at(3) }, newSeries());
-    const nothing = { arrivalRatePerS: 0, backlog: 0, inFlight: 0, trailingRatePerS: 0, peakToMeanRatio: 1 };
+    const nothing = { arrivalRatePerS: 0, backlog: 0, inFlight: 0, trailingRatePerS: 0 };
     expect(view).toMatchObject({
       ...nothing,
       asOfMs: at(3),

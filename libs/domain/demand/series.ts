@@ -87,7 +87,7 @@ export interface Applied {
  * all the same, because late demand is better than none.
  */
 export function extendChain(
-  { range: { partition, from, to }, buckets }: DemandPartial,
+  { range: { partition, from, to }, buckets, levels = {} }: DemandPartial,
   chains: Map<number, Chain>,
 ): Applied['outcome'] {
   const chain = chains.get(partition) ?? { to: -1, backlog: 0, inFlight: 0 };
@@ -99,6 +99,8 @@ export function extendChain(
     chain.backlog += backlogChange(bucket);
     chain.inFlight += inFlightChange(bucket);
   }
+  const { backlog = chain.backlog, inFlight = chain.inFlight } = levels;
+  Object.assign(chain, { backlog, inFlight });
   return outcome;
 }
 
@@ -197,11 +199,6 @@ export interface DemandView {
   serviceMs: Sketch;
   /** Response time of the attempts that ended in the last {@link FELT_S}, ms: what the pool's users feel. May be empty. */
   responseMs: Sketch;
-  /**
-   * Peak rate inside buckets ÷ bucket mean, ≥ 1. Always 1 = unmeasured: a bucket holds one count, and the peak of shorter
-   * parts of it cannot be had from partials of several partitions without counting those parts everywhere.
-   */
-  peakToMeanRatio: number;
   /** Trailing mean load, in arrivals per second (the priced level's W). */
   trailingRatePerS: number;
   /** End of the newest bucket that is counted, epoch ms: how fresh this is. */
@@ -230,7 +227,6 @@ export function demandView({ countedToMs }: { countedToMs: number }, series: Dem
     inFlight: Math.max(0, total(sums.map(({ inFlight }) => inFlight))),
     serviceMs: recentService(newest, series),
     responseMs: mergedUntil(newest.filter(isFelt), 'responseMs', MIN_SERVICE_SAMPLES),
-    peakToMeanRatio: 1,
     trailingRatePerS: trailingRate(series, arrivalRatePerS),
     asOfMs,
   };

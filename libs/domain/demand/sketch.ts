@@ -44,6 +44,14 @@ export function addToSketch(sketch: Sketch, value: number): boolean {
   return true;
 }
 
+/** Adds a value so many times, which need not be a whole number, in place. Nothing is added that is none. */
+export function addManyToSketch(sketch: Sketch, value: number, count: number): void {
+  const one = emptySketch();
+  if (!(count > 0) || count === Infinity || !addToSketch(one, value)) return;
+  fadeSketch(one, count);
+  mergeInto(sketch, one);
+}
+
 /** Adds `from` to an own sketch, in place. The order of merges does not matter. */
 export function mergeInto(sketch: Sketch, from: Sketch): void {
   sketch.count += from.count;

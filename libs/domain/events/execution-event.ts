@@ -30,6 +30,14 @@ const executionData = z
     queuedAtMs: epochMs,
     startedAtMs: epochMs.optional(),
     endedAtMs: epochMs.optional(),
+    /**
+     * Times that the sender does not know: each is given as the next later one, so that the event counts in a bucket.
+     * Nothing is measured by them; an earlier event of the attempt may have told the real one.
+     */
+    assumed: z
+      .array(z.enum(['queuedAtMs', 'startedAtMs']))
+      .max(2)
+      .optional(),
   })
   .refine((d) => d.startedAtMs === undefined || d.startedAtMs >= d.queuedAtMs, {
     message: 'startedAtMs ≥ queuedAtMs',

@@ -1,3 +1,4 @@
+export { binaryEvent, parseEventRecord } from './cloud-event.js';
 export {
   checkExecutionEvent,
   executionEventV1,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import * as fc from 'fast-check';
-import { PoolQueue, type QueueWorker } from './pool-queue.js';
+import { MAX_PASSED_OVER, PoolQueue, type QueueWorker } from './pool-queue.js';
 import { WaitingLine, type Place } from './waiting-line.js';
 
 interface Worker extends QueueWorker {
@@ -97,6 +97,40 @@ describe('PoolQueue, as told', () => {
     queue.again(failed);
     expect(queue.next(neverExpires)).toMatchObject({ worker: { name: 'a' } });
   });
+
+  test('one that avoids the only free worker does not stop those behind it, and keeps its place', () => {
+    const queue = new PoolQueue<Request, Worker>(10);
+    const [a, b] = [worker('a', 1), worker('b', 1)];
+    queue.setReady([a]);
+    const failed = request(1);
+    admit(queue, failed);
+    queue.next(neverExpires);
+    queue.release(a);
+    failed.avoid = a;
+    queue.again(failed);
+    b.inFlight = 1;
+    queue.setReady([a, b]);
+    admit(queue, request(2));
+    admit(queue, request(3));
+    expect(queue.next(neverExpires)).toMatchObject({ request: { n: 2 }, worker: { name: 'a' } });
+    expect(queue.next(neverExpires)).toBeUndefined();
+    queue.release(b);
+    expect(queue.next(neverExpires)).toMatchObject({ request: { n: 1 }, worker: { name: 'b' } });
+    queue.release(a);
+    expect(queue.next(neverExpires)).toMatchObject({ request: { n: 3 }, worker: { name: 'a' } });
+  });
+
+  test('no more than a bound are passed over', () => {
+    for (const failures of [MAX_PASSED_OVER, MAX_PASSED_OVER + 1]) {
+      const queue = new PoolQueue<Request, Worker>(0);
+      const [a, b] = [worker('a', 1), worker('b', 1)];
+      queue.setReady([a, b]);
+      admit(queue, request(0));
+      for (let n = 1; n <= failures; n++) queue.again({ ...request(n), avoid: a });
+      b.inFlight = 1;
+      expect(queue.next(neverExpires)?.request.n).toBe(failures === MAX_PASSED_OVER ? 0 : undefined);
+    }
+  });
 });
 
 type Step =
@@ -174,13 +208,19 @@ class Play {
         nowMs: this.nowMs,
         random: (this.nowMs % 7) / 7,
         expired: (late) => {
-          this.law('the first expires first', late === this.waiting.shift());
+          this.law('only who waits expires', this.waiting.includes(late));
+          this.waiting.splice(this.waiting.indexOf(late), 1);
           this.law('only the late expire', late.deadlineAtMs <= this.nowMs);
           this.counts.expired++;
         },
       });
       if (handout === undefined) return;
-      this.law('first in, first out', handout.request === this.waiting.shift());
+      const index = this.waiting.indexOf(handout.request);
+      const before = { ...handout.worker, inFlight: handout.worker.inFlight - 1 };
+      const workers = this.workers.map((one) => (one === handout.worker ? before : one));
+      const passedOver = this.waiting.splice(0, index + 1).slice(0, -1);
+      this.waiting.unshift(...passedOver);
+      this.law('first in, first out of those a free slot suits', !this.suits(passedOver, workers));
       this.law('nothing for a worker that drains', this.workers.includes(handout.worker));
       this.withWorker.push(handout);
     }
@@ -195,10 +235,14 @@ class Play {
     const again = this.waiting.filter(({ avoid }) => avoid !== undefined).length;
     this.law('bounded', this.waiting.length - again <= this.limit);
     for (const { worker } of this.withWorker) this.law('slots are kept', worker.inFlight <= worker.slots);
-    const free = this.workers.filter((one) => one.inFlight < one.slots);
-    const first = this.waiting[0];
-    const idle = first !== undefined && free.some((one) => one !== first.avoid);
-    this.law('no slot idle while one waits', !idle);
+    const firsts = this.waiting.slice(0, MAX_PASSED_OVER + 1);
+    this.law('no slot idle while one waits whom it suits', !this.suits(firsts, this.workers));
+  }
+
+  /** One of the requests could have a free slot: not with the worker it avoids, unless there is no other. */
+  private suits(requests: Request[], workers: Worker[]): boolean {
+    const free = workers.filter((one) => one.inFlight < one.slots);
+    return requests.some(({ avoid }) => free.some((one) => one.name !== avoid?.name || workers.length === 1));
   }
 
   private law(name: string, holds: boolean): void {
@@ -218,13 +262,13 @@ test('whatever happens in whatever order, the laws hold', () => {
 
 test('a line from whose middle some leave keeps the order of the others', () => {
   const line = new WaitingLine<number>();
-  line.dropFirst();
+  const dropFirst = () => line.leave(line.first as Place<number>);
   const places = [1, 2, 3, 4, 5].map((n) => line.join(n));
   for (const i of [2, 4, 2]) line.leave(places[i] as Place<number>);
   line.rejoinFirst(0);
   const order: (number | undefined)[] = [];
-  for (; line.length > 0; line.dropFirst()) order.push(line.first);
+  for (; line.length > 0; dropFirst()) order.push(line.first?.item);
   expect(order).toEqual([0, 1, 2, 4]);
   line.rejoinFirst(9);
-  expect(line).toMatchObject({ first: 9, length: 1 });
+  expect(line).toMatchObject({ first: { item: 9 }, length: 1 });
 });

@@ -13,6 +13,12 @@ export interface Waiting<W> {
   readonly avoid: W | undefined;
 }
 
+/**
+ * Requests at the front that may be passed over because the only free slots are at the worker each avoids. Behind more
+ * of them, which takes as many failed connections at once, the others wait.
+ */
+export const MAX_PASSED_OVER = 16;
+
 export type Admission<R> =
   { kind: 'waits'; place: Place<R> } | { kind: 'queue-full' } | { kind: 'no-worker' };
 
@@ -29,7 +35,7 @@ export interface Handout<R, W> {
  *     │ waits
  *     ▼
  *   in line ──withdraw (deadline, caller gone)──▶ gone
- *     │ next (first in line, slot free)  ▲ again (the worker could not be reached)
+ *     │ next (first who may have a free slot)  ▲ again (the worker could not be reached)
  *     ▼                                  │
  *   with a worker ───────────────────────┘
  *     │ release
@@ -83,22 +89,23 @@ export class PoolQueue<R extends Waiting<W>, W extends QueueWorker> {
   }
 
   /**
-   * Hands the first request in line to a worker with a free slot. Undefined: none waits, or no slot is free. One whose
-   * deadline has passed is not handed out: `expired` learns of it. `random` in [0, 1).
+   * Hands the first request in line that a free slot suits to the worker that has it: one at the front that avoids this
+   * worker keeps its place and is passed over. Undefined: none waits, or none can be placed. One whose deadline has
+   * passed is not handed out: `expired` learns of it. `random` in [0, 1).
    */
   next(now: { nowMs: number; random: number; expired: (request: R) => void }): Handout<R, W> | undefined {
-    for (let request = this.line.first; request !== undefined; request = this.line.first) {
+    let passedOver = 0;
+    for (let place = this.line.first; place !== undefined; place = place.behind) {
+      const request = place.item;
       if (request.deadlineAtMs <= now.nowMs) {
-        this.line.dropFirst();
+        this.line.leave(place);
         now.expired(request);
         continue;
       }
-      const worker = pickLeastInFlight(this.ready, now.random, this.avoided(request));
-      if (worker === undefined) return undefined;
-      this.line.dropFirst();
-      worker.inFlight++;
-      this.carried++;
-      return { request, worker };
+      const avoid = this.avoided(request);
+      const worker = pickLeastInFlight(this.ready, now.random, avoid);
+      if (worker !== undefined) return this.handOut(place, worker);
+      if (avoid === undefined || ++passedOver > MAX_PASSED_OVER) return undefined;
     }
     return undefined;
   }
@@ -107,6 +114,13 @@ export class PoolQueue<R extends Waiting<W>, W extends QueueWorker> {
   release(worker: W): void {
     worker.inFlight--;
     this.carried--;
+  }
+
+  private handOut(place: Place<R>, worker: W): Handout<R, W> {
+    this.line.leave(place);
+    worker.inFlight++;
+    this.carried++;
+    return { request: place.item, worker };
   }
 
   private passes(): boolean {

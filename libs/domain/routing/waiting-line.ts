@@ -22,8 +22,9 @@ export class WaitingLine<T> {
     return this.count;
   }
 
-  get first(): T | undefined {
-    return this.front?.item;
+  /** The one who waits longest; `behind` of it the next. */
+  get first(): Place<T> | undefined {
+    return this.front;
   }
 
   join(item: T): Place<T> {
@@ -43,11 +44,6 @@ export class WaitingLine<T> {
     this.front = place;
     this.count++;
     return place;
-  }
-
-  /** Nothing happens when nobody waits. */
-  dropFirst(): void {
-    if (this.front !== undefined) this.leave(this.front);
   }
 
   /** Nothing happens when it has left already. */

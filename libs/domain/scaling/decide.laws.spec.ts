@@ -44,12 +44,11 @@ const services = fc.array(amount(60), { minLength: 0, maxLength: 40, size: 'max'
 
 const demands: fc.Arbitrary<DemandView> = fc.record({
   arrivalRatePerS: amount(3000),
-  attemptsPerArrival: fc.constant(1),
+  attemptsPerArrival: amount(1).map((retries) => 1 + retries),
   backlog: amount(50_000),
   inFlight: amount(100),
   serviceMs: services,
   responseMs: fc.constant(emptySketch()),
-  peakToMeanRatio: amount(1).map((ratio) => 1 + ratio),
   trailingRatePerS: amount(20_000),
   asOfMs: fc.integer({ min: NOW_MS - 20_000, max: NOW_MS }),
 });
@@ -299,7 +298,6 @@ describe('memory is bounded', () => {
           demand: {
             ...demand,
             responseMs: sketch,
-            peakToMeanRatio: 1,
             attemptsPerArrival: 1,
             trailingRatePerS: 100,
             asOfMs: nowMs,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { decide } from './decide.js';
 import { BLIND_REASONS, REASONS, type DecisionInput, type DecisionMemory } from './decision.js';
+import { forecastEndsEarly } from './inputs.js';
 import { policySchema } from './policy.js';
 import { addToSketch, emptySketch, type DemandView, type Sketch } from '#domain/demand';
 import { LEVELS, type Forecast } from '#domain/forecasting';
@@ -24,7 +25,6 @@ function demandOf(nowS: number, changes: Partial<DemandView> = {}): DemandView {
     inFlight: 1,
     serviceMs: SERVICE,
     responseMs: SERVICE,
-    peakToMeanRatio: 1,
     trailingRatePerS: 100,
     asOfMs: nowS * 1000,
     ...changes,
@@ -112,6 +112,26 @@ describe('a reactive pool', () => {
     expect(at(0.5, { arrivalRatePerS: 100 })).toMatchObject({ kind: 'scale', desired: 2 });
   });
 
+  test('the record has the numbers it came from, by value; what is no number is left out', () => {
+    const changes = { backlog: 7, attemptsPerArrival: 1.5 };
+    expect(pool().at(20, changes, { forecast: forecastOf(19, [1, 1, 1, 1]) }).inputs).toEqual({
+      demandAsOfMs: 20_000,
+      arrivalRatePerS: 100,
+      attemptsPerArrival: 1.5,
+      backlog: 7,
+      serviceMsMean: expect.closeTo(10, 0),
+      reactionMarginRatio: 1.1,
+      forecastOriginMs: 19_000,
+      forecastLeadS: 3,
+      readyWorkers: 2,
+      slotsPerWorker: 1,
+      leadTimeS: 3,
+    });
+    const nothing = { demand: undefined, fleet: undefined };
+    expect(pool().at(20, {}, nothing).inputs).toEqual({ reactionMarginRatio: 1.1 });
+    expect(pool().at(20, { backlog: NaN }).inputs).not.toHaveProperty('backlog');
+  });
+
   test('a backlog is worked off within drainS', () => {
     // 6,000 waiting ÷ 60 s are 100/s more.
     const waiting = pool().at(0, { backlog: 6000, arrivalRatePerS: 0 });
@@ -120,9 +140,19 @@ describe('a reactive pool', () => {
     expect(waiting.explanation).toContain('and 6000 waiting');
   });
 
-  test('peaks inside the bucket raise the rate', () => {
-    const even = pool().at(0, { arrivalRatePerS: 1200 });
-    expect(pool().at(0, { arrivalRatePerS: 1000, peakToMeanRatio: 1.2 }).neededNow).toBe(even.neededNow);
+  test('what the fleet does not run is not asked for again and again: its bound is a limit, and holds', () => {
+    const fleet = { ready: 2, starting: 0, draining: 0, slotsPerWorker: 1, leadTimeS: 3, maxWorkers: 8 };
+    const { at } = pool();
+    const first = at(0, { arrivalRatePerS: 2000 }, { fleet: { ...fleet, desired: 2 } });
+    expect(first).toMatchObject({ kind: 'scale', desired: 8, reason: 'fleet-max-workers' });
+    expect(first.explanation).toContain('fleet-max-workers 23 → 8');
+    const next = at(1, { arrivalRatePerS: 2000 }, { fleet: { ...fleet, desired: 8 } });
+    expect(next).toMatchObject({ kind: 'hold', desired: 8, reason: 'fleet-max-workers' });
+    // Nor is it held: a need from before the fleet had its bound.
+    const unbounded = pool();
+    unbounded.at(0, { arrivalRatePerS: 2000 });
+    expect(unbounded.at(1, {}, { fleet: { ...fleet, desired: 8 } }).desired).toBe(8);
+    expect(at(2, {}, { fleet: { ...fleet, desired: 8, maxWorkers: NaN } }).reason).toBe('fleet-invalid');
   });
 
   test('bounds', () => {
@@ -193,6 +223,22 @@ describe('a predictive pool', () => {
     const late = { forecast: forecastOf(98, [9000, 100, 100, 100, 800]) };
     expect(predictive().at(100, {}, late)).toMatchObject({ pricedHorizonS: 5 });
     expect(predictive().at(100, {}, late).desired).toBeLessThan(12);
+  });
+
+  test('a lead time beyond what the forecast covers is said', () => {
+    const fleet = { ready: 2, starting: 0, draining: 0, desired: 2, slotsPerWorker: 1 };
+    const forecast = forecastOf(99, [100, 100, 100, 100]);
+    const covered = predictive().at(100, {}, { forecast, fleet: { ...fleet, leadTimeS: 3 } });
+    expect(covered.explanation).not.toContain('leadTimeMaxS');
+    expect(forecastEndsEarly(covered)).toBe(false);
+    const short = predictive().at(100, {}, { forecast, fleet: { ...fleet, leadTimeS: 3.14 } });
+    expect(short.explanation).toContain(
+      'the forecast covers a lead time of 3 s (leadTimeMaxS), and workers take 3.14 s',
+    );
+    expect(forecastEndsEarly(short)).toBe(true);
+    // Nobody looks at the forecast of a reactive pool.
+    const reactive = pool().at(100, {}, { forecast, fleet: { ...fleet, leadTimeS: 9 } });
+    expect(forecastEndsEarly(reactive)).toBe(false);
   });
 
   test('the measured load wins when it asks for more', () => {
@@ -311,7 +357,7 @@ describe('blind', () => {
         expect(Number.isInteger(decision.desired)).toBe(true);
       }
       // What only refines is done without.
-      const refined = pool().at(0, { peakToMeanRatio: value, trailingRatePerS: value });
+      const refined = pool().at(0, { attemptsPerArrival: value, trailingRatePerS: value });
       expect(refined).toMatchObject({ kind: 'hold', desired: 2 });
     }
     expect(pool().at(0, { asOfMs: Number.NaN })).toMatchObject({ reason: 'demand-invalid' });

@@ -1,5 +1,6 @@
 import type { Decision, DecisionInput, DecisionMemory } from './decision.js';
 import { explain } from './explain.js';
+import { inputsOf } from './inputs.js';
 import { limit, type Past } from './limits.js';
 import { keep, propose } from './proposal.js';
 import { isFleet, look } from './sight.js';
@@ -23,6 +24,7 @@ export function decide(
     : keep(sight, previousDesired);
   const limited = limit({ nowMs, previousDesired, proposal }, input, past);
   const { desired, limits } = limited;
+  const inputs = inputsOf(input);
   const decision: Decision = {
     kind: desired !== previousDesired ? 'scale' : proposal.blind === undefined ? 'hold' : 'blind',
     pool: input.pool,
@@ -30,7 +32,8 @@ export function decide(
     desired,
     previousDesired,
     reason: proposal.blind ?? limits.at(-1)?.limit ?? proposal.reason,
-    explanation: explain({ input, sight, proposal, previousDesired, desired, limits, clockBackMs }),
+    explanation: explain({ input, inputs, sight, proposal, previousDesired, desired, limits, clockBackMs }),
+    inputs,
     neededNow: proposal.neededNow,
     pricedLevel: proposal.pricedLevel,
     pricedHorizonS: proposal.pricedHorizonS,

@@ -12,6 +12,8 @@ export interface FleetView {
   draining: number;
   /** What the fleet was last asked for. */
   desired: number;
+  /** The most workers the fleet runs; undefined: it is not known to have an end. */
+  maxWorkers?: number;
   slotsPerWorker: number;
   /** A high quantile of measured starts, seconds: from the order to the moment a worker may be chosen. */
   leadTimeS: number;
@@ -48,6 +50,8 @@ export interface DecisionMemory {
 export const LIMITS = [
   'min-workers',
   'max-workers',
+  /** The fleet runs no more. */
+  'fleet-max-workers',
   'scale-in-hold',
   'scale-out-rate',
   'scale-in-rate',
@@ -84,6 +88,30 @@ export interface AppliedLimit {
   to: number;
 }
 
+/** What a decision saw, by value; what is missing was not known. */
+export interface DecisionInputs {
+  /** End of the newest bucket counted, epoch ms. */
+  demandAsOfMs?: number;
+  arrivalRatePerS?: number;
+  attemptsPerArrival?: number;
+  /** Attempts that wait. */
+  backlog?: number;
+  serviceMsMean?: number;
+  /** Of the policy. */
+  reactionMarginRatio?: number;
+  forecastOriginMs?: number;
+  /** Longest lead time that the forecast covers, seconds. */
+  forecastLeadS?: number;
+  readyWorkers?: number;
+  slotsPerWorker?: number;
+  leadTimeS?: number;
+}
+
+/** The name of a decision in logs and API. A record of equal holds has that of the first. */
+export function decisionIdOf({ pool, atMs }: { pool: string; atMs: number }): string {
+  return `${pool}/${atMs}`;
+}
+
 /** `scale`: the number changes. `hold`: it stays. `blind`: it stays, for want of sight. */
 export type DecisionKind = 'scale' | 'hold' | 'blind';
 
@@ -97,6 +125,7 @@ export interface Decision {
   reason: Reason;
   /** The reason as a sentence with its numbers. */
   explanation: string;
+  inputs: DecisionInputs;
   /** Workers by the reaction floor and by the priced level, before limits; undefined when not computed. */
   neededNow: number | undefined;
   pricedLevel: number | undefined;

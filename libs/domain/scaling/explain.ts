@@ -1,4 +1,5 @@
-import type { AppliedLimit, BlindReason, DecisionInput } from './decision.js';
+import type { AppliedLimit, BlindReason, DecisionInput, DecisionInputs } from './decision.js';
+import { forecastEndsEarly } from './inputs.js';
 import type { Proposal } from './proposal.js';
 import type { Sight } from './sight.js';
 
@@ -17,6 +18,7 @@ const BLINDNESS: Record<BlindReason, string> = {
 /** One plain sentence: what was decided, from which numbers, changed by which limits. */
 export function explain(made: {
   input: DecisionInput;
+  inputs: DecisionInputs;
   sight: Sight;
   proposal: Proposal;
   previousDesired: number;
@@ -24,11 +26,12 @@ export function explain(made: {
   limits: AppliedLimit[];
   clockBackMs: number;
 }): string {
-  const { proposal, previousDesired, desired, limits, clockBackMs } = made;
+  const { inputs, proposal, previousDesired, desired, limits, clockBackMs } = made;
   const what = desired === previousDesired ? `stays at ${desired}` : `${previousDesired} → ${desired}`;
   const parts = [`${what} workers: ${cause(made)}`];
   for (const { limit, from, to } of limits) parts.push(`${limit} ${from} → ${to}`);
   if (proposal.shareOverObjective !== undefined) parts.push(unreachable(made, proposal.shareOverObjective));
+  if (forecastEndsEarly({ pricedLevel: proposal.pricedLevel, inputs })) parts.push(early(inputs));
   if (clockBackMs > 0) parts.push(`the clock went back by ${clockBackMs / 1000} s`);
   if (made.input.policy.mode === 'observe') parts.push('only observed');
   if (made.input.fleet?.assumed === true) parts.push('its workers run elsewhere');
@@ -48,11 +51,7 @@ function cause({
   if (proposal.reason === 'idle') return 'nothing has arrived yet, kept';
   if (!sight.ok) return `${BLINDNESS[sight.reason]}, kept`;
   const { demand } = sight;
-  const margin = (
-    input.policy.reactionMarginRatio *
-    demand.peakToMeanRatio *
-    demand.attemptsPerArrival
-  ).toFixed(2);
+  const margin = (input.policy.reactionMarginRatio * demand.attemptsPerArrival).toFixed(2);
   const rate = `${round(demand.arrivalRatePerS)}/s × ${margin}`;
   const backlog = demand.backlog > 0 ? ` and ${round(demand.backlog)} waiting` : '';
   const measured = `${rate}${backlog} need ${neededNow}`;
@@ -65,6 +64,10 @@ function unreachable({ input }: { input: DecisionInput }, share: number): string
   const { responseMs, quantile } = input.policy.objective;
   const [slow, allowed] = [percent(share), percent(1 - quantile)];
   return `no number of workers answers within ${responseMs} ms: service alone is slower for ${slow} (${allowed} allowed)`;
+}
+
+function early({ leadTimeS, forecastLeadS }: DecisionInputs): string {
+  return `the forecast covers a lead time of ${forecastLeadS} s (leadTimeMaxS), and workers take ${round(leadTimeS as number)} s`;
 }
 
 function percent(share: number): string {

@@ -26,7 +26,7 @@ export function holdSecondsOf(
   return scaleIn.holdS ?? Math.max(seasonS * HOLD_SEASON_RATIO, leadTimeS * HOLD_LEAD_TIMES);
 }
 
-/** Bounds, hold, bounds of the held number, rates: in this order, each recorded when it changed the number. */
+/** Bounds, those of the fleet last, hold, bounds of the held number, rates: in this order, each recorded when it changed the number. */
 export function limit(
   { nowMs, previousDesired, proposal }: { nowMs: number; previousDesired: number; proposal: Proposal },
   { policy, seasonS, fleet }: DecisionInput,
@@ -41,10 +41,13 @@ export function limit(
   };
   move('min-workers', Math.max(desired, minWorkers));
   move('max-workers', Math.min(desired, maxWorkers));
-  const leadTimeS = fleet !== undefined && isFleet(fleet) ? fleet.leadTimeS : 0;
+  const { leadTimeS, maxWorkers: fleetMaxWorkers = Infinity } =
+    fleet !== undefined && isFleet(fleet) ? fleet : { leadTimeS: 0 };
+  move('fleet-max-workers', Math.min(desired, fleetMaxWorkers));
   const holdS = holdSecondsOf(policy, { seasonS, leadTimeS });
   const hold = rememberDesired({ atMs: nowMs, desired }, holdS, past.recentDesired);
-  if (proposal.blind === undefined) move('scale-in-hold', Math.min(hold.largest, maxWorkers));
+  if (proposal.blind === undefined)
+    move('scale-in-hold', Math.min(hold.largest, maxWorkers, fleetMaxWorkers));
   const perMinute = {
     perMinuteOut: policy.scaleOut.maxWorkersPerMinute,
     perMinuteIn: policy.scaleIn.maxWorkersPerMinute,

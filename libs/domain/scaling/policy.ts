@@ -7,8 +7,12 @@ export const policySchema = z
     objective: objectiveSchema.prefault({}),
     /** `observe` decides and records but never acts; `reactive` ignores forecasts; `predictive` uses both. */
     mode: z.enum(['observe', 'reactive', 'predictive']).default('observe'),
-    /** Share of time in violation the operator accepts. */
-    violationTargetRatio: z.number().min(0.0001).max(0.2).default(0.01),
+    violationTargetRatio: z
+      .number()
+      .min(0.0001)
+      .max(0.2)
+      .default(0.01)
+      .describe('Share of time in violation the operator accepts. Recorded; decisions do not use it yet.'),
     bounds: z
       .strictObject({
         minWorkers: z.number().int().min(0).max(100_000).default(1),

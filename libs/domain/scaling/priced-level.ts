@@ -1,10 +1,8 @@
 import type { BlindReason } from './decision.js';
+import { staleAfterS } from './staleness.js';
 import { probabilityAtMost, type Forecast, type Quantiles } from '#domain/forecasting';
 import { MAX_SIZED_WORKERS } from '#domain/queueing';
 
-/** A forecast older than three buckets (and 15 s, for short ones) is stale: demand has moved on. */
-const STALE_BUCKETS = 3;
-const STALE_S = 15;
 /** Large fleets are searched in steps of 1/128: the cost is flat around its minimum. */
 const FINEST_STEP_SHIFT = 7;
 
@@ -14,8 +12,8 @@ export interface Pricing {
   minWorkers: number;
   /** What one bucket in violation costs, in workers paid for one bucket. */
   price: number;
-  /** Attempts per arrival × peak inside a bucket ÷ its mean, ≥ 1: the rate that a forecast arrival means. */
-  ratePerArrivalRatio: number;
+  /** ≥ 1: what a forecast arrival means in work. */
+  attemptsPerArrival: number;
   /** The largest rate per second that so many workers carry; non-decreasing. */
   capacityPerS(workers: number): number;
   /** Fewer workers cannot carry this rate, however lightly it is taken. */
@@ -56,7 +54,7 @@ function horizonsInReach(
   { nowMs, leadTimeS }: Pricing,
 ): Horizon[] {
   const ageS = (nowMs - originMs) / 1000 - bucketS;
-  if (!(ageS <= Math.max(STALE_BUCKETS * bucketS, STALE_S))) return [];
+  if (!(ageS <= staleAfterS(bucketS))) return [];
   const reachS = Math.ceil(leadTimeS / bucketS - 1e-9) * bucketS;
   return horizons.filter(({ horizonS }) => {
     const startsInS = originMs / 1000 + horizonS - nowMs / 1000;
@@ -73,15 +71,15 @@ function isDistribution({ levels, values }: Horizon): boolean {
 }
 
 function cheapest(arrivals: Quantiles, bucketS: number, pricing: Pricing): number {
-  const { minWorkers, price, ratePerArrivalRatio, capacityPerS, leastWorkers } = pricing;
+  const { minWorkers, price, attemptsPerArrival, capacityPerS, leastWorkers } = pricing;
   const costOf = (workers: number) => {
-    const carried = (capacityPerS(workers) * bucketS) / ratePerArrivalRatio;
+    const carried = (capacityPerS(workers) * bucketS) / attemptsPerArrival;
     return workers + price * (1 - probabilityAtMost(arrivals, carried));
   };
   let best = minWorkers;
   let bestCost = costOf(best);
   // Between the minimum and the lowest forecast level there is next to nothing to gain.
-  const lowest = leastWorkers(((arrivals.values[0] as number) * ratePerArrivalRatio) / bucketS);
+  const lowest = leastWorkers(((arrivals.values[0] as number) * attemptsPerArrival) / bucketS);
   // A number of workers costs at least itself: beyond the best cost none can be better.
   for (
     let workers = Math.max(minWorkers + 1, lowest);

@@ -36,10 +36,10 @@ export function propose(input: DecisionInput, sight: Sighted, previousDesired: n
   const { demand, fleet, model } = sight;
   const { policy } = input;
   const { slotsPerWorker } = fleet;
-  // Each arrival takes a slot as often as it is tried. The measured rate is the mean of whole buckets, as the forecast is: both are raised to the peak inside them.
-  const perArrival = demand.attemptsPerArrival * demand.peakToMeanRatio;
+  // Each arrival takes a slot as often as it is tried; so does each that is forecast.
+  const { attemptsPerArrival } = demand;
   const ratePerS =
-    demand.arrivalRatePerS * policy.reactionMarginRatio * perArrival + demand.backlog / policy.drainS;
+    demand.arrivalRatePerS * policy.reactionMarginRatio * attemptsPerArrival + demand.backlog / policy.drainS;
   const sizing = workersFor({ ratePerS, slotsPerWorker }, model);
   const neededNow = sizing.workers;
   const shareOverObjective = sizing.ok ? undefined : sizing.shareOverObjective;
@@ -53,8 +53,8 @@ export function propose(input: DecisionInput, sight: Sighted, previousDesired: n
     minWorkers: policy.bounds.minWorkers,
     price:
       policy.violationPrice *
-      (loadOf(demand.trailingRatePerS * demand.attemptsPerArrival, model) / slotsPerWorker + 2),
-    ratePerArrivalRatio: perArrival,
+      (loadOf(demand.trailingRatePerS * attemptsPerArrival, model) / slotsPerWorker + 2),
+    attemptsPerArrival,
     ...capacityFunctions(slotsPerWorker, model),
   });
   if (!priced.ok) {

@@ -1,10 +1,7 @@
 import type { BlindReason, DecisionInput, FleetView } from './decision.js';
+import { staleAfterS } from './staleness.js';
 import type { DemandView } from '#domain/demand';
 import { serviceModel, type ServiceModel } from '#domain/queueing';
-
-/** Demand older than three buckets (and 15 s, for short ones) says nothing about now. */
-const STALE_BUCKETS = 3;
-const STALE_S = 15;
 
 /** What a decision can see; its numbers are checked. */
 export type Sight = Sighted | Blind;
@@ -27,7 +24,7 @@ export function look({ nowMs, bucketS, demand, fleet, policy }: DecisionInput): 
   if (demand === undefined) return blind('demand-missing');
   if (!isDemand(demand)) return blind('demand-invalid');
   const ageS = (nowMs - demand.asOfMs) / 1000;
-  if (!(ageS <= Math.max(STALE_BUCKETS * bucketS, STALE_S))) return blind('demand-stale');
+  if (!(ageS <= staleAfterS(bucketS))) return blind('demand-stale');
   if (fleet === undefined) return blind('fleet-missing');
   if (!isFleet(fleet)) return blind('fleet-invalid');
   const model = serviceModel(demand.serviceMs, policy.objective);
@@ -37,8 +34,9 @@ export function look({ nowMs, bucketS, demand, fleet, policy }: DecisionInput): 
   return { ok: true, demand: completed(demand), fleet, model };
 }
 
-export function isFleet({ desired, slotsPerWorker, leadTimeS }: FleetView): boolean {
-  return isCount(desired) && isCount(slotsPerWorker) && slotsPerWorker >= 1 && isAmount(leadTimeS);
+export function isFleet({ desired, slotsPerWorker, leadTimeS, maxWorkers = 0 }: FleetView): boolean {
+  const counts = [desired, slotsPerWorker, maxWorkers].every(isCount);
+  return counts && slotsPerWorker >= 1 && isAmount(leadTimeS);
 }
 
 function isDemand({ arrivalRatePerS, backlog, asOfMs }: DemandView): boolean {
@@ -47,10 +45,9 @@ function isDemand({ arrivalRatePerS, backlog, asOfMs }: DemandView): boolean {
 
 /** What only refines the numbers falls back to what is known without it. */
 function completed(demand: DemandView): DemandView {
-  const { peakToMeanRatio, attemptsPerArrival, trailingRatePerS, arrivalRatePerS } = demand;
+  const { attemptsPerArrival, trailingRatePerS, arrivalRatePerS } = demand;
   return {
     ...demand,
-    peakToMeanRatio: isAmount(peakToMeanRatio) ? Math.max(1, peakToMeanRatio) : 1,
     attemptsPerArrival: isAmount(attemptsPerArrival) ? Math.max(1, attemptsPerArrival) : 1,
     trailingRatePerS: isAmount(trailingRatePerS) ? trailingRatePerS : arrivalRatePerS,
   };

@@ -47,7 +47,8 @@ export interface LoopResult {
   workerSeconds: number;
   /** Ready workers at the end of each second. */
   readyPerS: number[];
-  /** Violating requests by the second of their end. */
+  /** Requests, and the violating ones of them, by the second of their end. */
+  requestsPerS: number[];
   violatingPerS: number[];
 }
 
@@ -66,16 +67,19 @@ export function simulateLoop(settings: LoopSettings): LoopResult {
   pool.begin(settings.initialWorkers);
   const load = new Load(settings);
   const readyPerS: number[] = [];
+  const requestsPerS: number[] = [];
   const violatingPerS: number[] = [];
-  let violatingBefore = 0;
+  let before = { requests: 0, violating: 0 };
   let desired = settings.initialWorkers;
   ratesPerS.forEach((_, second) => {
     verdicts.rejected += load.send(second, pool, () => verdicts.add(true));
     const nowS = second + 1;
     pool.advanceTo(nowS * 1000);
     verdicts.endSecond();
-    violatingPerS.push(verdicts.violating - violatingBefore);
-    violatingBefore = verdicts.violating;
+    const { requests, violating } = verdicts;
+    requestsPerS.push(requests - before.requests);
+    violatingPerS.push(violating - before.violating);
+    before = { requests, violating };
     readyPerS.push(pool.count('ready'));
     desired = settings.control(observe(nowS, load.arrivals, pool, desired));
     pool.order(nowS * 1000, desired);
@@ -84,7 +88,7 @@ export function simulateLoop(settings: LoopSettings): LoopResult {
   pool.finish();
   // Nobody is left to serve them.
   for (let i = 0; i < pool.backlog; i++) verdicts.add(true);
-  return { ...verdicts.result(), workerSeconds, readyPerS, violatingPerS };
+  return { ...verdicts.result(), workerSeconds, readyPerS, requestsPerS, violatingPerS };
 }
 
 function observe(

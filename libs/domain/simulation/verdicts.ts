@@ -15,6 +15,10 @@ export class Verdicts {
     return this.violatingBefore.at(-1) as number;
   }
 
+  get requests(): number {
+    return this.violatingBefore.length - 1;
+  }
+
   add(violates: boolean): void {
     this.violatingBefore.push(this.violating + (violates ? 1 : 0));
   }
@@ -31,8 +35,7 @@ export class Verdicts {
   }
 
   result() {
-    const requests = this.violatingBefore.length - 1;
-    const { rejected, violationSeconds, violating } = this;
+    const { requests, rejected, violationSeconds, violating } = this;
     const violatingShare = requests === 0 ? 0 : violating / requests;
     return { requests, violating, violatingShare, rejected, violationSeconds };
   }

@@ -9,7 +9,13 @@ export const objectiveSchema = z.strictObject({
   responseMs: z.number().positive().max(3_600_000).default(50),
   /** Share of requests that must answer within `responseMs`, e.g. 0.95 for p95. */
   quantile: z.number().min(0.5).max(0.9999).default(0.95),
-  /** Largest tolerated share of failed or rejected requests. */
-  errorRatioMax: z.number().min(0).max(1).default(0.001),
+  errorRatioMax: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.001)
+    .describe(
+      'Largest tolerated share of failed or rejected requests. Recorded; decisions do not use it yet.',
+    ),
 });
 export type Objective = z.infer<typeof objectiveSchema>;

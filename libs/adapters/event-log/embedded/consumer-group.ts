@@ -66,6 +66,7 @@ export class ConsumerGroup {
     await Promise.all(this.members.map((member) => this.grant(member, target)));
   }
 
+  /** Topics of as many partitions with the same readers are assigned alike: nothing else goes into it. */
   private target(): Map<Partition, GroupMember> {
     const target = new Map<Partition, GroupMember>();
     for (const topic of new Set(this.members.flatMap((member) => member.subscription.topics))) {

@@ -205,6 +205,23 @@ describe('housekeeping of the embedded log', () => {
     await log.close();
   });
 
+  test('what was deleted from any table of the engine is room again', async () => {
+    await emptied();
+    const log = await open();
+    await engine.query('create table elsewhere (text text)');
+    const sizes: unknown[] = [];
+    for (let round = 0; round < 4; round++) {
+      await engine.query("insert into elsewhere select repeat('x', 500) from generate_series(1, 500)");
+      await engine.query('delete from elsewhere');
+      await log.keepHouse();
+      const { rows } = await engine.query("select pg_relation_size('elsewhere') as size");
+      sizes.push(rows[0]?.['size']);
+    }
+    expect(new Set(sizes).size).toBe(1);
+    await engine.query('drop table elsewhere');
+    await log.close();
+  });
+
   test('a failure of housekeeping is reported, and keeps nothing from being done that makes room', async () => {
     await emptied();
     const done: string[] = [];

@@ -42,7 +42,8 @@ export class Housekeeping {
     // What makes room comes first: on a full disk nothing can be compacted.
     for (const partition of dated) await attempt(this.dropExpired(partition, nowMs));
     for (const partition of compacted) await attempt(this.compaction.run(partition, { nowMs }));
-    await attempt(this.engine.query('vacuum log_chunks, log_offsets'));
+    // All tables, the store's and the catalogue's too: rows that were deleted or replaced are no room until then.
+    await attempt(this.engine.query('vacuum'));
     await attempt(this.engine.query('checkpoint'));
     if (failures.length > 0) throw failures[0];
   }

@@ -6,6 +6,9 @@ export interface LogEngine {
   atomic(statements: { sql: string; params?: unknown[] }[]): Promise<unknown>;
 }
 
+/** Each after those that it refers to. */
+export const LOG_TABLE_NAMES = ['log_topics', 'log_chunks', 'log_offsets'] as const;
+
 /**
  * One row holds the consecutive records of one partition that were committed together. `records` is text, stored
  * outside the row: bytea and jsonb cost five to ten times as much in this engine.

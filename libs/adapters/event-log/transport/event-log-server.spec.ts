@@ -20,6 +20,7 @@ let failures: { group: string; error: Error; retryInMs: number }[];
 let seen: string[];
 let told: string[];
 let poison: string | undefined;
+let unwritable: string | undefined;
 let changed: () => void;
 
 @Controller()
@@ -57,6 +58,10 @@ class NumbersConsumer {
 
   @EventPattern(journal)
   async write({ records }: RecordBatch): Promise<void> {
+    if (records.some(({ value }) => value === unwritable)) {
+      unwritable = undefined;
+      throw new Error('cannot write');
+    }
     seen.push(...records.map(({ value }) => String(value)));
     changed();
   }
@@ -88,7 +93,8 @@ beforeEach(async () => {
     { ...topic, name: 'numbers.v1' },
     { ...topic, name: 'sums.v1' },
   ]);
-  [failures, seen, told, poison, changed] = [[], [], [], undefined, () => undefined];
+  [failures, seen, told, changed] = [[], [], [], () => undefined];
+  [poison, unwritable] = [undefined, undefined];
   server = new EventLogServer(log, {
     groupFailed: (failure) => failures.push(failure),
     batchHandled: () => undefined,
@@ -153,6 +159,14 @@ test('a handler that throws is reported with its own error, and its group goes o
   expect(failures).toMatchObject([
     { group: 'sums', error: { message: 'cannot add poison' }, retryInMs: 100 },
   ]);
+});
+
+test('a member that fails has lost its partitions: their state is revoked before it is given them again', async () => {
+  await app.listen();
+  unwritable = '2';
+  await add('1', '2');
+  await until(() => seen.includes('2'));
+  expect(told.filter((news) => news.endsWith('ed 1'))).toEqual(['assigned 1', 'revoked 1', 'assigned 1']);
 });
 
 test('a topic that does not exist is reported, not thrown at the program', async () => {

@@ -34,13 +34,16 @@ type Phase = 'batch' | 'assigned' | 'revoked';
 /**
  * NestJS transport over the event log: hands whole batches of one partition to `@EventPattern` handlers, which commit
  * outputs and offsets through their {@link LogContext}. Handlers with the same group share one member. A handler that
- * throws ends its member; the group is joined again after a back-off, and its state is rebuilt on assignment.
+ * throws ends its member: its partitions are revoked, the group is joined again after a back-off, and state is rebuilt on
+ * assignment.
  */
 export class EventLogServer extends Server implements CustomTransportStrategy {
   override transportId = Symbol('event-log');
   // A failed handler ends the member and is reported to the observer: Nest need not report it again.
   override readonly propagatesEventHandlerErrors = true;
   private readonly members = new Map<string, Member>();
+  /** What the handlers of each group have been given, by topic and number. */
+  private readonly held = new Map<string, Map<string, TopicPartition>>();
   private readonly retries = new Map<string, NodeJS.Timeout>();
   private readonly committing = new Set<string>();
   private closing = false;
@@ -101,6 +104,7 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
     const onFailed = (error: Error): void => {
       failed = true;
       this.members.delete(group);
+      void this.lose(group, error);
       if (this.closing) return;
       this.observer.groupFailed({ group, error, retryInMs });
       const again = () => void this.join(group, Math.min(2 * retryInMs, MAX_RETRY_MS));
@@ -141,6 +145,9 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
     member: Member,
   ): Promise<StartOffset[]> {
     const starts: StartOffset[] = [];
+    const held = this.held.get(group) ?? new Map<string, TopicPartition>();
+    this.held.set(group, held);
+    for (const at of partitions) held.set(keyOf(at), at);
     for (const [topic, own] of byTopic(partitions)) {
       starts.push(...(((await this.call('assigned', { group, topic }, own, member)) as StartOffset[]) ?? []));
     }
@@ -148,8 +155,23 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
   }
 
   private async revoked(group: string, partitions: TopicPartition[]): Promise<void> {
-    for (const [topic, own] of byTopic(partitions))
-      await this.call('revoked', { group, topic }, own, undefined);
+    for (const at of partitions) this.held.get(group)?.delete(keyOf(at));
+    // All at once: one that takes its time must not keep the others believing that they own what they have lost.
+    const told = [...byTopic(partitions)].map(([topic, own]) =>
+      this.call('revoked', { group, topic }, own, undefined),
+    );
+    await Promise.all(told);
+  }
+
+  /** A member that failed has lost its partitions already: whoever holds their state must not go on with it. */
+  private async lose(group: string, because: Error): Promise<void> {
+    const lost = [...(this.held.get(group)?.values() ?? [])];
+    try {
+      await this.revoked(group, lost);
+    } catch (error) {
+      const told = new Error(`${(error as Error).message}, after: ${because.message}`, { cause: error });
+      this.observer.groupFailed({ group, error: told, retryInMs: FIRST_RETRY_MS });
+    }
   }
 
   private async call(
@@ -171,6 +193,8 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
     return isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;
   }
 }
+
+const keyOf = ({ topic, partition }: TopicPartition) => `${topic}[${partition}]`;
 
 function byTopic(partitions: TopicPartition[]): Map<string, TopicPartition[]> {
   return Map.groupBy(partitions, ({ topic }) => topic);

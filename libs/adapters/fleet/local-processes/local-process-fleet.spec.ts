@@ -15,7 +15,7 @@ import { LocalProcessFleet, type LocalPoolSettings } from './local-process-fleet
 const dist = join(import.meta.dirname, '..', '..', '..', '..');
 const workerEntry = join(dist, 'apps', 'worker', 'main.js');
 const POLL_MS = 5;
-const PATIENCE_MS = 4_000;
+const PATIENCE_MS = 15_000;
 const START_DELAY_MS = 100;
 
 let folder: string;
@@ -95,7 +95,7 @@ function send(url: string, body: string, headers: Record<string, string> = {}) {
 fleetContract('local processes', (observer) => {
   const fleet = new LocalProcessFleet({ workerEntry, pools: { demo: settings() }, observer });
   let membership: Membership;
-  fleet.watch((told) => (membership = told));
+  fleet.watch((told) => void (membership = told));
   return {
     fleet,
     startDelayMs: START_DELAY_MS,
@@ -135,7 +135,7 @@ describe('local processes', () => {
     const fleet = new LocalProcessFleet({ workerEntry, pools: { demo: settings() }, observer, ...given });
     fleets.push(fleet);
     const told: { members: Membership['members'] } = { members: [] };
-    fleet.watch(({ members }) => (told.members = members));
+    fleet.watch(({ members }) => void (told.members = members));
     return { fleet, told };
   };
 

@@ -109,7 +109,7 @@ describe('a day of a simulated fleet', () => {
     const day = async () => {
       const told: string[] = [];
       const fleet = open(SILENT, () => 700);
-      fleet.watch(({ members }) => told.push(JSON.stringify(members)));
+      fleet.watch(({ members }) => void told.push(JSON.stringify(members)));
       for (const desired of [1, 5, 3, 0, 2]) {
         await fleet.scale({ pool: 'demo', desired });
         fleet.advance(500);

@@ -9,6 +9,8 @@ export interface SimulatedPoolSettings {
   startMs: () => number;
   drainS: number;
   expectedLeadTimeS: number;
+  /** An order beyond it is cut to it. */
+  maxWorkers?: number;
 }
 
 const MAX_SIMULATED_WORKERS = 100_000;
@@ -59,12 +61,13 @@ export class SimulatedFleet extends PoolsFleet {
   }
 }
 
-function workerPoolSettings(pool: string, { slots, drainS, expectedLeadTimeS }: SimulatedPoolSettings) {
+function workerPoolSettings(pool: string, settings: SimulatedPoolSettings) {
+  const { slots, drainS, expectedLeadTimeS, maxWorkers = MAX_SIMULATED_WORKERS } = settings;
   return {
     pool,
     slots,
     expectedLeadTimeS,
-    maxWorkers: MAX_SIMULATED_WORKERS,
+    maxWorkers,
     startTimeoutMs: START_TIMEOUT_MS,
     drainTimeoutMs: drainS * 1000,
   };

@@ -14,6 +14,9 @@ const LEASE_TIMEOUT_MS = 10_000;
 /** A request the engine does not answer within this time is a broken engine. */
 const REQUEST_DEADLINE_MS = 60_000;
 
+/** Making a database, or bringing one back to what its log says after a crash, is what an opening may have to do. */
+const OPENING_DEADLINE_MS = 180_000;
+
 /** Another process uses the data directory. */
 export class DataDirectoryInUse extends Error {
   override name = 'DataDirectoryInUse';
@@ -72,10 +75,14 @@ export class EmbeddedPostgres {
   }
 
   /** Opens (and on first use creates) the database in dataDir. Throws {@link DataDirectoryInUse}, {@link DataDirectoryFull}. */
-  static async open(options: { dataDir: string; requestDeadlineMs?: number }): Promise<EmbeddedPostgres> {
+  static async open(options: {
+    dataDir: string;
+    requestDeadlineMs?: number;
+    openingDeadlineMs?: number;
+  }): Promise<EmbeddedPostgres> {
     const { dataDir, requestDeadlineMs = REQUEST_DEADLINE_MS } = options;
     const thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: { dataDir } });
-    const greeting = await greetingOf(thread);
+    const greeting = await greetingOf(thread, options.openingDeadlineMs ?? OPENING_DEADLINE_MS);
     if (greeting.kind === 'ready') return new EmbeddedPostgres(thread, requestDeadlineMs);
     await thread.terminate();
     if (greeting.kind === 'in-use') {
@@ -100,8 +107,8 @@ export class EmbeddedPostgres {
     return this.exclusive(() => this.request({ kind: 'atomic', statements }));
   }
 
-  /** Waits for the session; the lease ends by itself (and rejects its next query) after LEASE_TIMEOUT_MS. */
-  async lease(): Promise<Lease> {
+  /** Waits for the session; the lease ends by itself (and rejects its next query) after leaseTimeoutMs. */
+  async lease({ leaseTimeoutMs = LEASE_TIMEOUT_MS }: { leaseTimeoutMs?: number } = {}): Promise<Lease> {
     const turn = Promise.withResolvers<void>();
     const over = Promise.withResolvers<void>();
     void this.exclusive(() => {
@@ -111,12 +118,12 @@ export class EmbeddedPostgres {
     await turn.promise;
     let ended: string | undefined;
     const timeout = setTimeout(() => {
-      ended = `not released within ${LEASE_TIMEOUT_MS} ms (a query outside the transaction's own manager waits for itself)`;
+      ended = `not released within ${leaseTimeoutMs} ms (a query outside the transaction's own manager waits for itself)`;
       void this.request({ kind: 'query', statement: { sql: 'rollback' } }).then(
         () => over.resolve(),
         () => over.resolve(),
       );
-    }, LEASE_TIMEOUT_MS);
+    }, leaseTimeoutMs);
     return {
       query: async (statement) => {
         if (ended !== undefined) throw new Error(`embedded store lease: ${ended}`);
@@ -129,6 +136,11 @@ export class EmbeddedPostgres {
         over.resolve();
       },
     };
+  }
+
+  /** Copies the database, as it is between two statements, into a data directory of its own. Others wait meanwhile. */
+  async copyTo(dataDir: string): Promise<void> {
+    await this.exclusive(() => this.request({ kind: 'copy', to: dataDir }));
   }
 
   /** How many times file contents were forced to disk since the start; a test watches it. */
@@ -198,13 +210,21 @@ export class EmbeddedPostgres {
   }
 }
 
-/** A thread may end without a word, e.g. when the engine gives up on what it finds in the data directory. */
-async function greetingOf(thread: Worker): Promise<EngineGreeting> {
+/** A thread may end without a word, e.g. when the engine gives up on what it finds in the data directory; or hang. */
+async function greetingOf(thread: Worker, deadlineMs: number): Promise<EngineGreeting> {
   const ended = Promise.withResolvers<never>();
   const onExit = (code: number) =>
     ended.reject(new Error(`embedded store: its thread must say that it is ready, got exit code ${code}`));
   thread.once('exit', onExit);
-  const [greeting] = (await Promise.race([once(thread, 'message'), ended.promise])) as [EngineGreeting];
-  thread.off('exit', onExit);
-  return greeting;
+  const deadline = setTimeout(() => {
+    ended.reject(new Error(`embedded store: its thread must be ready within ${deadlineMs} ms, was not`));
+    void thread.terminate();
+  }, deadlineMs);
+  try {
+    const [greeting] = (await Promise.race([once(thread, 'message'), ended.promise])) as [EngineGreeting];
+    return greeting;
+  } finally {
+    clearTimeout(deadline);
+    thread.off('exit', onExit);
+  }
 }

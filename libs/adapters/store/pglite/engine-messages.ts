@@ -8,6 +8,8 @@ export type EngineRequest =
   | { id: number; kind: 'query'; statement: Statement }
   /** All statements in one transaction of the engine, without a round trip between them. */
   | { id: number; kind: 'atomic'; statements: Statement[] }
+  /** The files, as they are between two statements. */
+  | { id: number; kind: 'copy'; to: string }
   | { id: number; kind: 'syncs' }
   | { id: number; kind: 'close' };
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Results } from '@electric-sql/pglite';
 import { DURABLE_START_PARAMS, DurableNodeFS } from './durable-node-fs.js';
+import { copyDatabase, removeCopies } from './database-copy.js';
 import { freeBytesIn, neededBytes, spaceProblem } from './free-space.js';
 import { lockDataDirectory, type DataDirectoryLock } from './data-directory-lock.js';
 import { makeDatabase } from './make-database.js';
@@ -18,6 +19,7 @@ import type {
 } from './engine-messages.js';
 
 const { dataDir } = workerData as { dataDir: string };
+const pgdata = join(dataDir, 'postgres');
 const port = parentPort as NonNullable<typeof parentPort>;
 
 async function open(): Promise<{ db: PGlite; fs: DurableNodeFS; lock: DataDirectoryLock } | EngineGreeting> {
@@ -26,7 +28,7 @@ async function open(): Promise<{ db: PGlite; fs: DurableNodeFS; lock: DataDirect
   if (lock === 'in-use') return { kind: 'in-use' };
   const full = spaceProblem(freeBytesIn(dataDir));
   if (full !== undefined) return { kind: 'full', message: full.message };
-  const pgdata = join(dataDir, 'postgres');
+  removeCopies(dataDir);
   await makeDatabase(pgdata);
   const fs = new DurableNodeFS(pgdata);
   const db = await PGlite.create({ fs, startParams: DURABLE_START_PARAMS });
@@ -79,6 +81,10 @@ if ('kind' in opened) {
           for (const statement of request.statements) results.push(await run(transaction, statement));
           return results;
         });
+      case 'copy':
+        await run(db, { sql: 'checkpoint' });
+        copyDatabase(pgdata, join(request.to, 'postgres'));
+        return [];
       case 'syncs':
         return [{ rows: [{ syncs: fs.syncs }], rowCount: 1, command: '' }];
       case 'close':

@@ -32,6 +32,11 @@ export function neededBytes(sql: string): number {
 /** What is wrong when there is less; undefined when there is enough. */
 export function spaceProblem(freeBytes: number, needed = MIN_FREE_BYTES): EngineError | undefined {
   if (freeBytes >= needed) return undefined;
-  const message = `data directory: at least ${needed / MIB} MiB free, got ${Math.floor(freeBytes / MIB)} MiB`;
+  const message = `data directory: at least ${Math.ceil(needed / MIB)} MiB free, got ${Math.floor(freeBytes / MIB)} MiB`;
   return { message, code: DISK_FULL };
+}
+
+/** Why nothing can be written in a data directory; undefined: it can. */
+export function spaceProblemIn(dataDir: string): string | undefined {
+  return spaceProblem(freeBytesIn(dataDir))?.message;
 }

@@ -5,11 +5,15 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { syncPath, syncTree } from './durable-node-fs.js';
 
+/** Takes some seconds, on a busy machine many. */
+const MAKING_DEADLINE_MS = 120_000;
+
 /**
  * Makes sure that there is a database in the folder; called by whoever holds the lock of the data directory. A new one
- * is made beside it, synced, and put in place at once: a start that is killed leaves no half of a database behind.
+ * is made beside it, synced, and put in place at once: a start that is killed leaves no half of a database behind. Rejects when
+ * that takes longer than the deadline.
  */
-export async function makeDatabase(folder: string): Promise<void> {
+export async function makeDatabase(folder: string, deadlineMs = MAKING_DEADLINE_MS): Promise<void> {
   if (existsSync(folder)) return;
   const beside = dirname(folder);
   const unfinished = `${basename(folder)}.new-`;
@@ -21,8 +25,12 @@ export async function makeDatabase(folder: string): Promise<void> {
   const child = fork(fileURLToPath(new URL('./make-database.child.js', import.meta.url)), [made], {
     execArgv: [],
     stdio: ['ignore', 'ignore', 2, 'ipc'],
+    timeout: deadlineMs,
+    killSignal: 'SIGKILL',
   });
   const [code] = (await once(child, 'exit')) as [number | null];
+  if (child.killed)
+    throw new Error(`embedded store: its database must be made within ${deadlineMs} ms, was not (${made})`);
   if (code !== 0)
     throw new Error(`embedded store: its database must be made in ${made}, got exit code ${code}`);
   syncTree(made);

@@ -19,11 +19,14 @@ class LeasedClient extends EventEmitter {
  * The `driver` option of TypeORM's postgres data source, over the embedded engine. Every connection is a lease of
  * the engine's one session, so transactions are isolated from each other.
  */
-export function pgDriverOver(engine: EmbeddedPostgres): { Pool: unknown; Client: unknown } {
+export function pgDriverOver(
+  engine: EmbeddedPostgres,
+  lease: { leaseTimeoutMs?: number } = {},
+): { Pool: unknown; Client: unknown } {
   class LeasedPool extends EventEmitter {
     connect(callback: ConnectCallback): void {
-      engine.lease().then(
-        (lease) => callback(undefined, new LeasedClient(lease), () => lease.release()),
+      engine.lease(lease).then(
+        (leased) => callback(undefined, new LeasedClient(leased), () => leased.release()),
         (error: Error) => callback(error),
       );
     }

@@ -1,0 +1,91 @@
+import { TOPICS, type EventLog } from '#adapters/event-log';
+import type { DemandSampler } from '#adapters/demand-samplers';
+import { bucketStartMs, sampledPartial, sampledPartition, type Chain } from '#domain/demand';
+import type { DemandTable } from './demand-table.js';
+import type { IngestObserver } from './ingest-observer.js';
+
+/** A pool whose demand is measured by another system. */
+export interface SampledPool {
+  /** Name of the source in the configuration. */
+  source: string;
+  pool: string;
+  sampler: DemandSampler;
+  /** What is older than this is known to the other system, seconds. */
+  delayS: number;
+}
+
+/** Buckets asked for at a time; what passed before, while nobody asked for longer than that, is never known. */
+const MAX_BUCKETS = 500;
+/** After a failure a pool is asked for again in this time. */
+const RETRY_MS = 5_000;
+/** Pools asked for at once. */
+const MAX_ASKED = 8;
+
+/**
+ * Asks for each pool's closed buckets and appends what they hold to demand. A pool is asked for by the one process that
+ * writes its part of the demand table, which knows up to when it is known; what was appended twice in between, readers
+ * have seen already.
+ */
+export class SampledDemand {
+  private readonly fractions = new Map<SampledPool, number>();
+  private readonly notBeforeMs = new Map<SampledPool, number>();
+
+  constructor(
+    private readonly given: {
+      log: EventLog;
+      table: Pick<DemandTable, 'chainsOf'>;
+      pools: readonly SampledPool[];
+      bucketSOf: (pool: string) => number;
+      nowMs: () => number;
+      observer: Pick<IngestObserver, 'sampled' | 'sampleFailed'>;
+    },
+  ) {}
+
+  async run(signal: AbortSignal): Promise<void> {
+    const due = this.given.pools.flatMap((sampled) => this.spanOf(sampled) ?? []);
+    for (let i = 0; i < due.length && !signal.aborted; i += MAX_ASKED)
+      await Promise.all(due.slice(i, i + MAX_ASKED).map((span) => this.ask(span)));
+  }
+
+  private spanOf(sampled: SampledPool): Span | undefined {
+    const { table, bucketSOf, nowMs } = this.given;
+    const chains = table.chainsOf(sampled.pool);
+    if (chains === undefined || nowMs() < (this.notBeforeMs.get(sampled) ?? 0)) return undefined;
+    const partition = sampledPartition(sampled.source);
+    const chain = chains.get(partition);
+    const bucketS = bucketSOf(sampled.pool);
+    const bucketMs = bucketS * 1000;
+    const toMs = bucketStartMs(nowMs() - sampled.delayS * 1000, bucketS);
+    const fromMs = Math.max(chain?.to ?? toMs - bucketMs, toMs - MAX_BUCKETS * bucketMs);
+    return fromMs < toMs ? { sampled, partition, chain, bucketS, fromMs, toMs } : undefined;
+  }
+
+  private async ask({ sampled, partition, chain, bucketS, fromMs, toMs }: Span): Promise<void> {
+    const { log, observer, nowMs } = this.given;
+    const { source, pool, sampler } = sampled;
+    try {
+      const samples = await sampler.sample({ fromMs, toMs, bucketS });
+      const last = samples.at(-1);
+      observer.sampled({ source, asked: (toMs - fromMs) / (bucketS * 1000), told: samples.length });
+      // Of the buckets after the last one nothing is known yet: they are not empty, they are asked for again.
+      if (last === undefined) return void this.notBeforeMs.set(sampled, nowMs() + RETRY_MS);
+      const span = { pool, partition, bucketS, samples, toMs: last.startMs + bucketS * 1000 };
+      const fraction = this.fractions.get(sampled) ?? 0;
+      const made = sampledPartial({ ...span, fraction }, chain);
+      await log.append(TOPICS.demand, [{ key: pool, value: JSON.stringify(made.partial) }]);
+      this.fractions.set(sampled, made.fraction);
+    } catch (error) {
+      this.notBeforeMs.set(sampled, nowMs() + RETRY_MS);
+      observer.sampleFailed({ source, pool, error: error as Error });
+    }
+  }
+}
+
+interface Span {
+  sampled: SampledPool;
+  partition: number;
+  chain: Chain | undefined;
+  bucketS: number;
+  fromMs: number;
+  toMs: number;
+}

@@ -1,0 +1,66 @@
+import { expect, test } from '@jest/globals';
+import { TOPICS, type AtomicStep, type RecordBatch } from '#adapters/event-log';
+import { mappingSchema } from '#domain/mapping';
+import { TopicMapping } from './topic-mapping.js';
+
+const T = 1_800_000_000_000;
+const mapping = {
+  ...mappingSchema.parse({
+    each: 'runs',
+    execution: '{id}',
+    pool: 'web',
+    status: 'completed',
+    times: { endedAt: 'at' },
+  }),
+  name: 'jobs',
+};
+const counted: Record<string, number> = {};
+const subject = new TopicMapping({
+  source: { topic: 'jobs', mapping },
+  maxAgeS: 60,
+  nowMs: () => T,
+  observer: {
+    recordsMapped: (_, outcome, records) => void (counted[outcome] = (counted[outcome] ?? 0) + records),
+  },
+});
+
+async function stepsOf(records: { value: object; ageS?: number }[]): Promise<AtomicStep[]> {
+  const batch: RecordBatch = {
+    topic: 'jobs',
+    partition: 3,
+    from: 10,
+    endOffset: 10 + records.length,
+    records: records.map(({ value, ageS = 1 }, i) => {
+      const timestampMs = T - ageS * 1000;
+      return { key: 'k', headers: {}, offset: 10 + i, timestampMs, value: JSON.stringify(value) };
+    }),
+  };
+  const steps: AtomicStep[] = [];
+  await subject.take(batch, async (step) => void steps.push(step));
+  return steps;
+}
+const runs = (count: number) => ({ runs: Array.from({ length: count }, (_, id) => ({ id, at: T - 10 })) });
+
+test('a step has a bounded number of events, and each ends where a record does', async () => {
+  const steps = await stepsOf(Array.from({ length: 5 }, () => ({ value: runs(900) })));
+  expect(steps.map(({ offsets }) => offsets)).toEqual([
+    [{ topic: 'jobs', partition: 3, offset: 13 }],
+    [{ topic: 'jobs', partition: 3, offset: 15 }],
+  ]);
+  expect(steps.map(({ outputs }) => outputs.map(({ records }) => records.length))).toEqual([[2700], [1800]]);
+});
+
+test('what is older than an execution may be is left out and counted; its offset moves on', async () => {
+  const steps = await stepsOf([
+    { value: runs(1), ageS: 61 },
+    { value: runs(1), ageS: 59 },
+    { value: runs(1), ageS: 99 },
+  ]);
+  expect(steps).toEqual([
+    {
+      outputs: [{ topic: TOPICS.executions, records: [expect.objectContaining({ key: 'jobs:0' })] }],
+      offsets: [{ topic: 'jobs', partition: 3, offset: 13 }],
+    },
+  ]);
+  expect(counted['too_old']).toBe(2);
+});

@@ -1,0 +1,183 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect, type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
+import { within } from '../deadline.js';
+import {
+  MAX_BATCH_RECORDS,
+  type RecordSource,
+  type RecordSourceOptions,
+  type SourceRecord,
+} from '../record-source.js';
+import { Sessions, type Session } from '../sessions.js';
+
+export interface RabbitMqSourceOptions extends RecordSourceOptions {
+  /** amqp:// or amqps:// (TLS), with the password in it. */
+  url: string;
+  /** Several sources of a queue share its messages. */
+  queue: string;
+  /** Makes the queue, durable and a quorum queue, and binds it. Otherwise it must be there. */
+  declare: boolean;
+  /** Exchanges whose messages the queue gets; they must be there. */
+  bindings: readonly { exchange: string; routingKey: string }[];
+}
+
+const CONNECT_MS = 5_000;
+const CALL_MS = 5_000;
+/** A connection that says nothing for two of these is dead. */
+const HEARTBEAT_S = 10;
+/** A lone message waits this long for company. */
+const LINGER_MS = 20;
+const LOOK_EVERY_MS = 5_000;
+
+/**
+ * Messages of a RabbitMQ queue (AMQP 0-9-1). The broker sends at most a batch ahead; a batch is acknowledged as a whole
+ * once it is taken. What a connection held when it broke comes again.
+ */
+export class RabbitMqSource implements RecordSource {
+  private readonly sessions: Sessions;
+  private seenWaiting: number | undefined;
+
+  constructor(private readonly options: RabbitMqSourceOptions) {
+    this.sessions = new Sessions(options, (session) => this.consume(session));
+  }
+
+  start(): void {
+    this.sessions.start();
+  }
+
+  waiting(): number | undefined {
+    return this.seenWaiting;
+  }
+
+  close(): Promise<void> {
+    return this.sessions.close();
+  }
+
+  private async consume(session: Session): Promise<void> {
+    const connection = await connect(withHeartbeat(this.options.url), { timeout: CONNECT_MS });
+    const delivery = new Delivery();
+    connection.on('error', delivery.fail).on('close', () => delivery.fail(new Error('connection closed')));
+    try {
+      const channel = await call('open a channel', connection.createChannel());
+      channel.on('error', delivery.fail).on('close', () => delivery.fail(new Error('channel closed')));
+      await this.prepare(channel);
+      const { consumerTag } = await call('consume', channel.consume(this.options.queue, delivery.arrived));
+      session.connected();
+      await this.takeAll(channel, delivery, session);
+      await call('cancel', channel.cancel(consumerTag));
+      // Answered in order: the acknowledgements before it have arrived.
+      await call('close the channel', channel.close());
+    } finally {
+      this.seenWaiting = undefined;
+      await closeQuietly(connection);
+    }
+  }
+
+  private async prepare(channel: Channel): Promise<void> {
+    const { queue, declare, bindings } = this.options;
+    await call('limit what is sent ahead', channel.prefetch(MAX_BATCH_RECORDS));
+    if (declare) {
+      const options = { durable: true, arguments: { 'x-queue-type': 'quorum' } };
+      await call(`declare queue ${queue}`, channel.assertQueue(queue, options));
+    }
+    for (const { exchange, routingKey } of bindings)
+      await call(`bind queue ${queue} to ${exchange}`, channel.bindQueue(queue, exchange, routingKey));
+    await this.look(channel);
+  }
+
+  private async takeAll(channel: Channel, delivery: Delivery, session: Session): Promise<void> {
+    const { queue, observer } = this.options;
+    let lookAtMs = performance.now() + LOOK_EVERY_MS;
+    while (!session.closing.aborted) {
+      const messages = await delivery.next(session.closing, LOOK_EVERY_MS);
+      const last = messages.at(-1);
+      if (last !== undefined) {
+        if (!(await session.handOver(messages.map((message) => recordOf(queue, message))))) return;
+        channel.ack(last, true);
+        observer.taken(messages.length);
+      }
+      if (performance.now() < lookAtMs) continue;
+      await this.look(channel);
+      lookAtMs = performance.now() + LOOK_EVERY_MS;
+    }
+  }
+
+  private async look(channel: Channel): Promise<void> {
+    const { queue } = this.options;
+    const { messageCount } = await call(`look at queue ${queue}`, channel.checkQueue(queue));
+    this.seenWaiting = messageCount;
+  }
+}
+
+/** Messages between the connection, which pushes them, and the session, which takes one batch after the other. */
+class Delivery {
+  private messages: ConsumeMessage[] = [];
+  private readonly broken = Promise.withResolvers<never>();
+  private news = Promise.withResolvers<void>();
+
+  constructor() {
+    // Whoever waits for the next batch hears of it; when nobody does it must not end the process.
+    this.broken.promise.catch(() => undefined);
+  }
+
+  readonly fail = (error: Error): void => this.broken.reject(error);
+
+  readonly arrived = (message: ConsumeMessage | null): void => {
+    if (message === null) return this.fail(new Error('the queue is gone'));
+    this.messages.push(message);
+    this.news.resolve();
+  };
+
+  /** What has arrived, at most a batch; empty when nothing did in time. Rejects when the connection is broken. */
+  async next(closing: AbortSignal, withinMs: number): Promise<ConsumeMessage[]> {
+    const woken = new AbortController();
+    const signal = AbortSignal.any([closing, woken.signal]);
+    const late = delay(withinMs, undefined, { signal }).catch(() => undefined);
+    await Promise.race([this.news.promise, late, this.broken.promise]).finally(() => woken.abort());
+    if (this.messages.length < MAX_BATCH_RECORDS)
+      await Promise.race([
+        delay(LINGER_MS, undefined, { signal: closing }).catch(() => undefined),
+        this.broken.promise,
+      ]);
+    const batch = this.messages.splice(0, MAX_BATCH_RECORDS);
+    if (this.messages.length === 0) this.news = Promise.withResolvers<void>();
+    return batch;
+  }
+}
+
+function recordOf(queue: string, { content, fields, properties }: ConsumeMessage): SourceRecord {
+  const { exchange, routingKey } = fields;
+  const { headers, messageId, timestamp } = properties;
+  const about = {
+    queue,
+    exchange,
+    routingKey,
+    headers: textsOf(headers ?? {}),
+    ...(messageId !== undefined && { messageId: String(messageId) }),
+    // AMQP counts whole seconds.
+    ...(typeof timestamp === 'number' && { timeMs: timestamp * 1000 }),
+  };
+  return { text: content.toString('utf8'), about, place: `rabbitmq ${queue} ${messageId ?? routingKey}` };
+}
+
+/** Values of headers that are text or can be; tables and bytes are nobody's path. */
+function textsOf(headers: Record<string, unknown>): Record<string, string> {
+  const texts = Object.entries(headers).filter(([, value]) =>
+    ['string', 'number', 'boolean'].includes(typeof value),
+  );
+  return Object.fromEntries(texts.map(([name, value]) => [name, String(value)]));
+}
+
+function withHeartbeat(url: string): string {
+  const parsed = new URL(url);
+  if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(HEARTBEAT_S));
+  return parsed.href;
+}
+
+function call<T>(what: string, answer: Promise<T>): Promise<T> {
+  return within(answer, { ms: CALL_MS, what: `rabbitmq: ${what}` });
+}
+
+/** A connection that is broken already cannot be closed, and that is all the same then. */
+async function closeQuietly(connection: ChannelModel): Promise<void> {
+  await call('close the connection', connection.close()).catch(() => undefined);
+}

@@ -1,0 +1,107 @@
+import { emptyBucket, type DemandPartial } from './bucket.js';
+import type { Chain } from './series.js';
+import { addManyToSketch } from './sketch.js';
+
+/** What another system says of a pool in [startMs, startMs + bucketS). */
+export interface DemandSample {
+  startMs: number;
+  /** May be a fraction: systems measure rates. Undefined: it tells levels only. */
+  arrivals?: number;
+  /** At the end of the bucket; undefined: it does not say. */
+  backlog?: number;
+  inFlight?: number;
+  /** Service times of what completed: so many of each value, ms. */
+  service?: readonly { valueMs: number; count: number }[];
+}
+
+/** Partitions of the topic of events are small numbers; sampled sources have theirs above. */
+const FIRST_SAMPLED_PARTITION = 2 ** 30;
+
+/**
+ * The partition under which a sampled source enters demand: its offsets are times, epoch ms. The same in every process
+ * and run (FNV-1a).
+ */
+export function sampledPartition(source: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(source)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return FIRST_SAMPLED_PARTITION + (hash % FIRST_SAMPLED_PARTITION);
+}
+
+export interface SampledSpan {
+  pool: string;
+  /** See {@link sampledPartition}. */
+  partition: number;
+  bucketS: number;
+  /** In order; buckets in between that are missing had nothing. */
+  samples: readonly DemandSample[];
+  /** End of the span: samples up to it are in. */
+  toMs: number;
+  /** Of arrivals that are in no bucket yet: < 1. */
+  fraction: number;
+}
+
+/**
+ * What samples add to a pool's demand. Arrivals are whole, their fractions go over to the next bucket; what arrived also
+ * started and ended, because backlog and in-flight are told as levels.
+ */
+export function sampledPartial(
+  { pool, partition, bucketS, samples, toMs, fraction }: SampledSpan,
+  chain: Chain | undefined,
+): { partial: DemandPartial; fraction: number } {
+  let rest = fraction;
+  const buckets = samples.flatMap(({ startMs, arrivals = 0, service = [] }) => {
+    const exact = arrivals + rest;
+    const whole = Math.floor(exact);
+    rest = exact - whole;
+    if (whole === 0 && service.length === 0) return [];
+    const bucket = { ...emptyBucket(startMs), arrivals: whole, starts: whole, completions: whole };
+    for (const { valueMs, count } of service) addManyToSketch(bucket.serviceMs, valueMs, count);
+    return [bucket];
+  });
+  const levels = levelsOf(samples);
+  const range = { partition, from: chain?.to ?? -1, to: toMs };
+  const partial: DemandPartial = {
+    v: 1,
+    pool,
+    bucketS,
+    range,
+    watermarkMs: toMs,
+    buckets,
+    ...(levels && { levels }),
+  };
+  return { partial, fraction: rest };
+}
+
+function levelsOf(samples: readonly DemandSample[]): DemandPartial['levels'] {
+  const backlog = samples.findLast((sample) => sample.backlog !== undefined)?.backlog;
+  const inFlight = samples.findLast((sample) => sample.inFlight !== undefined)?.inFlight;
+  if (backlog === undefined && inFlight === undefined) return undefined;
+  return {
+    ...(backlog !== undefined && { backlog: Math.round(backlog) }),
+    ...(inFlight !== undefined && { inFlight: Math.round(inFlight) }),
+  };
+}
+
+/** Standard normal quantiles of (i + ½)/10: ten equally likely values. */
+const NORMAL = [-1.6449, -1.0364, -0.6745, -0.3853, -0.1257, 0.1257, 0.3853, 0.6745, 1.0364, 1.6449];
+/** Of a lognormal with a coefficient of variation of ½: √ln(1 + cv²). */
+const SIGMA = Math.sqrt(Math.log(1.25));
+
+/**
+ * Service times of which the mean is all that is known: lognormal with half of the mean as their deviation, as services
+ * often are. Better is a histogram. Empty: the mean is no time.
+ */
+export function serviceAround(meanMs: number, count: number): { valueMs: number; count: number }[] {
+  if (!(meanMs > 0) || meanMs === Infinity) return [];
+  const shape = NORMAL.map((z) => Math.exp(SIGMA * z));
+  const mean = shape.reduce((sum, value) => sum + value, 0) / shape.length;
+  return shape.map((value) => ({ valueMs: (meanMs * value) / mean, count: count / shape.length }));
+}
+
+/**
+ * Up to when the sources of a pool have been sampled, epoch ms: later buckets are not empty but unknown. Infinity: it has
+ * no such source; −1: one of them was never heard.
+ */
+export function sampledToMs(partitions: readonly number[], chains: ReadonlyMap<number, Chain>): number {
+  return Math.min(Infinity, ...partitions.map((partition) => chains.get(partition)?.to ?? -1));
+}

@@ -1,0 +1,11 @@
+export {
+  mapRecord,
+  mapText,
+  MAX_ELEMENTS,
+  MAX_RECORD_BYTES,
+  type About,
+  type Mapping,
+} from './map-record.js';
+export { mappingSchema, type MappingInput, type MappingRules } from './mapping.js';
+export { MAPPING_REFUSALS, type Mapped, type MappingRefusal } from './outcome.js';
+export { poolNameOf } from './pool-name.js';
