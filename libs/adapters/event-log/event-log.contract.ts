@@ -211,26 +211,43 @@ export function eventLogContract(
       await expectTogether(members);
     });
 
-    testOfCommits('who gets a partition waits until who loses it has let go', async () => {
-      const order: string[] = [];
-      const asked = Promise.withResolvers<void>();
-      const letGo = Promise.withResolvers<void>();
-      const first = collector({
-        onRevoked: async () => {
-          asked.resolve();
-          await letGo.promise;
-          order.push('let go');
-        },
-      });
-      await log.subscribe(first.subscription('g'));
-      const second = collector({ onAssigned: async () => (order.push('assigned'), []) });
-      const joining = log.subscribe(second.subscription('g'));
-      await asked.promise;
-      await log.append(IN, numbered(0, 20)); // whoever did not wait would have its share by now
-      letGo.resolve();
-      await joining;
-      expect(order).toEqual(['let go', 'assigned']);
-    });
+    test.each(commits ? ['commits', 'does not commit'] : ['does not commit'])(
+      'who gets a partition waits until who loses it has let go, in a group that %s',
+      async (kind) => {
+        const order: string[] = [];
+        const [atHand, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        const [asked, mayLetGo] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        const loser = collector({
+          commits: kind === 'commits',
+          onBatch: async () => {
+            atHand.resolve();
+            await mayEnd.promise;
+            order.push('batch ended');
+          },
+          onRevoked: async () => {
+            asked.resolve();
+            await mayLetGo.promise;
+            order.push('let go');
+          },
+        });
+        await log.subscribe(loser.subscription('g'));
+        await log.append(IN, numbered(0, 1, PARTITIONS - 1));
+        await atHand.promise;
+        const winner = collector({
+          commits: kind === 'commits',
+          onAssigned: async () => (order.push('assigned'), []),
+        });
+        const joining = log.subscribe(winner.subscription('g'));
+        // Whoever did not wait would have its share by the time others have theirs.
+        await comeAndGo(log, { group: 'two others', members: 2 });
+        mayEnd.resolve();
+        await asked.promise;
+        await comeAndGo(log, { group: 'another', members: 1 });
+        mayLetGo.resolve();
+        await joining;
+        expect(order).toEqual(['batch ended', 'let go', 'assigned']);
+      },
+    );
 
     test('a member that leaves while it restores its partitions gets no batch, and hands them on', async () => {
       await log.append(IN, numbered(0, 10));
@@ -341,6 +358,16 @@ export function eventLogContract(
     );
     return records.flat();
   }
+}
+
+/** Members of another group join one after the other, each until it has its share, and leave. */
+async function comeAndGo(
+  log: EventLog,
+  { group, members }: { group: string; members: number },
+): Promise<void> {
+  const joined: Member[] = [];
+  while (joined.length < members) joined.push(await log.subscribe(collectorOf(false).subscription(group)));
+  for (const member of joined) await member.leave();
 }
 
 /** Every partition has one owner, and that one has it of each topic. */
