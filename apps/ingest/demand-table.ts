@@ -11,6 +11,7 @@ import {
   addToBucket,
   emptyBucket,
   extendChain,
+  parsePartial,
   type Bucket,
   type Chain,
   type DemandPartial,
@@ -86,7 +87,7 @@ export class DemandTable {
   }
 
   private decode(partition: number, { value, offset }: StoredRecord): DemandPartial | undefined {
-    const partial = readPartial(value);
+    const partial = parsePartial(value ?? '');
     if (partial === undefined) this.observer.partialUnreadable({ partition, offset });
     return partial;
   }
@@ -145,14 +146,3 @@ function chainsOf(rows: DemandChainRow[]): TablePartition['chains'] {
 }
 
 const placeOf = (pool: string, number: number): string => `${pool} ${number}`;
-
-/** Only ingest writes the topic; this keeps a record that something else has written from stopping the table. */
-function readPartial(value: string | null): DemandPartial | undefined {
-  try {
-    const partial = JSON.parse(value ?? '') as DemandPartial;
-    const readable = partial.v === 1 && Number.isInteger(partial.range.to) && Array.isArray(partial.buckets);
-    return readable ? partial : undefined;
-  } catch {
-    return undefined;
-  }
-}

@@ -261,6 +261,15 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(older).toEqual([page[1]]);
       expect(await again.startAt([at])).toEqual([{ ...at, offset: 6 }]);
     });
+
+    test('a decision of the version before, which told no inputs, has none', async () => {
+      const decisions = new DecisionStore(store.dataSource);
+      const record = decided('hold', 1000, 3);
+      const { inputs: _, ...decision } = record.decision;
+      const made = [{ ...record, decision: decision as Decision }];
+      await decisions.write({ made, step: { topic: 't', partition: 0, from: 0, nextOffset: 1 } });
+      expect((await decisions.latest('etl'))?.decision.inputs).toEqual({});
+    });
   });
 }
 
