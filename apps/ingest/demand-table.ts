@@ -12,6 +12,7 @@ import {
   emptyBucket,
   extendChain,
   parsePartial,
+  resumeDropped,
   type Bucket,
   type Chain,
   type DemandPartial,
@@ -38,6 +39,7 @@ interface TablePartition {
  */
 export class DemandTable {
   private readonly owned = new Map<number, TablePartition>();
+  private droppedTo: ReadonlyMap<number, number> = new Map();
 
   constructor(
     private readonly log: EventLog,
@@ -47,7 +49,8 @@ export class DemandTable {
 
   /** Where the store says that each partition stands. */
   async restore(partitions: TopicPartition[]): Promise<StartOffset[]> {
-    const { chains: rows, offsets } = await this.store.standing();
+    const { chains: rows, droppedTo, offsets } = await this.store.standing();
+    this.droppedTo = droppedTo;
     return partitions.map(({ topic, partition }) => {
       const own = rows.filter(({ pool }) => this.log.partitionOf({ topic, key: pool }) === partition);
       const held = offsets.find((offset) => offset.topic === topic && offset.partition === partition);
@@ -113,6 +116,7 @@ export class DemandTable {
       const { pool, range } = partial;
       const own = chains.get(pool) ?? new Map<number, Chain>();
       chains.set(pool, own);
+      resumeDropped(partial, own, this.droppedTo);
       const outcome = extendChain(partial, own);
       this.observer.partialApplied({ pool, range, outcome });
       if (outcome === 'seen') continue;

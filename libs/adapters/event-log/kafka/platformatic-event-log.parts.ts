@@ -35,7 +35,6 @@ eventLogContract(
     return {
       open: () => PlatformaticEventLog.open(settings, { maxBatchMs: MAX_BATCH_MS }),
       kill: (log) => log.close(),
-      expelledWithinMs: 5_000,
     };
   },
   { commits: false },
