@@ -1,4 +1,5 @@
-// npm run build: compiles to dist/ and, meanwhile, makes the database that new data directories begin as a copy of.
+// npm run build: compiles to dist/ and, meanwhile, makes the database that new data directories begin as a
+// copy of, unless only what `npm start` runs is built.
 // Arguments go to Nest's build.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +18,7 @@ rmSync(`dist/${isProgram ? 'tsconfig' : 'program'}.tsbuildinfo`, { force: true }
 const nest = ['node_modules/@nestjs/cli/bin/nest.js', 'build', 'headroom', ...process.argv.slice(2)];
 const codes = await Promise.all([
   run(nest, 'inherit'),
-  // What PostgreSQL's initdb prints is for nobody.
-  run(['scripts/make-new-database.js'], 'ignore'),
+  // A first start makes its own as fast as this one would. What PostgreSQL's initdb prints is for nobody.
+  ...(isProgram ? [] : [run(['scripts/make-new-database.js'], 'ignore')]),
 ]);
 process.exit(Math.max(...codes));
