@@ -17,14 +17,14 @@ import {
   type IngestSettings,
   type StateRecord,
 } from '#domain/demand';
-import { parseEventRecord } from '#domain/events';
-import { forecastSchema, forecastStep, newForecastMemory } from '#domain/forecasting';
-import { decide, policySchema } from '#domain/scaling';
+import { parseEventRecord, PHASES } from '#domain/events';
+import { forecastSchema, forecastStep, newForecastMemory, type Forecast } from '#domain/forecasting';
+import { decide, policySchema, type DecisionKind } from '#domain/scaling';
 import { decisionRecord } from '../apps/autoscaler/decision-record.js';
 import { endEvent, startEvent } from '../apps/worker/execution-events.js';
 import { READ_BEFORE, STATE_READ_BEFORE } from './version-before/readers.js';
 
-// Two versions that follow each other run on the same topics (docs/decisions/0018): this one reads what the version
+// Two versions that follow each other run on the same topics (docs/decisions/0020): this one reads what the version
 // before wrote, the version before reads what this one writes, and what a later one will add is left alone.
 
 type Message = object;
@@ -64,6 +64,19 @@ function withAdditions(value: unknown): unknown {
     key === 'weights' ? own : withAdditions(own),
   ]);
   return { ...(Object.fromEntries(known) as object), addedLater: { words: ['more'] } };
+}
+
+/** The fields of messages, by their way from the outside: `.buckets[].waitMs.count`. */
+function fieldsOf(value: unknown, at = ''): string[] {
+  if (Array.isArray(value)) return value.flatMap((own) => fieldsOf(own, `${at}[]`));
+  if (typeof value !== 'object' || value === null || at.endsWith('.weights')) return [at];
+  return Object.entries(value).flatMap(([name, own]) => fieldsOf(own, `${at}.${name}`));
+}
+
+/** The message with another word in one of its fields. */
+function withWord(message: Message, [name = '', ...inner]: string[], word: string): Message {
+  const own = (message as Record<string, Message>)[name] as Message;
+  return { ...message, [name]: inner.length === 0 ? word : withWord(own, inner, word) };
 }
 
 const PARTITION = 3;
@@ -197,15 +210,16 @@ describe('what this version writes, the version before reads', () => {
     const { accepted } = JSON.parse(readFileSync('libs/domain/events/fixtures/v1.json', 'utf8')) as {
       accepted: Record<string, Message>;
     };
+    const fromElsewhere = Object.values(accepted).map((message) => read('executions.v1', message) as Message);
     return [
       startEvent(worker, request, startedAtMs),
       endEvent(worker, request, { phase: 'completed', startedAtMs, endedAtMs }),
       endEvent(worker, request, { phase: 'failed', startedAtMs: undefined, endedAtMs, errorClass: 'Error' }),
-      ...Object.values(accepted),
+      ...fromElsewhere,
     ];
   }
 
-  function forecasts(): Message[] {
+  function forecasts(): Forecast[] {
     const settings = { pool: 'web', bucketS: 1, seasonsS: [20], horizonsS: [1, 2, 5] };
     const memory = newForecastMemory(settings);
     const closed = Array.from({ length: 50 }, (_, i) => ({ startMs: T0 + i * 1000, arrivals: 5 + (i % 3) }));
@@ -215,30 +229,55 @@ describe('what this version writes, the version before reads', () => {
   function decisions(): Message[] {
     const serviceMs = emptySketch();
     for (let valueMs = 5; valueMs < 15; valueMs++) addToSketch(serviceMs, valueMs);
+    const forecast = forecasts().at(-1) as Forecast;
+    const nowMs = forecast.originMs + forecast.bucketS * 1000;
     const rates = { arrivalRatePerS: 1000, attemptsPerArrival: 1, trailingRatePerS: 1000 };
-    const demand = { ...rates, backlog: 7, inFlight: 3, serviceMs, responseMs: serviceMs, asOfMs: T0 };
+    const demand = { ...rates, backlog: 7, inFlight: 3, serviceMs, responseMs: serviceMs, asOfMs: nowMs };
     const fleet = { ready: 2, starting: 0, draining: 0, desired: 2, slotsPerWorker: 1, leadTimeS: 3 };
     const scaleOut = { maxWorkersPerMinute: 1 };
-    const policy = policySchema.parse({ mode: 'reactive', bounds: { maxWorkers: 50 }, scaleOut });
-    const given = { nowMs: T0, pool: 'web', bucketS: 1, seasonS: 1440, policy, policyVersion: 1, fleet };
+    const policy = policySchema.parse({ mode: 'predictive', bounds: { maxWorkers: 50 }, scaleOut });
+    const given = { nowMs, pool: 'web', bucketS: 1, seasonS: 1440, policy, policyVersion: 1, fleet };
     return [demand, undefined].map((seen) => {
-      const { decision, memory } = decide({ ...given, demand: seen, forecast: undefined }, undefined);
+      const { decision, memory } = decide({ ...given, demand: seen, forecast }, undefined);
       return { v: 1, decision, memory, policyVersion: 1 };
     });
   }
 
-  test.each([
+  const WRITTEN: [string, Message[]][] = [
     ['executions.v1', executions()],
     ['demand.v1', [...counted().partials, measured()]],
     ['forecasts.v1', forecasts()],
     ['decisions.v1', decisions()],
-  ] as [string, Message[]][])('%s', (topic, messages) => {
+  ];
+
+  test.each(WRITTEN)('%s', (topic, messages) => {
     expect(messages.length).toBeGreaterThan(1);
     for (const message of sent(messages)) {
       const known = READ_BEFORE[topic]?.safeParse(message);
       expect(known?.error).toBeUndefined();
       expect(message).toMatchObject(known?.data as object);
     }
+  });
+
+  test.each(WRITTEN)('%s has every field that the version before wrote', (topic, messages) => {
+    const written = new Set(sent(messages).flatMap((message) => fieldsOf(message)));
+    const before = (MESSAGES[topic] as Message[]).flatMap((message) => fieldsOf(message));
+    expect(before.filter((field) => !written.has(field))).toEqual([]);
+  });
+
+  const KINDS: Record<DecisionKind, true> = { scale: true, hold: true, blind: true };
+
+  // A word that this version reads and the next one will write is left out here until then.
+  test.each([
+    ['executions.v1', 'type', PHASES.map((phase) => `com.headroom.execution.${phase}.v1`)],
+    ['forecasts.v1', 'provenance.state', forecastSchema.shape.provenance.shape.state.options],
+    ['decisions.v1', 'decision.kind', Object.keys(KINDS)],
+  ])('%s has no word for %s that the version before does not know', (topic, field, words) => {
+    const [message] = MESSAGES[topic] as [Message];
+    const isKnown = (word: string) =>
+      READ_BEFORE[topic]?.safeParse(withWord(message, field.split('.'), word)).success;
+    expect(words.filter((word) => !isKnown(word))).toEqual([]);
+    expect(isKnown('another')).toBe(false);
   });
 
   test('ingest-state.v1', () => {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 // What the version before looks at in each message: frozen, like messages.json, which is what it wrote. It runs beside
-// this version while processes are replaced one after the other (docs/decisions/0018).
+// this version while processes are replaced one after the other (docs/decisions/0020).
 
 const epochMs = z.number().positive().max(4_102_444_800_000);
 const name = z.string().min(1).max(200);
