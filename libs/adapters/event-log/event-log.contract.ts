@@ -243,41 +243,91 @@ export function eventLogContract(
       await expectTogether(members);
     });
 
-    test.each(commits ? ['commits', 'does not commit'] : ['does not commit'])(
-      'who gets a partition waits until who loses it has let go, in a group that %s',
+    const kinds = commits ? ['commits', 'does not commit'] : ['does not commit'];
+    const waits = kinds.flatMap((kind) => ['batch', 'revocation'].map((what) => ({ kind, what })));
+
+    test.each(kinds)(
+      'a partition changes hands when its batch has ended and it was let go, in a group that %s',
       async (kind) => {
+        const group = { commits: kind === 'commits' };
         const order: string[] = [];
         const [atHand, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-        const [asked, mayLetGo] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
         const loser = collector({
-          commits: kind === 'commits',
+          ...group,
           onBatch: async () => {
             atHand.resolve();
             await mayEnd.promise;
             order.push('batch ended');
           },
-          onRevoked: async () => {
-            asked.resolve();
-            await mayLetGo.promise;
-            order.push('let go');
-          },
+          onRevoked: async () => void order.push('let go'),
         });
         await log.subscribe(loser.subscription('g'));
         await log.append(IN, numbered(0, 1, PARTITIONS - 1));
         await atHand.promise;
-        const winner = collector({
-          commits: kind === 'commits',
-          onAssigned: async () => (order.push('assigned'), []),
-        });
+        const winner = collector({ ...group, onAssigned: async () => (order.push('assigned'), []) });
         const joining = log.subscribe(winner.subscription('g'));
-        // Whoever did not wait would have its share by the time others have theirs.
-        await comeAndGo(log, { group: 'two others', members: 2 });
         mayEnd.resolve();
-        await asked.promise;
-        await comeAndGo(log, { group: 'another', members: 1 });
-        mayLetGo.resolve();
         await joining;
         expect(order).toEqual(['batch ended', 'let go', 'assigned']);
+      },
+    );
+
+    test.each(waits)(
+      'a $what that does not end keeps others from its partition until its member is expelled, in a group that $kind',
+      async ({ kind, what }) => {
+        const group = { commits: kind === 'commits' };
+        const order: string[] = [];
+        const [atHand, hanging] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        const loser = collector({
+          ...group,
+          onBatch: async () => {
+            atHand.resolve();
+            if (what === 'batch') await hanging.promise;
+          },
+          onRevoked: () => hanging.promise,
+          onFailed: ({ message }) => order.push(message),
+        });
+        await log.subscribe(loser.subscription('g'));
+        await log.append(IN, numbered(0, 1, PARTITIONS - 1));
+        await atHand.promise;
+        const winner = collector({ ...group, onAssigned: async () => (order.push('assigned'), []) });
+        await log.subscribe(winner.subscription('g'));
+        expect(order.slice(0, 2)).toEqual([expect.stringMatching(/must end within/), 'assigned']);
+        hanging.resolve();
+      },
+    );
+
+    test.each(kinds)(
+      'a member that fails hands its partitions over when its other batches have ended, in a group that %s',
+      async (kind) => {
+        const group = { commits: kind === 'commits' };
+        const order: string[] = [];
+        const [atHand, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        const thrown = Promise.withResolvers<void>();
+        const failing = collector({
+          ...group,
+          onBatch: async ({ partition }) => {
+            if (partition === 0) {
+              await atHand.promise;
+              thrown.resolve();
+              throw new Error('cannot');
+            }
+            atHand.resolve();
+            await mayEnd.promise;
+            order.push('batch ended');
+          },
+          onFailed: () => order.push('failed'),
+        });
+        await log.subscribe(failing.subscription('g'));
+        await log.append(IN, [...numbered(0, 1, 0), ...numbered(1, 2, 1)]);
+        await thrown.promise;
+        const heir = collector({ ...group, onAssigned: async () => (order.push('assigned'), []) });
+        const joining = log.subscribe(heir.subscription('g'));
+        await log.endOffset({ topic: IN, partition: 0 }); // by its answer a member that does not wait has failed
+        mayEnd.resolve();
+        await joining;
+        expect(order.slice(0, 3)).toEqual(['batch ended', 'failed', 'assigned']);
+        expect(failing.revoked).toEqual([]);
       },
     );
 
@@ -390,16 +440,6 @@ export function eventLogContract(
     );
     return records.flat();
   }
-}
-
-/** Members of another group join one after the other, each until it has its share, and leave. */
-async function comeAndGo(
-  log: EventLog,
-  { group, members }: { group: string; members: number },
-): Promise<void> {
-  const joined: Member[] = [];
-  while (joined.length < members) joined.push(await log.subscribe(collectorOf(false).subscription(group)));
-  for (const member of joined) await member.leave();
 }
 
 /** Every partition has one owner, and that one has it of each topic. */

@@ -127,6 +127,7 @@ export interface Subscription {
   onRevoked?(partitions: TopicPartition[]): Promise<void>;
   /** One batch per partition at a time; a rejection stops the member and reaches `onFailed`. */
   onBatch(batch: RecordBatch, member: Member): Promise<void>;
+  /** The member has lost its partitions. Its other batches have ended, fenced; one that took too long may go on. */
   onFailed?(error: Error): void;
 }
 

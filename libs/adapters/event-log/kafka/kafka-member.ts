@@ -61,6 +61,7 @@ export class KafkaMember implements Member {
   private changing: Promise<void> | undefined;
   private mustChange = false;
   private leaving: Promise<void> | undefined;
+  private failing: Promise<void> | undefined;
   private gone = false;
 
   private constructor(private readonly options: MemberOptions) {
@@ -132,14 +133,13 @@ export class KafkaMember implements Member {
 
   private async finish(): Promise<void> {
     await this.changing;
-    if (this.gone) return;
     try {
       await this.holdAll();
-      await this.revoke([...this.readers.values()]);
+      if (!this.gone) await this.revoke([...this.readers.values()]);
     } catch (error) {
       this.expel(error as Error);
     }
-    if (this.gone) return;
+    if (this.gone) return this.failing;
     this.gone = true;
     await this.close();
   }
@@ -173,7 +173,8 @@ export class KafkaMember implements Member {
       else await delay(pauseMs);
       pauseMs = Math.min(2 * pauseMs, MAX_ROUND_PAUSE_MS);
     }
-    if (this.takesNoMore()) return;
+    // The group may have forgotten this member meanwhile, and others may have its partitions.
+    if (this.takesNoMore() || this.mustChange) return;
     for (const reader of this.readers.values()) reader.release();
     this.fetching.pump();
   }
@@ -298,7 +299,13 @@ export class KafkaMember implements Member {
   private expel(error: Error): void {
     if (this.gone) return;
     this.gone = true;
+    this.failing = this.fail(error);
+  }
+
+  /** Batches of other partitions end, fenced, before anybody else begins with them; one that hung may go on. */
+  private async fail(error: Error): Promise<void> {
     for (const reader of this.readers.values()) reader.stop();
+    await this.holdAll();
     this.readers.clear();
     void this.close();
     this.options.subscription.onFailed?.(error);
