@@ -376,3 +376,36 @@ test('more copies than there are brokers are refused with the reason', async () 
   await expect(wide.ensureTopics([{ ...TOPIC, name: IN }])).rejects.toThrow(/got INVALID_REPLICATION_FACTOR/);
   await wide.close();
 });
+
+test.each(['snappy', 'lz4'])(
+  'records that a broker compresses with %s: their readers fail and say so; with zstd instead they go on',
+  async (codec) => {
+    const setting = (value: string) => [{ name: 'compression.type', value }];
+    const configEntries = [{ name: 'message.timestamp.type', value: 'LogAppendTime' }, ...setting(codec)];
+    const topic = { topic: inKafka(IN), numPartitions: PARTITIONS, replicationFactor: 1, configEntries };
+    await admin.createTopics({ topics: [topic] });
+    await ensure(IN);
+    await log.append(IN, records('unreadable'));
+    const refusal = new RegExp(`by gzip or zstd, or not at all, got ${codec}`);
+    const at = { topic: IN, partition: 0, maxRecords: 9 };
+    await expect(log.read({ ...at, offset: 0 })).rejects.toThrow(refusal);
+    const failed = Promise.withResolvers<Error>();
+    const subscription = { group: 'g', topics: [IN], onBatch: async () => undefined };
+    await log.subscribe({ ...subscription, onFailed: failed.resolve });
+    expect((await failed.promise).message).toMatch(refusal);
+    const type = kafkajs.ConfigResourceTypes.TOPIC;
+    const zstd = [...topic.configEntries.slice(0, 1), ...setting('zstd')];
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type, name: topic.topic, configEntries: zstd }],
+    });
+    await until(async () => {
+      await log.append(IN, records('readable'));
+      const offset = (await log.endOffset(at)) - 1;
+      return log.read({ ...at, offset }).then(
+        ([last]) => last?.value === 'readable',
+        () => false,
+      );
+    });
+  },
+);
