@@ -19,16 +19,11 @@ import {
   type IngestRecord,
   type IngestSettings,
 } from '#domain/demand';
-import { parseEventRecord } from '#domain/events';
+import { parseForCounting } from '#domain/events';
 import { deadLetterRecord } from './dead-letter.js';
 import type { CountedBatch } from './ingest-observer.js';
 import type { PoolRegistry } from './pool-registry.js';
 
-/**
- * Records of one step. A step makes one partial for each pool, which must fit in a record of 1 MiB: 200 events end in
- * at most 200 buckets, of which those with two far-apart values in each sketch (the widest per event) take 5 kB.
- */
-const MAX_STEP_RECORDS = 200;
 /** Records read at a time on a restart. */
 const PAGE_RECORDS = 2_000;
 /** Records taken in one turn of the event loop on a restart: some 10 ms, so that the router serves meanwhile. */
@@ -70,8 +65,10 @@ export class PartitionCounting {
       throw new Error(`ingest: a partition must be restored first, got ${topic}[${partition}]`);
     own.ahead = true;
     const outputs: IngestOutput[] = [];
-    for (let i = 0; i < records.length; i += MAX_STEP_RECORDS) {
-      outputs.push(this.step(partition, records.slice(i, i + MAX_STEP_RECORDS), own.memory));
+    for (let taken = 0; taken < records.length;) {
+      const output = this.step(partition, parsedOf(records, taken), own.memory);
+      outputs.push(output);
+      taken += output.taken;
     }
     const committed = () => void (own.ahead = false);
     const pools = new Set(outputs.flatMap(({ partials }) => partials.map(({ pool }) => pool)));
@@ -104,12 +101,11 @@ export class PartitionCounting {
     return { topic, partition, offset: restored.to, replayed };
   }
 
-  private step(partition: number, records: StoredRecord[], memory: IngestMemory): IngestOutput {
+  private step(partition: number, records: Iterable<IngestRecord>, memory: IngestMemory): IngestOutput {
     const { settings, pools } = this;
     const admits = (pool: string) => pools.admits(pool);
     const poolSettings = (pool: string) => pools.settingsOf(pool);
-    const input = { partition, records: records.map(toIngest), settings, admits, poolSettings };
-    return ingestStep(input, memory).output;
+    return ingestStep({ partition, records, settings, admits, poolSettings }, memory).output;
   }
 
   /** What the partition holds of [from, to), in pieces, each in a turn of the event loop of its own. */
@@ -129,15 +125,21 @@ export class PartitionCounting {
   }
 }
 
-function toIngest({ offset, timestampMs, value, headers }: StoredRecord): IngestRecord {
-  return { offset, timestampMs, parsed: parseEventRecord(value ?? '', headers) };
+/** One after the other, as they are counted: a batch of parsed events would outlive many of its collections. */
+function* parsedOf(records: StoredRecord[], from: number): Generator<IngestRecord> {
+  for (let i = from; i < records.length; i++) yield toIngest(records[i] as StoredRecord);
+}
+
+function toIngest(record: StoredRecord): IngestRecord {
+  const { offset, timestampMs } = record;
+  return { offset, timestampMs, parsed: parseForCounting(record) };
 }
 
 function stepOf({ topic, partition, records }: RecordBatch, outputs: IngestOutput[]): AtomicStep {
   const partials = outputs.flatMap((output) => output.partials);
   const state = outputs.flatMap((output) => output.state);
-  const original = new Map(records.map((record) => [record.offset, record]));
   const deadLetters = outputs.flatMap((output) => output.deadLetters);
+  const original = new Map(deadLetters.length > 0 ? records.map((record) => [record.offset, record]) : []);
   const last = records.at(-1) as StoredRecord;
   return {
     outputs: [

@@ -83,6 +83,8 @@ export interface StoredRecord {
   offset: number;
   /** When it was appended, epoch ms. */
   timestampMs: number;
+  /** Where the value lies as UTF-8, [from, to), in a log that has it so: whoever reads bytes needs no text made. */
+  utf8?: { bytes: Buffer; from: number; to: number } | undefined;
 }
 
 export interface ReadFrom extends TopicPartition {

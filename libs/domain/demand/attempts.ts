@@ -1,4 +1,5 @@
-import type { ExecutionEvent } from '#domain/events';
+import type { CountedEvent } from '#domain/events';
+import { RecentKeys } from './recent-keys.js';
 
 /**
  * What one source partition knows about the attempts it has seen.
@@ -27,10 +28,10 @@ export interface Attempts {
   young: Map<string, Attempt>;
   /** In flight for longer: found again in the state topic. Oldest first. */
   old: Map<string, Attempt>;
-  /** Ended or expired, by the log time they were last told of, within the dedupe window. Oldest first. */
-  ended: Map<string, number>;
-  /** Those of `ended` that no event ended: the log does not tell it, so the state topic does. */
-  expired: Set<string>;
+  /** Ended or expired, by the log time they were last told of, within the dedupe window. */
+  ended: RecentKeys;
+  /** Those of `ended` that no event ended, with the same time: the log does not tell it, so the state topic does. */
+  expired: Map<string, number>;
 }
 
 /** Attempts in flight on one partition. The oldest expire early when there are more (looked at as time moves on). */
@@ -39,12 +40,12 @@ export const MAX_OPEN_ATTEMPTS = 200_000;
 export const MAX_ENDED_ATTEMPTS = 300_000;
 
 /** A time that the sender of an event knows; undefined when it has none, or only assumes it. */
-export function toldMs(data: ExecutionEvent['data'], time: 'queuedAtMs' | 'startedAtMs'): number | undefined {
+export function toldMs(data: CountedEvent['data'], time: 'queuedAtMs' | 'startedAtMs'): number | undefined {
   return data.assumed?.includes(time) ? undefined : data[time];
 }
 
 /** Keeps of an open attempt what later events may not know. True: something was new. */
-export function noteTimes(attempt: Attempt, data: ExecutionEvent['data']): boolean {
+export function noteTimes(attempt: Attempt, data: CountedEvent['data']): boolean {
   const queuedAtMs = toldMs(data, 'queuedAtMs');
   const startedAtMs = toldMs(data, 'startedAtMs');
   const isQueueNew = attempt.queuedAssumed === true && queuedAtMs !== undefined;
@@ -61,7 +62,7 @@ export function noteTimes(attempt: Attempt, data: ExecutionEvent['data']): boole
 /** Times to measure by: those of the event, else of earlier ones. NaN, which no sketch takes: nobody has told. */
 export function knownTimes(
   attempt: Attempt,
-  data: ExecutionEvent['data'],
+  data: CountedEvent['data'],
 ): { queuedAtMs: number; startedAtMs: number } {
   const earlierMs = attempt.queuedAssumed ? Number.NaN : attempt.queuedAtMs;
   return {
@@ -71,7 +72,7 @@ export function knownTimes(
 }
 
 /** The attempt as its first event tells it. */
-export function newAttempt(data: ExecutionEvent['data'], firstSeenMs: number): Attempt {
+export function newAttempt(data: CountedEvent['data'], firstSeenMs: number): Attempt {
   const { pool, queuedAtMs } = data;
   const attempt: Attempt = { pool, queuedAtMs, started: false, firstSeenMs };
   if (toldMs(data, 'queuedAtMs') === undefined) attempt.queuedAssumed = true;
@@ -80,11 +81,11 @@ export function newAttempt(data: ExecutionEvent['data'], firstSeenMs: number): A
 }
 
 export function noAttempts(): Attempts {
-  return { young: new Map(), old: new Map(), ended: new Map(), expired: new Set() };
+  return { young: new Map(), old: new Map(), ended: new RecentKeys(), expired: new Map() };
 }
 
-export function openAttempt(attempts: Attempts, key: string): Attempt | undefined {
-  return attempts.young.get(key) ?? attempts.old.get(key);
+export function openAttempt({ young, old }: Attempts, key: string): Attempt | undefined {
+  return young.get(key) ?? old.get(key);
 }
 
 /** Remembers that an attempt is over. True: its state record must be deleted. */
@@ -95,9 +96,10 @@ export function endAttempt(attempts: Attempts, key: string, nowMs: number): bool
 }
 
 /** An event of an attempt that is over: its window starts again. */
-export function tellEnded({ ended }: Attempts, key: string, nowMs: number): void {
-  ended.delete(key); // a Map keeps the place of the first insertion
-  ended.set(key, nowMs);
+export function tellEnded({ ended, expired }: Attempts, key: string, nowMs: number): void {
+  ended.tell(key, nowMs);
+  // A Map keeps the place of the first insertion.
+  if (expired.size > 0 && expired.delete(key)) expired.set(key, nowMs);
 }
 
 /** Attempts that the log will not tell again after a restart, moved to `old`: their state must be written. */
@@ -133,16 +135,18 @@ export function isOverfull({ young, old, ended }: Attempts): boolean {
 }
 
 /** Forgets what was last told of before a time, and the oldest beyond the bound: those are forgotten `early`. */
-export function forgetEnded(attempts: Attempts, beforeMs: number): { forgotten: string[]; early: number } {
-  const { ended } = attempts;
+export function forgetEnded({ ended }: Attempts, beforeMs: number): { early: number; toMs: number } {
+  return ended.forget(beforeMs, MAX_ENDED_ATTEMPTS);
+}
+
+/** Takes out the expired ones that were forgotten, up to one told of at this time: their state must be deleted. */
+export function takeForgotten({ ended, expired }: Attempts, toMs: number): string[] {
   const forgotten: string[] = [];
-  let early = 0;
-  for (const [key, toldMs] of ended) {
-    const full = ended.size > MAX_ENDED_ATTEMPTS;
-    if (toldMs > beforeMs && !full) break;
-    if (toldMs > beforeMs) early++;
-    ended.delete(key);
+  for (const [key, toldMs] of expired) {
+    if (toldMs > toMs) break;
+    if (ended.has(key)) continue;
+    expired.delete(key);
     forgotten.push(key);
   }
-  return { forgotten, early };
+  return forgotten;
 }

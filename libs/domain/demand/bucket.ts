@@ -98,8 +98,21 @@ function isBucket(bucket: Bucket): boolean {
 }
 
 export function emptyBucket(startMs: number): Bucket {
-  const counts = Object.fromEntries(COUNTS.map((count) => [count, 0])) as unknown as BucketCounts;
-  return { startMs, ...counts, waitMs: emptySketch(), serviceMs: emptySketch(), responseMs: emptySketch() };
+  return {
+    startMs,
+    arrivals: 0,
+    retries: 0,
+    starts: 0,
+    completions: 0,
+    failures: 0,
+    abandonments: 0,
+    rejections: 0,
+    expiredQueued: 0,
+    expiredStarted: 0,
+    waitMs: emptySketch(),
+    serviceMs: emptySketch(),
+    responseMs: emptySketch(),
+  };
 }
 
 /** Adds `from` to an own bucket, in place. */

@@ -1,4 +1,4 @@
-import { phaseOf, type ExecutionEvent, type ParsedEvent, type Phase, type Refusal } from '#domain/events';
+import { phaseOf, type CountedEvent, type ParsedForCounting, type Phase, type Refusal } from '#domain/events';
 import {
   endAttempt,
   forgetEnded,
@@ -10,12 +10,13 @@ import {
   openAttempt,
   overdue,
   takeAgeing,
+  takeForgotten,
   tellEnded,
   type Attempt,
   type Attempts,
 } from './attempts.js';
-import { bucketStartMs, emptyBucket, type Bucket, type DemandPartial } from './bucket.js';
-import { addToSketch } from './sketch.js';
+import type { DemandPartial } from './bucket.js';
+import { PoolBuckets } from './pool-buckets.js';
 
 /** Why a record of `executions.v1` counts nowhere: a counter each, and the reason in the dead-letter topic. */
 export type DeadLetterReason = Refusal | 'future' | 'too_old' | 'too_many_pools';
@@ -38,13 +39,13 @@ export interface IngestRecord {
   offset: number;
   /** When the log took it, epoch ms: the clock of all windows, so that reading again gives the same result. */
   timestampMs: number;
-  parsed: ParsedEvent;
+  parsed: ParsedForCounting;
 }
 
 export interface IngestInput {
   partition: number;
-  /** Consecutive records of the partition; not empty. */
-  records: IngestRecord[];
+  /** Consecutive records of the partition; not empty. Taken one by one: what is parsed then is not kept. */
+  records: Iterable<IngestRecord>;
   settings: IngestSettings;
   /** Whether events of a pool count; false: it is one pool too many. */
   admits(pool: string): boolean;
@@ -86,6 +87,8 @@ export interface DeadLetter {
 }
 
 export interface IngestOutput {
+  /** Records that the step took: all, unless a partial has grown to {@link MAX_PARTIAL_BYTES}. */
+  taken: number;
   partials: DemandPartial[];
   state: StateRecord[];
   deadLetters: DeadLetter[];
@@ -99,6 +102,12 @@ export interface IngestOutput {
     forgottenEarly: number;
   };
 }
+
+/**
+ * A step ends when what it adds to one pool takes this much as JSON, at most: with what its last record may add, a bucket
+ * for each of its times with two far-apart values in each sketch, a partial stays within the megabyte of a log's record.
+ */
+export const MAX_PARTIAL_BYTES = 900 * 1024;
 
 export function newIngestMemory(): IngestMemory {
   return { attempts: noAttempts(), chains: new Map(), watermarkMs: 0, nowMs: 0 };
@@ -114,16 +123,22 @@ export function ingestStep(
   memory: IngestMemory,
 ): { output: IngestOutput; memory: IngestMemory } {
   const step = new Step(input, memory);
-  for (const record of input.records) step.take(record);
+  for (const record of input.records) {
+    step.take(record);
+    if (step.isFull) break;
+  }
   return { output: step.finish(), memory };
 }
 
 /** One step over one partition: buckets by pool, and the state that changed. */
 class Step {
-  private readonly buckets = new Map<string, Map<number, Bucket>>();
+  private readonly pools = new Map<string, PoolBuckets>();
   private readonly state: StateRecord[] = [];
   private readonly deadLetters: DeadLetter[] = [];
   private readonly counts = { duplicates: 0, late: 0, expired: 0, forgottenEarly: 0 };
+  private taken = 0;
+  private to = 0;
+  isFull = false;
 
   constructor(
     private readonly input: IngestInput,
@@ -132,6 +147,8 @@ class Step {
 
   take({ offset, timestampMs, parsed }: IngestRecord): void {
     const { nowMs, attempts } = this.memory;
+    this.taken++;
+    this.to = offset + 1;
     // While a clock that was set back catches up no time passes here, but the bounds of memory must hold.
     if (timestampMs > nowMs || (timestampMs < nowMs && isOverfull(attempts)))
       this.age(Math.max(nowMs, timestampMs));
@@ -146,10 +163,10 @@ class Step {
   }
 
   finish(): IngestOutput {
-    const { partition, records, settings } = this.input;
-    const to = (records.at(-1) as IngestRecord).offset + 1;
+    const { partition, settings } = this.input;
+    const { taken, to } = this;
     const { nowMs, watermarkMs } = this.memory;
-    const partials = [...this.buckets].map(([pool, buckets]): DemandPartial => {
+    const partials = [...this.pools].map(([pool, { all: buckets }]): DemandPartial => {
       const chain = this.memory.chains.get(pool) as PoolChain;
       const from = chain.to;
       chain.to = to;
@@ -162,71 +179,78 @@ class Step {
         bucketS,
         range,
         watermarkMs,
-        buckets: [...buckets.values()],
+        buckets,
       };
     });
     const progress: Progress = { to, nowMs, watermarkMs, dedupeWindowS: settings.dedupeWindowS };
     this.state.push({ key: 'progress', value: JSON.stringify(progress) });
-    return { partials, state: this.state, deadLetters: this.deadLetters, counts: this.counts };
+    return { taken, partials, state: this.state, deadLetters: this.deadLetters, counts: this.counts };
   }
 
-  private refusal({ data }: ExecutionEvent, timestampMs: number): Refused | undefined {
+  private refusal({ data }: CountedEvent, timestampMs: number): Refused | undefined {
     const untimely = refuseUntimely(data, timestampMs, this.input.settings);
     if (untimely !== undefined || this.input.admits(data.pool)) return untimely;
     return { reason: 'too_many_pools', detail: `no room for pool ${data.pool} (ingest.maxPools)` };
   }
 
-  private count(event: ExecutionEvent, offset: number): void {
-    const { attempts } = this.memory;
+  private count(event: CountedEvent, offset: number): void {
+    const { attempts, nowMs } = this.memory;
+    const { data } = event;
     const key = keyOf(event);
     const phase = phaseOf(event.type);
     const known = openAttempt(attempts, key);
-    const newStart = phase !== 'queued' && event.data.startedAtMs !== undefined && !known?.started;
+    const newStart = phase !== 'queued' && data.startedAtMs !== undefined && !known?.started;
     const ends = phase === 'completed' || phase === 'failed';
-    if (attempts.ended.has(key)) tellEnded(attempts, key, this.memory.nowMs);
-    const isNews = known !== undefined && noteTimes(known, event.data);
-    if (attempts.ended.has(key) || (known !== undefined && !newStart && !ends)) {
+    const isOver = attempts.ended.has(key);
+    if (isOver) tellEnded(attempts, key, nowMs);
+    const isNews = known !== undefined && noteTimes(known, data);
+    if (isOver || (known !== undefined && !newStart && !ends)) {
       if (isNews) this.keep(known, key);
       this.counts.duplicates++;
       return;
     }
-    if (this.isLate(event, known === undefined)) this.counts.late++;
-    const attempt = known ?? this.arrive(key, event, offset);
-    if (newStart) this.start(attempt, event, key);
-    if (ends) this.end(attempt, event, key);
+    const pool = this.poolOf(data.pool);
+    if (this.isLate(pool, data, { phase, isArrival: known === undefined })) this.counts.late++;
+    const attempt = known ?? this.arrive(pool, data, offset);
+    if (known === undefined && !ends) attempts.young.set(key, attempt);
+    if (newStart) this.start(pool, attempt, data);
+    if (ends) this.end(pool, attempt, { data, phase });
+    if (ends) this.close(key);
+    else if (newStart) this.keep(attempt, key);
+    this.isFull ||= pool.bytes > MAX_PARTIAL_BYTES;
   }
 
   /** The start that an end tells, too, is no news that is late: it is as old as the execution is long. */
-  private isLate({ type, data }: ExecutionEvent, isArrival: boolean): boolean {
-    const { bucketS, latenessS } = this.input.poolSettings(data.pool);
-    const isFinal = (timeMs: number) =>
-      bucketStartMs(timeMs, bucketS) + (bucketS + latenessS) * 1000 <= this.memory.watermarkMs;
-    return isFinal(momentOf(phaseOf(type), data)) || (isArrival && isFinal(data.queuedAtMs));
+  private isLate(
+    pool: PoolBuckets,
+    data: CountedEvent['data'],
+    { phase, isArrival }: { phase: Phase; isArrival: boolean },
+  ): boolean {
+    const { watermarkMs } = this.memory;
+    if (pool.isFinal(momentOf(phase, data), watermarkMs)) return true;
+    return isArrival && pool.isFinal(data.queuedAtMs, watermarkMs);
   }
 
-  private watch({ data }: ExecutionEvent, timestampMs: number): void {
+  private watch({ data }: CountedEvent, timestampMs: number): void {
     const { queuedAtMs, startedAtMs = queuedAtMs, endedAtMs = startedAtMs } = data;
     this.memory.watermarkMs = Math.max(this.memory.watermarkMs, Math.min(endedAtMs, timestampMs));
   }
 
-  private arrive(key: string, { data }: ExecutionEvent, offset: number): Attempt {
-    const { pool, queuedAtMs } = data;
-    if (!this.memory.chains.has(pool)) this.memory.chains.set(pool, { since: offset, to: -1 });
-    const bucket = this.bucketAt(pool, queuedAtMs);
+  private arrive(pool: PoolBuckets, data: CountedEvent['data'], offset: number): Attempt {
+    const { chains, nowMs } = this.memory;
+    if (!chains.has(data.pool)) chains.set(data.pool, { since: offset, to: -1 });
+    const bucket = pool.at(data.queuedAtMs);
     if (data.attempt === 1) bucket.arrivals++;
     else bucket.retries++;
-    const attempt = newAttempt(data, this.memory.nowMs);
-    this.memory.attempts.young.set(key, attempt);
-    return attempt;
+    return newAttempt(data, nowMs);
   }
 
-  private start(attempt: Attempt, { data }: ExecutionEvent, key: string): void {
+  private start(pool: PoolBuckets, attempt: Attempt, data: CountedEvent['data']): void {
     attempt.started = true;
-    const bucket = this.bucketAt(attempt.pool, data.startedAtMs as number);
+    const bucket = pool.at(data.startedAtMs as number);
     bucket.starts++;
     const { queuedAtMs, startedAtMs } = knownTimes(attempt, data);
-    addToSketch(bucket.waitMs, startedAtMs - queuedAtMs);
-    this.keep(attempt, key);
+    pool.measure(bucket.waitMs, startedAtMs - queuedAtMs);
   }
 
   /** Writes the state of an attempt that the log will not tell again. */
@@ -234,23 +258,26 @@ class Step {
     if (this.memory.attempts.old.has(key)) this.state.push(openRecord(key, attempt));
   }
 
-  private end(attempt: Attempt, { type, data }: ExecutionEvent, key: string): void {
+  private end(
+    pool: PoolBuckets,
+    attempt: Attempt,
+    { data, phase }: { data: CountedEvent['data']; phase: Phase },
+  ): void {
     const endedAtMs = data.endedAtMs as number;
-    const bucket = this.bucketAt(attempt.pool, endedAtMs);
+    const bucket = pool.at(endedAtMs);
     if (!attempt.started) {
       bucket.abandonments++;
       if (data.errorClass === 'rejected') bucket.rejections++;
-    } else {
-      const { queuedAtMs, startedAtMs } = knownTimes(attempt, data);
-      // One that fails has had its slot as long, and is among the arrivals.
-      addToSketch(bucket.serviceMs, endedAtMs - startedAtMs);
-      if (phaseOf(type) === 'failed') bucket.failures++;
-      else {
-        bucket.completions++;
-        addToSketch(bucket.responseMs, endedAtMs - queuedAtMs);
-      }
+      return;
     }
-    this.close(key);
+    const { queuedAtMs, startedAtMs } = knownTimes(attempt, data);
+    // One that fails has had its slot as long, and is among the arrivals.
+    pool.measure(bucket.serviceMs, endedAtMs - startedAtMs);
+    if (phase === 'failed') bucket.failures++;
+    else {
+      bucket.completions++;
+      pool.measure(bucket.responseMs, endedAtMs - queuedAtMs);
+    }
   }
 
   /** What time alone does: attempts expire, get their state written, or are forgotten. */
@@ -262,21 +289,20 @@ class Step {
     for (const [key, attempt] of takeAgeing(attempts, nowMs - statelessMs(dedupeWindowS))) {
       this.state.push(openRecord(key, attempt));
     }
-    const { forgotten, early } = forgetEnded(attempts, nowMs - dedupeWindowS * 1000);
+    const { early, toMs } = forgetEnded(attempts, nowMs - dedupeWindowS * 1000);
     this.counts.forgottenEarly += early;
-    for (const key of forgotten) {
-      if (attempts.expired.delete(key)) this.state.push({ key: `expired:${key}`, value: null });
-    }
+    for (const key of takeForgotten(attempts, toMs)) this.state.push({ key: `expired:${key}`, value: null });
   }
 
   private expire(key: string, attempt: Attempt): void {
-    const bucket = this.bucketAt(attempt.pool, this.memory.nowMs);
+    const { nowMs, attempts } = this.memory;
+    const bucket = this.poolOf(attempt.pool).at(nowMs);
     if (attempt.started) bucket.expiredStarted++;
     else bucket.expiredQueued++;
     this.counts.expired++;
     this.close(key);
-    this.memory.attempts.expired.add(key);
-    this.state.push({ key: `expired:${key}`, value: String(this.memory.nowMs) });
+    attempts.expired.set(key, nowMs);
+    this.state.push({ key: `expired:${key}`, value: String(nowMs) });
   }
 
   private close(key: string): void {
@@ -284,23 +310,23 @@ class Step {
       this.state.push({ key: `open:${key}`, value: null });
   }
 
-  private bucketAt(pool: string, timeMs: number): Bucket {
-    const buckets = this.buckets.get(pool) ?? new Map<number, Bucket>();
-    this.buckets.set(pool, buckets);
-    const startMs = bucketStartMs(timeMs, this.input.poolSettings(pool).bucketS);
-    const bucket = buckets.get(startMs) ?? emptyBucket(startMs);
-    buckets.set(startMs, bucket);
-    return bucket;
+  private poolOf(name: string): PoolBuckets {
+    let pool = this.pools.get(name);
+    if (pool === undefined) {
+      pool = new PoolBuckets(this.input.poolSettings(name));
+      this.pools.set(name, pool);
+    }
+    return pool;
   }
 }
 
 /** An attempt. Ids are the sender's: those of different pools have nothing to do with each other. */
-function keyOf({ subject, data }: ExecutionEvent): string {
+function keyOf({ subject, data }: CountedEvent): string {
   return `${data.pool}/${subject}/${data.attempt}`;
 }
 
 /** When that happened which the event is about, epoch ms. */
-function momentOf(phase: Phase, { queuedAtMs, startedAtMs, endedAtMs }: ExecutionEvent['data']): number {
+function momentOf(phase: Phase, { queuedAtMs, startedAtMs, endedAtMs }: CountedEvent['data']): number {
   if (phase === 'queued') return queuedAtMs;
   return (phase === 'started' ? startedAtMs : endedAtMs) as number;
 }
@@ -315,7 +341,7 @@ interface Refused {
  * corrected, everything would be too old until it catches up.
  */
 function refuseUntimely(
-  { queuedAtMs, startedAtMs, endedAtMs }: ExecutionEvent['data'],
+  { queuedAtMs, startedAtMs, endedAtMs }: CountedEvent['data'],
   nowMs: number,
   { maxFutureS, maxAgeS }: IngestSettings,
 ): Refused | undefined {
@@ -381,8 +407,8 @@ export function restoreIngest(state: StateRecord[]): RestoredIngest {
     if (kind === 'expired:') expiries.push([key, Number(value)]);
   }
   memory.attempts.old = new Map(open.sort(([, a], [, b]) => a.firstSeenMs - b.firstSeenMs));
-  memory.attempts.expired = new Set(expiries.map(([key]) => key));
   expiries.sort(([, a], [, b]) => a - b);
+  memory.attempts.expired = new Map(expiries);
   const { to, nowMs, watermarkMs, dedupeWindowS } = progress;
   Object.assign(memory, { nowMs, watermarkMs });
   const replayFromMs = nowMs - dedupeWindowS * 1000 - statelessMs(dedupeWindowS);
@@ -412,7 +438,7 @@ export function resumeIngest(restored: RestoredIngest): IngestMemory {
   const { ended, expired } = memory.attempts;
   replayTime(memory.nowMs, restored);
   // Only when the log has lost records of the window: remembered for another window, so that its state is deleted.
-  for (const key of expired) if (!ended.has(key)) tellEnded(memory.attempts, key, memory.nowMs);
+  for (const key of expired.keys()) if (!ended.has(key)) tellEnded(memory.attempts, key, memory.nowMs);
   return memory;
 }
 
@@ -427,7 +453,7 @@ function replayTime(timeMs: number, restored: RestoredIngest): void {
 }
 
 /** An event of an attempt that is not in the state topic, so it is young or over. */
-function replayEvent(key: string, { type, data }: ExecutionEvent, restored: RestoredIngest): void {
+function replayEvent(key: string, { type, data }: CountedEvent, restored: RestoredIngest): void {
   const { memory, replayedMs, dedupeWindowS } = restored;
   const { young, ended } = memory.attempts;
   const phase = phaseOf(type);

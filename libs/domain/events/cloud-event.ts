@@ -3,7 +3,9 @@ import {
   parseExecutionEvent,
   MAX_EVENT_BYTES,
   type ParsedEvent,
+  type ParsedForCounting,
 } from './execution-event.js';
+import { scanEvent, type Utf8 } from './scan-event.js';
 
 /** Attributes of an event that headers can carry. */
 const ATTRIBUTES = ['specversion', 'id', 'source', 'type', 'subject', 'time', 'traceparent'] as const;
@@ -41,6 +43,17 @@ export function parseEventRecord(value: string, headers: Headers): ParsedEvent {
   } catch (error) {
     return { ok: false, reason: 'malformed_json', detail: (error as Error).message };
   }
+}
+
+/** What {@link parseEventRecord} says of a record, as far as counting needs it; from its bytes where they are at hand. */
+export function parseForCounting(record: {
+  value: string | null;
+  headers: Headers;
+  utf8?: Utf8 | undefined;
+}): ParsedForCounting {
+  const { utf8, headers } = record;
+  const event = utf8 === undefined || isBinary('kafka', headers) ? undefined : scanEvent(utf8);
+  return event === undefined ? parseEventRecord(record.value ?? '', headers) : { ok: true, event };
 }
 
 function isBinary(protocol: Protocol, headers: Headers): boolean {

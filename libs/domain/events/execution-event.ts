@@ -7,24 +7,33 @@ export type Phase = (typeof PHASES)[number];
 /** An event larger than this is refused before it is parsed (bytes of its JSON). */
 export const MAX_EVENT_BYTES = 16_384;
 
+/** In the order of {@link PHASES}. */
+export const EXECUTION_TYPES = PHASES.map((phase) => `com.headroom.execution.${phase}.v1` as const);
+const PHASE_OF = new Map<string, Phase>(EXECUTION_TYPES.map((type, i) => [type, PHASES[i] as Phase]));
 const TYPE = /^com\.headroom\.execution\.([a-z]+)\.v(\d+)$/;
 const SCHEMA_VERSION = 1;
 
 // Epoch milliseconds. The year 2100 bounds typing errors such as microseconds given as milliseconds.
-const epochMs = z.number().positive().max(4_102_444_800_000);
-const name = z.string().min(1).max(200);
+export const MAX_EPOCH_MS = 4_102_444_800_000;
+const epochMs = z.number().positive().max(MAX_EPOCH_MS);
+export const MAX_NAME_CHARS = 200;
+const name = z.string().min(1).max(MAX_NAME_CHARS);
+export const MAX_ATTEMPT = 1000;
+export const MAX_TRACEPARENT_CHARS = 100;
 
+const POOL_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 /** Pool names are also policy ids, metric labels and URL segments: lower case, digits, dash. */
 export const poolName = z
   .string()
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'lower-case letters, digits and dashes, 1 to 63 characters');
+  .regex(POOL_NAME, 'lower-case letters, digits and dashes, 1 to 63 characters');
+export const isPoolName = (text: string): boolean => POOL_NAME.test(text);
 
 const executionData = z
   .object({
     pool: poolName,
     taskType: name.default('default'),
     /** 1 for the first try; only attempt 1 is an arrival. */
-    attempt: z.number().int().min(1).max(1000).default(1),
+    attempt: z.number().int().min(1).max(MAX_ATTEMPT).default(1),
     workerId: name.optional(),
     errorClass: name.optional(),
     queuedAtMs: epochMs,
@@ -55,11 +64,11 @@ export const executionEventV1 = z
     specversion: z.literal('1.0'),
     id: name,
     source: name,
-    type: z.enum(PHASES.map((p) => `com.headroom.execution.${p}.v1`) as [string, ...string[]]),
+    type: z.enum(EXECUTION_TYPES as unknown as [string, ...string[]]),
     subject: name,
     time: z.iso.datetime({ offset: true }).optional(),
     datacontenttype: z.literal('application/json').optional(),
-    traceparent: z.string().max(100).optional(),
+    traceparent: z.string().max(MAX_TRACEPARENT_CHARS).optional(),
     data: executionData,
   })
   .superRefine((event, context) => {
@@ -78,8 +87,16 @@ export type ExecutionEvent = z.infer<typeof executionEventV1>;
 
 /** The phase in an event type, e.g. `completed` of `com.headroom.execution.completed.v1`. */
 export function phaseOf(type: string): Phase {
-  return TYPE.exec(type)?.[1] as Phase;
+  return PHASE_OF.get(type) as Phase;
 }
+
+/** What counting needs of an event. */
+export type CountedEvent = Pick<ExecutionEvent, 'type' | 'subject'> & {
+  data: Pick<
+    ExecutionEvent['data'],
+    'pool' | 'attempt' | 'errorClass' | 'queuedAtMs' | 'startedAtMs' | 'endedAtMs' | 'assumed'
+  >;
+};
 
 /** Why an event cannot be used. Each is a counter and a dead-letter reason. */
 export const REFUSALS = [
@@ -91,8 +108,9 @@ export const REFUSALS = [
 ] as const;
 export type Refusal = (typeof REFUSALS)[number];
 
-export type ParsedEvent =
-  { ok: true; event: ExecutionEvent } | { ok: false; reason: Refusal; detail: string };
+export type ParsedEvent = Parsed<ExecutionEvent>;
+export type ParsedForCounting = Parsed<CountedEvent>;
+type Parsed<Event> = { ok: true; event: Event } | { ok: false; reason: Refusal; detail: string };
 
 /** Parses one record value (JSON text). Never throws: a bad event is an outcome. */
 export function parseExecutionEvent(text: string): ParsedEvent {

@@ -1,4 +1,4 @@
-export { binaryEvent, parseEventRecord } from './cloud-event.js';
+export { binaryEvent, parseEventRecord, parseForCounting } from './cloud-event.js';
 export {
   checkExecutionEvent,
   executionEventV1,
@@ -8,8 +8,11 @@ export {
   phaseOf,
   poolName,
   REFUSALS,
+  type CountedEvent,
   type ExecutionEvent,
   type ParsedEvent,
+  type ParsedForCounting,
   type Phase,
   type Refusal,
 } from './execution-event.js';
+export { scanEvent, type Utf8 } from './scan-event.js';

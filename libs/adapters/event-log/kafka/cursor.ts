@@ -56,6 +56,11 @@ export class Cursor {
     return this.bytes.toString('utf8', from, this.at);
   }
 
+  /** What {@link text} would read. */
+  skipText(): void {
+    this.skip(Math.max(0, this.varint()));
+  }
+
   /** A 16-bit length and that many bytes of UTF-8. */
   shortText(): string {
     const length = this.int16();

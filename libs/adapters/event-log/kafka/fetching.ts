@@ -94,7 +94,8 @@ export class Fetching {
     if (wish === undefined) return false;
     const { reader, offset: from } = wish;
     if (errorCode === 0) {
-      const decoded = decodeBatches(batches, { from, aborted });
+      // A copy: records keep their bytes, and must not keep those that the answer has of other partitions.
+      const decoded = decodeBatches(Buffer.from(batches), { from, aborted });
       reader.take(from, { ...decoded, endOffset });
       return false;
     }

@@ -102,14 +102,16 @@ test('records come with their offsets, times, keys, headers and tombstones', () 
       ['trace', '2'],
     ],
   });
-  expect(decodeBatches(bytes, { from: 0 })).toEqual({
-    records: [
-      { key: 'k0', value: 'ä€', headers: { trace: '2' }, offset: 40, timestampMs: TIME_MS },
-      { key: 'k1', value: null, headers: { trace: '2' }, offset: 41, timestampMs: TIME_MS + 1_000 },
-    ],
-    nextOffset: 42,
-    bytes: bytes.length - 61,
+  const { records, nextOffset, bytes: unpackedBytes } = decodeBatches(bytes, { from: 0 });
+  const read = records.map(({ key, value, headers, offset, timestampMs, utf8 }) => {
+    const text = utf8 === undefined ? null : utf8.bytes.toString('utf8', utf8.from, utf8.to);
+    return { key, value, headers, offset, timestampMs, text };
   });
+  expect(read).toEqual([
+    { key: 'k0', value: 'ä€', text: 'ä€', headers: { trace: '2' }, offset: 40, timestampMs: TIME_MS },
+    { key: 'k1', value: null, text: null, headers: { trace: '2' }, offset: 41, timestampMs: TIME_MS + 1_000 },
+  ]);
+  expect({ nextOffset, unpackedBytes }).toEqual({ nextOffset: 42, unpackedBytes: bytes.length - 61 });
   const appended = batch({ firstOffset: 0, values: ['a'], attributes: LOG_APPEND_TIME });
   expect(decodeBatches(appended, { from: 0 }).records[0]?.timestampMs).toBe(TIME_MS + 5_000);
 });

@@ -131,8 +131,8 @@ function readRecords(
   { from, maxRecords }: { from: number; maxRecords: number },
   into: StoredRecord[],
 ): number {
-  const body = unpacked(batch);
-  const cursor = new Cursor(body);
+  const bytes = unpacked(batch);
+  const cursor = new Cursor(bytes);
   const appendedMs = (batch.attributes & LOG_APPEND_TIME) === 0 ? undefined : batch.maxTimestampMs;
   for (let i = 0; i < batch.records && into.length < maxRecords; i++) {
     const length = cursor.varint();
@@ -140,14 +140,48 @@ function readRecords(
     cursor.skip(1);
     const timestampMs = batch.firstTimestampMs + cursor.varlong();
     const offset = batch.firstOffset + cursor.varint();
-    if (offset >= from) {
-      const key = cursor.text() ?? '';
-      const value = cursor.text();
-      into.push({ key, value, headers: headersAt(cursor), offset, timestampMs: appendedMs ?? timestampMs });
-    }
+    if (offset >= from) into.push(new FetchedRecord(offset, appendedMs ?? timestampMs, bytes, cursor.at));
     cursor.moveTo(end);
   }
-  return body.length;
+  return bytes.length;
+}
+
+/** A record in the bytes of its batch: what nobody looks at is not decoded. */
+class FetchedRecord implements StoredRecord {
+  constructor(
+    readonly offset: number,
+    readonly timestampMs: number,
+    private readonly bytes: Buffer,
+    /** Where its key is, and behind it the rest. */
+    private readonly at: number,
+  ) {}
+
+  get key(): string {
+    return new Cursor(this.bytes, this.at).text() ?? '';
+  }
+
+  get value(): string | null {
+    return this.behindKey().text();
+  }
+
+  get utf8(): StoredRecord['utf8'] {
+    const cursor = this.behindKey();
+    const length = cursor.varint();
+    if (length < 0) return undefined;
+    return { bytes: this.bytes, from: cursor.at, to: cursor.at + length };
+  }
+
+  get headers(): Record<string, string> {
+    const cursor = this.behindKey();
+    cursor.skipText();
+    return headersAt(cursor);
+  }
+
+  private behindKey(): Cursor {
+    const cursor = new Cursor(this.bytes, this.at);
+    cursor.skipText();
+    return cursor;
+  }
 }
 
 /** Of a header that comes more than once, the last counts, as for Kafka's own consumer. */
