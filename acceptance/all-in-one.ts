@@ -23,7 +23,7 @@ async function start(work: Workplace, configuration: Configuration): Promise<Dep
   });
   const url = `http://127.0.0.1:${apiPort}`;
   const again = () => work.start(configFile);
-  const place = { url, again, program: again() };
+  const place = { name: 'all', url, again, program: again() };
   await place.program.line(/^headroom: ready/m);
   const api = new ApiClient(url, await work.token('all'));
   return new Deployed([place], api, [`http://127.0.0.1:${routerPort}`], () => deadLetters(work));

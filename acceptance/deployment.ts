@@ -21,6 +21,7 @@ export interface Deployment {
 
 /** One process of a deployment. */
 export interface Place {
+  name: string;
   url: string;
   program: HeadroomProcess;
   /** The same again, after its end. */
@@ -59,6 +60,13 @@ export class Deployed {
   get errors(): string[] {
     const lines = this.programs.flatMap(({ stderr }) => stderr.split('\n'));
     return lines.filter((line) => /"level":(50|60)/.test(line));
+  }
+
+  place(name: string): Place {
+    const place = this.places.find((each) => each.name === name);
+    if (place === undefined)
+      throw new Error(`a process: one of ${this.places.map((each) => each.name).join(', ')}, got ${name}`);
+    return place;
   }
 
   /** Kills one of them with -9, chosen by a number in [0, 1), and starts it again. */

@@ -27,9 +27,14 @@ export class HeadroomProcess {
   private readonly child: ChildProcess;
   private end: Ended | undefined;
 
-  constructor(command: string, args: readonly string[], options: { cwd?: string } = {}) {
+  constructor(
+    command: string,
+    args: readonly string[],
+    { cwd = projectDir, env = {} }: { cwd?: string; env?: Record<string, string> } = {},
+  ) {
     this.child = spawn(command, args, {
-      cwd: options.cwd ?? projectDir,
+      cwd,
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });
@@ -166,8 +171,9 @@ export class Workplace {
     return file;
   }
 
-  run(command: string, args: readonly string[]): HeadroomProcess {
-    const started = new HeadroomProcess(command, args, { cwd: this.folder });
+  /** `env`: beside the environment of this process. */
+  run(command: string, args: readonly string[], env: Record<string, string> = {}): HeadroomProcess {
+    const started = new HeadroomProcess(command, args, { cwd: this.folder, env });
     this.processes.push(started);
     return started;
   }

@@ -21,6 +21,14 @@ export function completed(execution: { id: string; pool: string; queuedAtMs: num
   };
 }
 
+/** The beginning of an execution whose end is told later. */
+export function queued(execution: { id: string; pool: string; queuedAtMs: number }): SentEvent {
+  const { id, pool, queuedAtMs } = execution;
+  const { specversion, source, subject } = completed(execution);
+  const type = 'com.headroom.execution.queued.v1';
+  return { specversion, id: `${id}/queued`, source, type, subject, data: { pool, queuedAtMs } };
+}
+
 /** `count` executions, spread evenly over a time. */
 export function completedBetween(given: {
   prefix: string;

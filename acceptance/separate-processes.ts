@@ -13,7 +13,7 @@ import {
   type Deployment,
   type Place,
 } from './deployment.js';
-import { freePorts, type Workplace } from './headroom-process.js';
+import { bin, freePorts, type Workplace } from './headroom-process.js';
 
 /** Servers that the processes share. */
 export interface Servers {
@@ -21,10 +21,27 @@ export interface Servers {
   kafka: string;
   /** postgres://… of a database from which others can be made. */
   postgres: string;
+  /** What is another one's for a process; by its name. */
+  own?: (name: string) => Surroundings;
 }
 
+/** What is a process's own, so that it alone can lose it. */
+export interface Surroundings {
+  /** host:port where it finds the servers: proxies. */
+  kafka?: string;
+  postgres?: string;
+  env?: Record<string, string>;
+}
+
+/** Deployed, and where what it shares is found. */
+export type SeparatelyDeployed = Deployed & {
+  eventLog: KafkaSettings;
+  /** postgres://… */
+  database: string;
+};
+
 /** Named after their targets, in the order of their start. */
-const PLACES = [
+export const PLACES = [
   'fleet',
   'ingest-1',
   'ingest-2',
@@ -33,7 +50,8 @@ const PLACES = [
   'autoscaler-2',
   'router-1',
   'router-2',
-];
+] as const;
+export type PlaceName = (typeof PLACES)[number];
 /** Its load goes to the first router, and begins when all others are ready. */
 const SOURCES = 'sources';
 
@@ -41,15 +59,26 @@ let deployments = 0;
 
 /** Two ingest, two autoscalers, two routers, a forecaster, a host of workers, on Kafka and PostgreSQL. */
 export function separateProcesses(servers: () => Servers): Deployment {
-  return { name: 'separate processes', slowness: 3, start: (work, given) => start(work, given, servers()) };
+  const start = (work: Workplace, given: Configuration) => startSeparately(work, given, servers());
+  return { name: 'separate processes', slowness: 3, start };
 }
 
-async function start(work: Workplace, configuration: Configuration, servers: Servers): Promise<Deployed> {
+/** See {@link Deployment.start}. */
+export async function startSeparately(
+  work: Workplace,
+  configuration: Configuration,
+  servers: Servers,
+): Promise<SeparatelyDeployed> {
   const hasSources = Object.values(configuration.pools).some(({ source }) => source !== undefined);
   const addresses = await freeAddresses([...PLACES, ...(hasSources ? [SOURCES] : [])]);
   const shared = await sharedBy(work, servers);
   const launch = (name: string) =>
-    launched(name, { work, addresses, shared: { ...configuration, ...shared } });
+    launched(name, {
+      work,
+      addresses,
+      shared: { ...configuration, ...shared },
+      own: servers.own?.(name) ?? {},
+    });
   const places = PLACES.map(launch);
   const api = new SpreadApi({
     everywhere: [...addresses.urls.values()],
@@ -62,7 +91,7 @@ async function start(work: Workplace, configuration: Configuration, servers: Ser
   await withWorkers(api, poolsWithWorkers(configuration));
   if (hasSources) places.push(launch(SOURCES));
   await deployed.ready();
-  return deployed;
+  return Object.assign(deployed, { eventLog: shared.eventLog, database: shared.store.url });
 }
 
 interface Addresses {
@@ -92,14 +121,21 @@ async function sharedBy(work: Workplace, servers: Servers) {
   return { eventLog, store, identity: { keyFile: join(work.dataDir, KEY_FILE) } };
 }
 
-function launched(
-  name: string,
-  { work, addresses, shared }: { work: Workplace; addresses: Addresses; shared: object },
-): Place {
+interface Launch {
+  work: Workplace;
+  addresses: Addresses;
+  shared: Configuration & Awaited<ReturnType<typeof sharedBy>>;
+  own: Surroundings;
+}
+
+function launched(name: string, { work, addresses, shared, own }: Launch): Place {
+  const { eventLog, store } = shared;
   const target = name.replace(/-\d$/, '');
   const url = addresses.urls.get(name) as string;
   const file = work.write(`${name}.yaml`, {
     ...shared,
+    eventLog: { ...eventLog, brokers: own.kafka === undefined ? eventLog.brokers : [own.kafka] },
+    store: { ...store, url: own.postgres === undefined ? store.url : at(own.postgres, store.url) },
     api: { port: Number(new URL(url).port) },
     router: { port: addresses.routerPorts[name === 'router-2' ? 1 : 0] },
     fleet:
@@ -108,11 +144,17 @@ function launched(
         : { kind: 'remote', url: addresses.urls.get('fleet') },
   });
   const dataDir = join(work.folder, name);
-  const again = () => work.headroom('start', '--config', file, '--data-dir', dataDir, '--target', target);
-  return { url, again, program: again() };
+  const command = [bin, 'start', '--config', file, '--data-dir', dataDir, '--target', target];
+  const again = () => work.run(process.execPath, command, own.env);
+  return { name, url, again, program: again() };
 }
 
-function servedBy(path: string): string[] {
+/** The same at another host:port. */
+function at(host: string, url: string): string {
+  return Object.assign(new URL(url), { host }).href;
+}
+
+function servedBy(path: string): PlaceName[] {
   if (/^\/v1\/(events|webhooks)/.test(path)) return ['ingest-1', 'ingest-2'];
   if (path.startsWith('/v1/fleet')) return ['fleet'];
   return ['autoscaler-1', 'autoscaler-2'];

@@ -1,3 +1,4 @@
+import { part as faketime } from './faketime.js';
 import { part as kafka } from './kafka.js';
 import type { Part } from './part.js';
 import { part as postgres } from './postgres.js';
@@ -7,4 +8,4 @@ import { part as redis } from './redis.js';
 import { part as toxiproxy } from './toxiproxy.js';
 
 /** In the order they are obtained. */
-export const parts: readonly Part[] = [postgres, redis, rabbitmq, prometheus, kafka, toxiproxy];
+export const parts: readonly Part[] = [postgres, redis, rabbitmq, prometheus, faketime, kafka, toxiproxy];

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { cacheFolder, fillCacheFolder } from './cache.js';
 import { findCommand, run } from './command.js';
 import { installPackages } from './debian.js';
@@ -12,14 +12,16 @@ import { ServerFolder } from './server-folder.js';
 import { ServerProcess } from './server-process.js';
 
 // Apache Kafka, one node that is its own controller (KRaft): the jars of parts/kafka/pom.xml, checked against
-// parts/kafka/jars.sha256.
+// parts/kafka/<version>.sha256.
 
-const VERSION = '4.4.0';
+/** The first is what suites run on that ask for none. 4.2.0 keeps what commits while it restarts (docs/decisions/0021). */
+const VERSIONS = ['4.4.0', '4.2.0'] as const;
+export type KafkaVersion = (typeof VERSIONS)[number];
 const OLDEST_JAVA = '17.0';
 const JAVA_WITHIN_MS = 30_000;
 const SOURCES = join(import.meta.dirname, '..', '..', 'parts', 'kafka');
 const FORMAT_WITHIN_MS = 120_000;
-const libs = () => cacheFolder('kafka', VERSION);
+const libs = (version: KafkaVersion) => cacheFolder('kafka', version);
 
 export const part: Part = {
   name: 'kafka',
@@ -27,8 +29,8 @@ export const part: Part = {
     const java = findCommand('java');
     if (java === undefined) return undefined;
     notOlder(await run([java, '-version'], { withinMs: JAVA_WITHIN_MS }), OLDEST_JAVA);
-    const complete = existsSync(libs()) && (await wrongJars(libs())).length === 0;
-    return complete ? `kafka ${VERSION}, ${libs()}` : undefined;
+    const missing = await missingVersions();
+    return missing.length > 0 ? undefined : `kafka ${VERSIONS.join(' and ')}, ${dirname(libs(VERSIONS[0]))}`;
   },
   obtain: async (say) => {
     const missing = [
@@ -36,20 +38,33 @@ export const part: Part = {
       ...(findCommand('mvn') === undefined ? ['maven'] : []),
     ];
     if (missing.length > 0) await installPackages(missing, say);
-    await fillCacheFolder(libs(), async (into) => {
-      const copy = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${into}`];
-      const maven = ['mvn', '-B', '-ntp', '-C', '-f', join(SOURCES, 'pom.xml'), ...copy];
-      await run(maven, { withinMs: OBTAIN_WITHIN_MS, say });
-      const wrong = await wrongJars(into);
-      if (wrong.length > 0)
-        throw new PartRefused(`jars must be as in parts/kafka/jars.sha256, got other ${wrong}`);
-    });
+    for (const version of await missingVersions()) await obtain(version, say);
   },
 };
 
+async function missingVersions(): Promise<KafkaVersion[]> {
+  const complete = await Promise.all(
+    VERSIONS.map(
+      async (version) => existsSync(libs(version)) && (await wrongJars(version, libs(version))).length === 0,
+    ),
+  );
+  return VERSIONS.filter((_, i) => !complete[i]);
+}
+
+function obtain(version: KafkaVersion, say: (line: string) => void): Promise<void> {
+  return fillCacheFolder(libs(version), async (into) => {
+    const copy = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${into}`];
+    const pom = ['-f', join(SOURCES, 'pom.xml'), `-Dkafka.version=${version}`];
+    await run(['mvn', '-B', '-ntp', '-C', ...pom, ...copy], { withinMs: OBTAIN_WITHIN_MS, say });
+    const wrong = await wrongJars(version, into);
+    if (wrong.length > 0)
+      throw new PartRefused(`jars must be as in parts/kafka/${version}.sha256, got other ${wrong}`);
+  });
+}
+
 /** Names of jars that are missing, too many, or not what their checksum says. */
-async function wrongJars(folder: string): Promise<string[]> {
-  const sums = (await readFile(join(SOURCES, 'jars.sha256'), 'utf8')).trim().split('\n');
+async function wrongJars(version: KafkaVersion, folder: string): Promise<string[]> {
+  const sums = (await readFile(join(SOURCES, `${version}.sha256`), 'utf8')).trim().split('\n');
   const expected = new Map(sums.map((line) => line.split(/\s+/).reverse() as [string, string]));
   const names = new Set([...expected.keys(), ...(await readdir(folder))]);
   const wrong = await Promise.all(
@@ -73,6 +88,8 @@ export interface KafkaListener {
 }
 
 export interface KafkaOptions {
+  /** Default: the newest that `npm run parts` obtains. */
+  version?: KafkaVersion;
   /** Lines of server.properties beside ours; one of the same key wins. */
   properties?: Record<string, string | number | boolean>;
   /** Beside PLAINTEXT, by name (upper case); their addresses are in `listeners` of the result. */
@@ -94,8 +111,9 @@ export interface Kafka extends ServerProcess {
 const JVM = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData'];
 
 export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
+  const { version = VERSIONS[0] } = options;
   const java = findCommand('java');
-  if (java === undefined || !existsSync(libs())) throw new PartMissing(`Kafka ${VERSION} with java`);
+  if (java === undefined || !existsSync(libs(version))) throw new PartMissing(`Kafka ${version} with java`);
   const folder = await ServerFolder.create('kafka');
   const names = Object.keys(options.listeners ?? {});
   const [port, controllerPort, ...ports] = (await freePorts(2 + names.length)) as [number, number];
@@ -107,7 +125,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
       `-Djava.io.tmpdir=${folder.path}/tmp`,
       `-Dlog4j2.configurationFile=${SOURCES}/log4j2.xml`,
     ];
-    const command = [java, ...flags, '-cp', `${libs()}/*`, name, ...args];
+    const command = [java, ...flags, '-cp', `${libs(version)}/*`, name, ...args];
     return options.inside?.(command) ?? command;
   };
   await folder.fill(async () => {
