@@ -22,6 +22,11 @@ let hostApi: ApiClient;
 let router: string;
 let rest: HeadroomProcess;
 let host: HeadroomProcess;
+const PROMETHEUS = {
+  kind: 'prometheus',
+  url: 'http://127.0.0.1:1',
+  pools: { web: { arrivals: 'up' } },
+};
 let hostConfig: string;
 
 beforeAll(async () => {
@@ -43,6 +48,8 @@ beforeAll(async () => {
     ...shared,
     api: { port: hostPort },
     fleet: { kind: 'local-processes', eventsUrl: `http://127.0.0.1:${apiPort}` },
+    // The same in all processes, but for secrets: those are where events are taken.
+    sources: { prom: { ...PROMETHEUS, tokenFile: 'only-where-ingest-is' } },
   });
   const restConfig = work.write('rest.yaml', {
     ...shared,

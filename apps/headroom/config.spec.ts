@@ -126,6 +126,16 @@ describe('parseConfig', () => {
     expect(problems(`eventLog: ${text}`)[0]).toMatch(problem);
   });
 
+  test('the address of Prometheus holds no password: nobody would send it, and a log would have it', () => {
+    const at = (url: string) =>
+      problems(
+        `{ pools: { web: {} }, sources: { p: { kind: prometheus, url: '${url}', pools: { web: { arrivals: up } } } } }`,
+      );
+    expect(at('https://prometheus/path')).toEqual([]);
+    expect(at('https://me:secret@prometheus')[0]).toMatch(/^sources\.p\.url: .*without user and password/);
+    expect(at('nowhere')[0]).toMatch(/^sources\.p\.url: .*begins with/);
+  });
+
   test.each([
     'pools: { __proto__: {} }',
     '{ "__proto__": { api: { port: 1 } } }',

@@ -16,6 +16,12 @@ const url = (protocols: readonly [string, string]) =>
     })
     .describe('Address of the server; with an s before the colon by TLS.');
 
+/** They would be sent by nobody, and stand in what is logged. */
+const hasNoCredentials = (text: string) => {
+  const { username, password } = URL.parse(text) ?? { username: '', password: '' };
+  return username === '' && password === '';
+};
+
 const passwordFile = z
   .string()
   .min(1)
@@ -94,7 +100,9 @@ const delayS = z
 const prometheus = z
   .strictObject({
     kind: z.literal('prometheus'),
-    url: url(['http:', 'https:']),
+    url: url(['http:', 'https:']).refine(hasNoCredentials, {
+      message: 'an address without user and password',
+    }),
     tokenFile: z.string().min(1).optional().describe('File with a bearer token, relative to this file.'),
     delayS,
     pools: z

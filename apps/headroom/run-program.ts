@@ -44,9 +44,11 @@ export async function runProgram(
   const dataDir = dataDirOf({ option: options.dataDir, configured: config.dataDir, ...context });
   const opened = await openIdentity({ ...config, dataDir, create: true });
   if (!opened.ok) return context.fail({ code: EXIT.usage, message: opened.problem, hint: opened.hint });
-  const proofs = await openWebhookProofs(config.webhooks);
+  // Who takes no events needs to know of their sources, and none of their secrets.
+  const { webhooks, sources } = targets.targets.includes('ingest') ? config : NO_SOURCES;
+  const proofs = await openWebhookProofs(webhooks);
   if (!proofs.ok) return context.fail({ code: EXIT.usage, message: proofs.problem, hint: proofs.hint });
-  const read = await readSourcePasswords(config.sources);
+  const read = await readSourcePasswords(sources);
   if (!read.ok) return context.fail({ code: EXIT.usage, message: read.problem });
   const sourcePasswords = read.passwords;
   const { identity } = opened;
@@ -56,6 +58,8 @@ export async function runProgram(
     context,
   );
 }
+
+const NO_SOURCES: Pick<Config, 'webhooks' | 'sources'> = { webhooks: {}, sources: {} };
 
 interface Run {
   config: Config;

@@ -702,6 +702,20 @@ describe('a pool that another system measures', () => {
     expect(witness.partials.every(({ outcome }) => outcome !== 'gap')).toBe(true);
   }, 30_000);
 
+  test('catches up in records of a bounded size, however long it was away', async () => {
+    // From a tenth of a millisecond to an hour: sketches as wide as they get.
+    const service = Array.from({ length: 18 }, (_, i) => ({ valueMs: 0.1 * 3 ** i, count: 1 }));
+    meter.tell = async (span) => startsOf(span).map((startMs) => ({ startMs, arrivals: 1, service }));
+    await until(async () => (await measured()).length > 1);
+    const [jumpMs, fromMs] = [nowMs() + 480 * S, Date.now()];
+    nowMs = () => jumpMs + SPEED * (Date.now() - fromMs);
+    await until(async () => witness.sampleErrors.length > 0 || (await measured()).length > 480);
+    expect(witness.sampleErrors).toEqual([]);
+    const values = (await recordsOf(TOPICS.demand)).map(({ value }) => value?.length ?? 0);
+    expect(values.reduce((sum, chars) => sum + chars, 0)).toBeGreaterThan(1_048_576);
+    expect(Math.max(...values)).toBeLessThan(524_288);
+  }, 30_000);
+
   test('goes on after a restart where it stood; what nobody knows yet is not taken for nothing', async () => {
     meter.tell = async (span) => startsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
     await until(async () => (await measured()).length > 1);

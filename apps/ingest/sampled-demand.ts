@@ -1,6 +1,13 @@
 import { TOPICS, type EventLog } from '#adapters/event-log';
 import type { DemandSampler } from '#adapters/demand-samplers';
-import { bucketStartMs, sampledPartial, sampledPartition, type Chain } from '#domain/demand';
+import {
+  bucketStartMs,
+  sampledPartial,
+  sampledPartition,
+  type Chain,
+  type DemandPartial,
+  type DemandSample,
+} from '#domain/demand';
 import type { DemandTable } from './demand-table.js';
 import type { IngestObserver } from './ingest-observer.js';
 
@@ -16,6 +23,8 @@ export interface SampledPool {
 
 /** Buckets asked for at a time; what passed before, while nobody asked for longer than that, is never known. */
 const MAX_BUCKETS = 500;
+/** Buckets of one record: with sketches of service times they have some 3 kB each, and a record may have 1 MiB. */
+const BUCKETS_PER_RECORD = 100;
 /** After a failure a pool is asked for again in this time. */
 const RETRY_MS = 5_000;
 /** Pools asked for at once. */
@@ -27,7 +36,8 @@ const MAX_ASKED = 8;
  * have seen already.
  */
 export class SampledDemand {
-  private readonly fractions = new Map<SampledPool, number>();
+  /** Arrivals in no bucket yet, by the end of the chain that they belong to: a span may be asked for again. */
+  private readonly fractions = new Map<SampledPool, Map<number, number>>();
   private readonly notBeforeMs = new Map<SampledPool, number>();
 
   constructor(
@@ -69,15 +79,42 @@ export class SampledDemand {
       observer.sampled({ source, asked: (toMs - fromMs) / (bucketS * 1000), told: samples.length });
       // Of the buckets after the last one nothing is known yet: they are not empty, they are asked for again.
       if (last === undefined) return void this.notBeforeMs.set(sampled, nowMs() + RETRY_MS);
-      const span = { pool, partition, bucketS, samples, toMs: last.startMs + bucketS * 1000 };
-      const fraction = this.fractions.get(sampled) ?? 0;
-      const made = sampledPartial({ ...span, fraction }, chain);
-      await log.append(TOPICS.demand, [{ key: pool, value: JSON.stringify(made.partial) }]);
-      this.fractions.set(sampled, made.fraction);
+      const partials = this.partialsOf({ sampled, partition, chain, bucketS }, samples);
+      await log.append(
+        TOPICS.demand,
+        partials.map((partial) => ({ key: pool, value: JSON.stringify(partial) })),
+      );
     } catch (error) {
       this.notBeforeMs.set(sampled, nowMs() + RETRY_MS);
       observer.sampleFailed({ source, pool, error: error as Error });
     }
+  }
+
+  private partialsOf(
+    { sampled, partition, chain, bucketS }: Pick<Span, 'sampled' | 'partition' | 'chain' | 'bucketS'>,
+    samples: readonly DemandSample[],
+  ): DemandPartial[] {
+    const fractions = this.fractionsFrom(sampled, chain);
+    let at = chain;
+    const partials: DemandPartial[] = [];
+    for (let i = 0; i < samples.length; i += BUCKETS_PER_RECORD) {
+      const some = samples.slice(i, i + BUCKETS_PER_RECORD);
+      const toMs = (some.at(-1) as DemandSample).startMs + bucketS * 1000;
+      const span = { pool: sampled.pool, partition, bucketS, samples: some, toMs };
+      const made = sampledPartial({ ...span, fraction: fractions.get(at?.to ?? -1) ?? 0 }, at);
+      fractions.set(toMs, made.fraction);
+      partials.push(made.partial);
+      at = { backlog: 0, inFlight: 0, ...at, to: toMs };
+    }
+    return partials;
+  }
+
+  /** Those that may be asked for again. */
+  private fractionsFrom(sampled: SampledPool, chain: Chain | undefined): Map<number, number> {
+    const known = this.fractions.get(sampled) ?? new Map<number, number>();
+    const kept = new Map([...known].filter(([toMs]) => toMs >= (chain?.to ?? -1)));
+    this.fractions.set(sampled, kept);
+    return kept;
   }
 }
 

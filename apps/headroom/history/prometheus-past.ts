@@ -24,6 +24,9 @@ export async function prometheusPast(options: PrometheusPastOptions): Promise<Ou
   const { prometheus: url, query, tokenFile } = options;
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     return usage(`--prometheus: must be an address that begins with http:// or https://, got ${url}`);
+  const { username, password } = new URL(url);
+  if (username !== '' || password !== '')
+    return usage('--prometheus: must be an address without user and password, got one with them');
   const token = await tokenIn(tokenFile);
   if (!token.ok) return token;
   const address = { url, token: token.value };

@@ -111,6 +111,14 @@ describe('Prometheus', () => {
     );
   });
 
+  test('a level that is asked for and not told makes the bucket unknown', async () => {
+    // Told while jobs arrive only, as by an exporter that vanishes.
+    const known = await sample({ inFlight: 'sum(jobs_running) > 0' }, [900, 1800]);
+    expect(known.at(-1)).toMatchObject({ startMs: START_MS + 1200 * 1000 - 2 * BUCKET_MS, inFlight: 2 });
+    expect((await sample({}, [900, 1800])).at(-1)?.startMs).toBe(START_MS + 1800 * 1000 - BUCKET_MS);
+    expect(await sample({ backlog: 'sum(jobs_nowhere)' }, [900, 1800])).toEqual([]);
+  });
+
   test.each([
     ['no PromQL', 'sum(rate(', /^prometheus: .*parse error/],
     ['several series', 'rate(jobs_added_total[1m])', /must be one series \(sum\(\) makes one\), got 2$/],

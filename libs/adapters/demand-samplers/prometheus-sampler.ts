@@ -40,7 +40,11 @@ export class PrometheusSampler implements DemandSampler {
       this.single(serviceMeanS, span),
       this.ask(serviceBuckets, span),
     ]);
-    return [...rates].map(([startMs, ratePerS]) => {
+    const isTold = (startMs: number) =>
+      (inFlight === undefined || served.has(startMs)) && (backlog === undefined || waiting.has(startMs));
+    // A level that is asked for and not told would stay as it was told last: the bucket is not known instead.
+    const told = [...rates].filter(([startMs]) => isTold(startMs));
+    return told.map(([startMs, ratePerS]) => {
       const count = Math.max(0, ratePerS) * span.bucketS;
       const levels = { inFlight: levelOf(served.get(startMs)), backlog: levelOf(waiting.get(startMs)) };
       const meanS = means.get(startMs) ?? littlesMeanS(levels.inFlight, ratePerS);
