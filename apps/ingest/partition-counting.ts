@@ -25,9 +25,9 @@ import type { CountedBatch } from './ingest-observer.js';
 import type { PoolRegistry } from './pool-registry.js';
 
 /** Records read at a time on a restart. */
-const PAGE_RECORDS = 2_000;
+const PAGE_RECORDS = 8_000;
 /** Records taken in one turn of the event loop on a restart: some 10 ms, so that the router serves meanwhile. */
-const TURN_RECORDS = 200;
+const TURN_RECORDS = 2_000;
 
 /** The batch's outputs and offset, and what to report once they are committed. */
 export interface CountedStep {

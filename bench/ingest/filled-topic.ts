@@ -7,6 +7,7 @@ import { EventMaker, PARTITIONS, RATE_PER_S, TOPIC } from './setting.js';
 const RECORDS_PER_SEND = 12_000;
 const ALL_COPIES = -1;
 const FILL_SEED = 1;
+const GROUP = 'ingest';
 const MAX_BATCH_BYTES = 1_200_000;
 
 /** Retention would take away at once what is dated an hour ago. */
@@ -101,7 +102,7 @@ export async function forgetIngest(brokers: string): Promise<void> {
     const topics = (await admin.listTopics()).filter((name) => name.endsWith('.v1') && name !== TOPIC);
     if (topics.length > 0) await admin.deleteTopics({ topics });
     const { groups } = await admin.listGroups();
-    await admin.deleteGroups(groups.map(({ groupId }) => groupId));
+    if (groups.some(({ groupId }) => groupId === GROUP)) await admin.deleteGroups([GROUP]);
   } finally {
     await admin.disconnect();
   }

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -31,10 +31,11 @@ export interface IngestOptions {
 export class IngestProcess {
   private output = '';
   private readonly startedMs = performance.now();
+  private token = '';
 
   private constructor(
     private readonly child: ChildProcess,
-    private readonly url: string,
+    private readonly given: { url: string; dataDir: string },
   ) {
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
@@ -51,7 +52,7 @@ export class IngestProcess {
       cwd: PROJECT_DIR,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    return new IngestProcess(child, `http://127.0.0.1:${port}`);
+    return new IngestProcess(child, { url: `http://127.0.0.1:${port}`, dataDir });
   }
 
   get pid(): number {
@@ -60,7 +61,7 @@ export class IngestProcess {
 
   /** Milliseconds from its start to the line that says so. */
   async ready(): Promise<number> {
-    while (!/^headroom: ready/m.test(this.output)) {
+    while (!/^headroom: (NOT )?ready after/m.test(this.output)) {
       const waitedMs = performance.now() - this.startedMs;
       if (waitedMs > READY_WITHIN_MS || this.child.exitCode !== null)
         throw new Error(`bench:ingest: must be ready within ${READY_WITHIN_MS} ms, got\n${this.output}`);
@@ -101,6 +102,19 @@ export class IngestProcess {
     if (errors.length > 0) throw new Error(`bench:ingest: no errors, got\n${errors.slice(0, 5).join('\n')}`);
   }
 
+  /** Nothing while it starts. */
+  private async metrics(): Promise<string> {
+    const { url, dataDir } = this.given;
+    try {
+      await fetch(`${url}/healthz`);
+    } catch {
+      return '';
+    }
+    this.token ||= tokenOf(dataDir);
+    const answer = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${this.token}` } });
+    return answer.text();
+  }
+
   /** What a failed run has left. */
   kill(): void {
     this.child.kill('SIGKILL');
@@ -108,7 +122,7 @@ export class IngestProcess {
 
   private async look(): Promise<Sighting> {
     if (this.child.exitCode !== null) throw new Error(`bench:ingest: must run, got\n${this.output}`);
-    const page = await (await fetch(`${this.url}/metrics`)).text();
+    const page = await this.metrics();
     const events = Number(HANDLED.exec(page)?.[1] ?? 0);
     return { events, atMs: performance.now(), cpuS: cpuS(this.pid), rssMb: rssMb(this.pid) };
   }
@@ -132,6 +146,11 @@ export async function withIngest<T>(
     for (const one of started) one.kill();
     rmSync(dataDir, { recursive: true });
   }
+}
+
+function tokenOf(dataDir: string): string {
+  const command = [BIN, 'token', '--data-dir', dataDir, '--for', '12h', '--scope', 'all'];
+  return spawnSync(process.execPath, command, { encoding: 'utf8' }).stdout.trim();
 }
 
 async function freePort(): Promise<number> {

@@ -29,9 +29,9 @@ const ARGUMENTS = new Set(process.argv.slice(2));
 const IS_QUICK = ARGUMENTS.has('--quick');
 const ROUNDS = IS_QUICK ? 1 : 3;
 /** Events that a run of a round reads, and those that lie in the topic. */
-const EVENTS = IS_QUICK ? 400_000 : 3_000_000;
+const EVENTS = IS_QUICK ? 1_500_000 : 3_000_000;
 const HOUR_EVENTS = 3600 * RATE_PER_S;
-const FILLED = ARGUMENTS.has('--hour') ? HOUR_EVENTS : IS_QUICK ? 600_000 : 10_000_000;
+const FILLED = ARGUMENTS.has('--hour') ? HOUR_EVENTS : IS_QUICK ? 2_000_000 : 10_000_000;
 /** Slower readers get fewer. */
 const NEST_EVENTS = Math.min(EVENTS, 1_000_000);
 const EMBEDDED_EVENTS = Math.min(EVENTS, 500_000);
@@ -41,6 +41,7 @@ type Row = Reader | 'ingest' | 'embedded';
 const NAMES: Record<Row, string> = {
   discard: 'read by the same client, and discarded',
   parse: 'read, and JSON.parse',
+  kafkajs: 'read by kafkajs’s own consumer, and JSON.parse',
   nest: 'handler of NestJS’s Kafka transport',
   ingest: 'ingest, effectively once',
   embedded: 'ingest on the embedded log and store',
@@ -117,6 +118,7 @@ async function onEmbedded(events: number): Promise<Figures> {
 const RUNS: Record<Row, () => Promise<Figures>> = {
   discard: () => read('discard', EVENTS),
   parse: () => read('parse', EVENTS),
+  kafkajs: () => read('kafkajs', EVENTS),
   nest: () => read('nest', NEST_EVENTS),
   ingest: () => ingest(EVENTS),
   embedded: () => onEmbedded(EMBEDDED_EVENTS),

@@ -1,5 +1,8 @@
-/** `discard`: our client, nothing else. `parse`: and JSON.parse. `nest`: a handler of NestJS's own Kafka transport. */
-export type Reader = 'discard' | 'parse' | 'nest';
+/**
+ * `discard`: our client, nothing else. `parse`: and JSON.parse. `kafkajs`: the library's own consumer, and JSON.parse.
+ * `nest`: a handler of NestJS's own Kafka transport.
+ */
+export type Reader = 'discard' | 'parse' | 'kafkajs' | 'nest';
 
 /** How far a reader was at a time. */
 export interface Sighting {

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
+import kafkajs from 'kafkajs';
 import { Transport, type MicroserviceOptions } from '@nestjs/microservices';
 import { KafkaEventLog } from '#adapters/event-log/kafka';
 import { HandledController } from './handled.controller.js';
@@ -11,6 +12,8 @@ import type { Reader, Sighting } from './measured-run.js';
 import { kafkaSettings, PARTITIONS, TOPIC } from './setting.js';
 
 const LOOK_EVERY_MS = 100;
+/** As much as our own client asks for of a partition. */
+const FETCHED_BYTES = 2 * 1024 * 1024;
 
 const [, , brokers, reader, eventsText] = process.argv as [string, string, string, Reader, string];
 const wanted = Number(eventsText);
@@ -19,6 +22,22 @@ const wanted = Number(eventsText);
 const READERS: Record<Reader, () => Promise<() => number>> = {
   discard: () => ofOurClient(() => undefined),
   parse: () => ofOurClient((text) => JSON.parse(text) as unknown),
+  kafkajs: async () => {
+    const consumer = new kafkajs.Kafka({ brokers: [brokers], logLevel: 0 }).consumer({
+      groupId: randomUUID(),
+      maxBytesPerPartition: FETCHED_BYTES,
+    });
+    let events = 0;
+    await consumer.connect();
+    await consumer.subscribe({ topic: TOPIC, fromBeginning: true });
+    await consumer.run({
+      eachBatch: async ({ batch: { messages } }) => {
+        for (const { value } of messages) JSON.parse((value as Buffer).toString());
+        events += messages.length;
+      },
+    });
+    return () => events;
+  },
   nest: async () => {
     const service = await NestFactory.createMicroservice<MicroserviceOptions>(HandledModule, {
       transport: Transport.KAFKA,

@@ -1,4 +1,4 @@
-import { poolName } from '#domain/events';
+import { isPoolName } from '#domain/events';
 import { emptySketch, isSketch, mergeInto, type Sketch } from './sketch.js';
 
 /**
@@ -83,7 +83,7 @@ export function parsePartial(value: string): DemandPartial | undefined {
     const { v, pool, range, buckets, levels = {} } = partial;
     const { backlog = 0, inFlight = 0 } = levels;
     const isChained = [range.partition, range.from, range.to, backlog, inFlight].every(Number.isSafeInteger);
-    const isPool = poolName.safeParse(pool).success;
+    const isPool = typeof pool === 'string' && isPoolName(pool);
     return v === 1 && isPool && isChained && buckets.every(isBucket) ? partial : undefined;
   } catch {
     return undefined; // no JSON, or without a part that is looked into

@@ -134,15 +134,19 @@ export class RecentKeys {
 
   /** Without stale places; twice as large when there are few of them. */
   private makeRoom(): void {
-    const { hashes, toldMs, index, first, used, capacity } = this;
-    const isLive = (place: number) => index[this.slotOf(place)] === place + 1;
-    const places = Array.from({ length: used }, (_, i) => (first + i) & (capacity - 1)).filter(isLive);
-    this.capacity = this.live > capacity / 2 ? 2 * capacity : capacity;
+    const before = { ...this };
+    const { hashes, toldMs } = before;
+    const isStale = new Uint8Array(before.capacity);
+    for (let place = 0; place < before.capacity; place++)
+      isStale[place] = this.index[this.slotOf(place)] === place + 1 ? 0 : 1;
+    this.capacity = this.live > before.capacity / 2 ? 2 * before.capacity : before.capacity;
     this.hashes = new Uint32Array(WORDS * this.capacity);
     this.toldMs = new Float64Array(this.capacity);
     this.index = new Int32Array(2 * this.capacity);
     this.first = this.used = this.live = 0;
-    for (const place of places) {
+    for (let i = 0; i < before.used; i++) {
+      const place = (before.first + i) & (before.capacity - 1);
+      if (isStale[place] === 1) continue;
       const at = WORDS * place;
       const [a, b, c] = [hashes[at] as number, hashes[at + 1] as number, hashes[at + 2] as number];
       this.put(a, b, c, toldMs[place] as number);

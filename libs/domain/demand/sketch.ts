@@ -30,7 +30,7 @@ export function emptySketch(): Sketch {
 /** What another process wrote: a sketch, with bins where there can be any. */
 export function isSketch({ count, sum, zeros, offset, bins }: Sketch): boolean {
   const isPlaced = Number.isInteger(offset) && Math.abs(offset) <= MAX_BINS && bins.length <= MAX_BINS;
-  return isPlaced && [count, sum, zeros, ...bins].every(Number.isFinite);
+  return isPlaced && [count, sum, zeros].every(Number.isFinite) && bins.every(Number.isFinite);
 }
 
 /** Adds to an own sketch, in place. False, and nothing added: the value is no number or negative. */

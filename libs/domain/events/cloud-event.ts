@@ -45,15 +45,20 @@ export function parseEventRecord(value: string, headers: Headers): ParsedEvent {
   }
 }
 
-/** What {@link parseEventRecord} says of a record, as far as counting needs it; from its bytes where they are at hand. */
+/** What {@link parseEventRecord} says of a record, as far as counting needs it; `utf8`: where its value lies already. */
 export function parseForCounting(record: {
   value: string | null;
   headers: Headers;
   utf8?: Utf8 | undefined;
 }): ParsedForCounting {
-  const { utf8, headers } = record;
-  const event = utf8 === undefined || isBinary('kafka', headers) ? undefined : scanEvent(utf8);
+  const { headers } = record;
+  const event = isBinary('kafka', headers) ? undefined : scanEvent(record.utf8 ?? utf8Of(record.value ?? ''));
   return event === undefined ? parseEventRecord(record.value ?? '', headers) : { ok: true, event };
+}
+
+function utf8Of(text: string): Utf8 {
+  const bytes = Buffer.from(text);
+  return { bytes, from: 0, to: bytes.length };
 }
 
 function isBinary(protocol: Protocol, headers: Headers): boolean {

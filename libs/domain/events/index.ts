@@ -2,6 +2,7 @@ export { binaryEvent, parseEventRecord, parseForCounting } from './cloud-event.j
 export {
   checkExecutionEvent,
   executionEventV1,
+  isPoolName,
   MAX_EVENT_BYTES,
   parseExecutionEvent,
   PHASES,

@@ -313,7 +313,7 @@ const EVENT_READERS: Record<string, Field['read']> = {
   source: anyName,
   type: (scan) => {
     if (!scan.text()) return false;
-    scan.type = TYPES.find(({ text }) => scan.isText(text))?.type;
+    for (const { type, text } of TYPES) if (scan.isText(text)) scan.type = type;
     return scan.type !== undefined;
   },
   subject: (scan) => {

@@ -9,8 +9,8 @@ import { decodeBatches } from './record-batches.js';
 const MAX_WAIT_MS = 500;
 /** … while a partition of it is left out because its reader has enough: it may want more soon. */
 const SHORT_WAIT_MS = 10;
-/** One answer of one broker. */
-const MAX_FETCH_BYTES = 16 * 1024 * 1024;
+/** One answer of one broker. Records are read where they lie in it: it is kept until the last of them was handled. */
+const MAX_FETCH_BYTES = 4 * 1024 * 1024;
 const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1_000;
 
@@ -94,8 +94,7 @@ export class Fetching {
     if (wish === undefined) return false;
     const { reader, offset: from } = wish;
     if (errorCode === 0) {
-      // A copy: records keep their bytes, and must not keep those that the answer has of other partitions.
-      const decoded = decodeBatches(Buffer.from(batches), { from, aborted });
+      const decoded = decodeBatches(batches, { from, aborted });
       reader.take(from, { ...decoded, endOffset });
       return false;
     }

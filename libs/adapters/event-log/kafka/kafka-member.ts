@@ -20,7 +20,7 @@ import { PartitionReader } from './partition-reader.js';
 import type { Outgoing } from './sends.js';
 
 /** Records of one batch, unless the subscription says otherwise. */
-const BATCH_RECORDS = { min: 1_000, max: 4_000 };
+const BATCH_RECORDS = { min: 1_000, max: 10_000 };
 /** What all readers of a member hold that was fetched and not handed out, and one reader at most and at least. */
 const MAX_MEMBER_BYTES = 64 * 1024 * 1024;
 const MAX_READER_BYTES = 4 * 1024 * 1024;

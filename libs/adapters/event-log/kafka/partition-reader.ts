@@ -5,8 +5,11 @@ import type { DecodedBatches } from './record-batches.js';
 const MIN_REST_MS = 25;
 const MAX_REST_MS = 250;
 
-/** A full batch that took longer makes the next one half as large, a faster one twice, within the reader's bounds. */
-const WANTED_BATCH_MS = 250;
+/**
+ * A full batch that took longer makes the next one half as large, a faster one twice, within the reader's bounds. Most of
+ * it is the wait for a transaction, which is shorter for no batch: a busy broker needs fewer of them, not smaller ones.
+ */
+const WANTED_BATCH_MS = 2_000;
 
 export interface ReaderOptions {
   /** Larger batches share the cost of a transaction, smaller ones keep the process responsive. */
