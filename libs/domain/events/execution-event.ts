@@ -58,7 +58,11 @@ export const executionEventV1 = z
     type: z.enum(PHASES.map((p) => `com.headroom.execution.${p}.v1`) as [string, ...string[]]),
     subject: name,
     time: z.iso.datetime({ offset: true }).optional(),
-    datacontenttype: z.literal('application/json').optional(),
+    datacontenttype: z
+      .string()
+      .max(200)
+      .regex(/^application\/json\s*(;|$)/i, 'application/json')
+      .optional(),
     traceparent: z.string().max(100).optional(),
     data: executionData,
   })
