@@ -6,7 +6,7 @@ import { storeSchema } from '#adapters/store/settings';
 import { poolName } from '#domain/events';
 import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
 import { policySchema, staleAfterS } from '#domain/scaling';
-import { eventSourceSchema, readPlaces } from './event-sources-config.js';
+import { eventSourceSchema, readPlaces, topicProblem } from './event-sources-config.js';
 import { isKnownMapping, mappingConfigSchema, mappingName } from './mappings/mapping-config.js';
 
 const port = z.number().int().min(1).max(65_535);
@@ -340,6 +340,11 @@ export const configSchema = z
       if (mapping !== undefined && !isKnownMapping(mapping, value.mappings)) {
         context.addIssue({ code: 'custom', path: ['sources', name, 'mapping'], message: 'a known mapping' });
       }
+    }
+    for (const [name, source] of Object.entries(value.sources)) {
+      const message = source.kind === 'kafka' ? topicProblem(source.topic, value.eventLog) : undefined;
+      if (message !== undefined)
+        context.addIssue({ code: 'custom', path: ['sources', name, 'topic'], message });
     }
     for (const [name, source] of Object.entries(value.sources)) {
       const { pools = {}, delayS } = 'pools' in source ? { delayS: undefined, ...source } : {};

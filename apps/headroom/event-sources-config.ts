@@ -36,12 +36,11 @@ const kafka = z
     kind: z.literal('kafka'),
     topic: z
       .string()
-      .regex(/^[\w.-]{1,249}$/, 'the name of a topic')
-      .refine((topic) => !OWN_TOPIC.test(topic), { message: 'a topic that Headroom does not write itself' })
-      .describe('A topic of the event log that others write to.'),
+      .regex(/^(?!\.{1,2}$)[\w.-]{1,249}$/, 'the name of a topic')
+      .describe('A topic that others write to, by its whole name: eventLog.prefix is not put before it.'),
     mapping: mappingOrEvents,
   })
-  .describe('Each record of the topic counts exactly once.');
+  .describe('A topic of the brokers of eventLog. Each record of it counts exactly once.');
 
 const redisStreams = z
   .strictObject({
@@ -163,6 +162,19 @@ export function readPlaces(source: EventSourceConfig): string[] {
     case 'rabbitmq-depth':
       return Object.keys(source.pools).map((pool) => `the backlog of pool ${pool}`);
   }
+}
+
+/** Why a topic cannot be read, as far as the event log decides it. */
+export function topicProblem(
+  topic: string,
+  eventLog: { kind: 'embedded' } | { kind: 'kafka'; prefix: string },
+): string | undefined {
+  if (eventLog.kind !== 'kafka')
+    return 'eventLog.kind kafka: topics of others are read where the event log is';
+  const { prefix } = eventLog;
+  const bare = topic.startsWith(prefix) ? topic.slice(prefix.length) : topic;
+  const isOwn = OWN_TOPIC.test(topic) || OWN_TOPIC.test(bare);
+  return isOwn ? 'a topic that Headroom does not write itself' : undefined;
 }
 
 /** Without user and password. */

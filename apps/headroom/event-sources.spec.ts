@@ -9,14 +9,16 @@ import type { EventSourceConfig } from './event-sources-config.js';
 import { knownMappings } from './mappings/known-mappings.js';
 import { readSourcePasswords } from './source-passwords.js';
 
-function problems(sources: object, pools: object = {}): string[] {
-  const parsed = parseConfig(JSON.stringify({ sources, pools }));
+const onKafka = { kind: 'kafka', brokers: ['127.0.0.1:1'] };
+
+function problems(sources: object, pools: object = {}, eventLog: object = onKafka): string[] {
+  const parsed = parseConfig(JSON.stringify({ sources, pools, eventLog }));
   return parsed.ok ? [] : parsed.problems.map(({ where, rule }) => `${where}: ${rule}`);
 }
 const kafka = (topic: string, more: object = {}) => ({ kind: 'kafka', topic, ...more });
 
 async function declared(sources: object, passwords: [string, string][] = [], pools: object = {}) {
-  const parsed = parseConfig(JSON.stringify({ sources, pools }));
+  const parsed = parseConfig(JSON.stringify({ sources, pools, eventLog: onKafka }));
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   const mappings = await knownMappings(parsed.config.mappings);
   const bucketSOf = (pool: string) => parsed.config.pools[pool]!.bucketS;
@@ -96,6 +98,17 @@ test('the topics that Headroom writes are no sources', () => {
       'sources.own.topic: must hold: a topic that Headroom does not write itself',
     ]);
   expect(problems({ fine: kafka('executions.of.somebody') })).toEqual([]);
+  const prefixed = { ...onKafka, prefix: 'prod.' };
+  expect(problems({ own: kafka('prod.demand.v1') }, {}, prefixed)).toEqual([
+    'sources.own.topic: must hold: a topic that Headroom does not write itself',
+  ]);
+  expect(problems({ fine: kafka('prod.jobs') }, {}, prefixed)).toEqual([]);
+});
+
+test('topics are read where the event log is: not while it is embedded', () => {
+  expect(problems({ jobs: kafka('jobs') }, {}, { kind: 'embedded' })).toEqual([
+    'sources.jobs.topic: must hold: eventLog.kind kafka: topics of others are read where the event log is',
+  ]);
 });
 
 test('unknown mappings, kinds and topics, and one topic for two, are refused', () => {

@@ -47,8 +47,11 @@ export interface PartsOptions {
   housekeepingMs?: number;
 }
 
-/** What a service stands on. `workers`: it hosts the local ones, its children, for every `fleet`. */
-export type Need = 'store' | 'log' | 'fleet' | 'workers';
+/**
+ * What a service stands on. `workers`: it hosts the local ones, its children, for every `fleet`. `event-sources`: it takes
+ * in what `sources` of the configuration declares.
+ */
+export type Need = 'store' | 'log' | 'fleet' | 'workers' | 'event-sources';
 
 interface Opened {
   store?: Store;
@@ -282,6 +285,7 @@ async function openStoreAndLog(
   const log = await openEventLog({ ...given, engine, observer: observers.log });
   opened.log = log;
   opened.sink = new LogSink({ log, observer: observers.sink });
+  if (needs.has('event-sources')) await log.findTopics(opened.sources.topics.map(({ topic }) => topic));
   if (store === undefined) return;
   await checkStoreFollowsLog(store.dataSource, log);
   await createPolicies(config, new PolicyStore(store.dataSource));

@@ -40,7 +40,7 @@ export const TARGETS: Record<TargetName, Target> = {
   ingest: {
     summary: 'execution events → demand; POST /v1/events, /v1/webhooks, /v1/pools/<pool>/history',
     after: [],
-    needs: ['store', 'log'],
+    needs: ['store', 'log', 'event-sources'],
     checks: [],
     module: ({ forIngest }) => IngestModule.register(forIngest()),
     routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES, ...Object.values(HISTORY_ROUTES)],

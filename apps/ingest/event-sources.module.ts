@@ -33,8 +33,8 @@ export interface DeclaredRecordSource {
 export interface EventSourcesModuleOptions extends Omit<EventSources, 'sampled'> {
   log: EventLog;
   observer: IngestObserver;
+  /** Executions that were queued longer ago count nowhere, seconds. */
   maxAgeS: number;
-  nowMs: () => number;
 }
 
 /** The record sources of this process: they hand over from when it is ready until it stops. */
@@ -67,15 +67,15 @@ export class RecordSources implements OnApplicationBootstrap, OnModuleDestroy {
 @Module({})
 export class EventSourcesModule {
   static register(options: EventSourcesModuleOptions): DynamicModule {
-    const { topics, observer, maxAgeS, nowMs } = options;
+    const { topics, observer, maxAgeS } = options;
     return {
       module: EventSourcesModule,
-      controllers: topics.map(({ topic }) => mappedTopicConsumer(topic)),
+      controllers: topics.map(({ topic }) => mappedTopicConsumer(topic, { maxAgeS })),
       providers: [
         { provide: RecordSources, useFactory: () => new RecordSources(options) },
         ...topics.map((source) => ({
           provide: mappingOfTopic(source.topic),
-          useFactory: () => new TopicMapping({ source, maxAgeS, nowMs, observer }),
+          useFactory: () => new TopicMapping({ source, observer }),
         })),
       ],
     };

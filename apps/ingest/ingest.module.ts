@@ -59,9 +59,7 @@ export class IngestModule {
     const { policies, demand } = stores;
     return {
       module: IngestModule,
-      imports: [
-        EventSourcesModule.register({ ...sources, log, observer, nowMs, ...ingestSettings(options) }),
-      ],
+      imports: [EventSourcesModule.register({ ...sources, log, observer, ...ingestSettings(options) })],
       controllers: [
         EventsController,
         WebhooksController,

@@ -7,7 +7,7 @@ import {
 } from '#adapters/event-log';
 import type { Mapped, Mapping } from '#domain/mapping';
 import type { IngestObserver } from './ingest-observer.js';
-import { deadLetterOf, eventsIn, mapReceived, NO_MAPPING, reportMapped } from './record-mapping.js';
+import { deadLetterOf, eventsIn, mapReceived, reportMapped } from './record-mapping.js';
 
 /** A topic of somebody else's records. */
 export interface MappedTopic {
@@ -27,9 +27,6 @@ export class TopicMapping {
   constructor(
     private readonly given: {
       source: MappedTopic;
-      /** What was appended longer ago than this cannot count any more, seconds: it is left out. */
-      maxAgeS: number;
-      nowMs: () => number;
       observer: Pick<IngestObserver, 'recordsMapped'>;
     },
   ) {}
@@ -45,10 +42,9 @@ export class TopicMapping {
 
   private map({ topic, partition }: RecordBatch, record: StoredRecord, step: Step): void {
     step.nextOffset = record.offset + 1;
-    const { source, maxAgeS, nowMs } = this.given;
+    const { source } = this.given;
     const { value, key, headers, offset, timestampMs: timeMs } = record;
     if (value === null) return;
-    if (timeMs < nowMs() - maxAgeS * 1000) return void step.tooOld++;
     const place = `${topic}[${partition}]@${offset}`;
     const about = { topic, partition, offset, key, headers, timeMs };
     const mapped = mapReceived({ text: value, about, place }, source.mapping);
@@ -62,7 +58,7 @@ export class TopicMapping {
     step: Step,
     commit: (step: AtomicStep) => Promise<void>,
   ): Promise<void> {
-    const { accepted, deadLetters, mapped, tooOld } = step;
+    const { accepted, deadLetters, mapped } = step;
     await commit({
       outputs: [
         { topic: TOPICS.executions, records: accepted },
@@ -72,7 +68,6 @@ export class TopicMapping {
     });
     const { source, observer } = this.given;
     reportMapped(mapped, source.mapping, observer);
-    if (tooOld > 0) observer.recordsMapped(source.mapping?.name ?? NO_MAPPING, 'too_old', tooOld);
     step.clear();
   }
 }
@@ -82,7 +77,6 @@ class Step {
   accepted: NewRecord[] = [];
   deadLetters: NewRecord[] = [];
   mapped: Mapped[] = [];
-  tooOld = 0;
   nextOffset: number | undefined;
 
   clear(): void {

@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type {
-  EventLog,
-  Member,
-  NewRecord,
-  RecordBatch,
-  StoredRecord,
-  Subscription,
-  TopicPartition,
+import {
+  TopicMismatch,
+  type EventLog,
+  type Member,
+  type NewRecord,
+  type RecordBatch,
+  type StoredRecord,
+  type Subscription,
+  type TopicPartition,
 } from './event-log.js';
 
 /** Opens the same log again, as a new process would after a kill. */
@@ -17,6 +18,14 @@ export interface LogUnderTest {
    * nothing more, and its members leave without a word.
    */
   kill(log: EventLog): Promise<void>;
+  /** Makes a topic as others do, by its own name, with these values in its last partition. */
+  othersWrite(log: EventLog, topic: OthersTopic): Promise<void>;
+}
+
+export interface OthersTopic {
+  name: string;
+  partitions: number;
+  values: string[];
 }
 
 const IN = 'in.v1';
@@ -87,6 +96,59 @@ export function eventLogContract(
       const wider = { name: IN, partitions: PARTITIONS + 1, retentionMs: 1000, compacted: false };
       await expect(log.ensureTopics([wider])).rejects.toThrow(/partitions/);
     });
+
+    test('topics of others are found by their own names, and only read', async () => {
+      const name = 'theirs.v1';
+      await expect(log.findTopics([name])).rejects.toThrow(TopicMismatch);
+      await expect(log.findTopics([name])).rejects.toThrow(`event log topic ${name}: must exist`);
+      await subject.othersWrite(log, { name, partitions: 3, values: ['1', '2'] });
+      await log.findTopics([name]);
+      expect(log.partitions(name)).toBe(3);
+      const there = await log.read({ topic: name, partition: 2, offset: 0, maxRecords: 9 });
+      expect(there.map(({ value }) => value)).toEqual(['1', '2']);
+      await log.append(IN, [{ key: 'a', value: '3' }]);
+      expect((await readAll(log, IN)).map(({ value }) => value)).toEqual(['3']);
+    });
+
+    testOfCommits('what is made of a topic of others commits with its offsets', async () => {
+      const name = 'theirs.v1';
+      await subject.othersWrite(log, { name, partitions: 3, values: ['1', '2'] });
+      await log.findTopics([name]);
+      const done = Promise.withResolvers<RecordBatch>();
+      const onBatch = async (batch: RecordBatch, member: Member) => {
+        const { topic, partition, from, records } = batch;
+        const outputs = [{ topic: OUT, records: records.map(({ key, value }) => ({ key, value })) }];
+        await member.commit({ outputs, offsets: [{ topic, partition, offset: from + records.length }] });
+        if (from + records.length === 2) done.resolve(batch);
+      };
+      // A group that is called like the topic is a group of ours all the same.
+      await log.subscribe({ group: name, topics: [name], commits: true, onBatch });
+      expect(await done.promise).toMatchObject({ topic: name, partition: 2 });
+      await until(async () => (await readAll(log, OUT)).length === 2);
+      expect(await log.lag({ group: name, topic: name })).toEqual({ records: 0, ageMs: 0 });
+    });
+
+    testOfCommits(
+      'a new group begins with what was appended since a time, and then goes on there',
+      async () => {
+        await log.append(IN, numbered(0, 3, 0));
+        const [first] = await log.read({ topic: IN, partition: 0, offset: 0, maxRecords: 1 });
+        const newFromMs = (first as StoredRecord).timestampMs + 1;
+        await until(() => Date.now() > newFromMs);
+        await log.append(IN, numbered(3, 6, 0));
+        const reader = collector({ newFromMs });
+        const member = await log.subscribe(reader.subscription('g'));
+        await reader.received(3);
+        expect(reader.values()).toEqual(numbers(3, 6));
+        await member.leave();
+        // It has committed nothing but where it began, also where there was nothing yet.
+        await log.append(IN, numbered(6, 7, 1));
+        const next = collector({ newFromMs: Date.now() + 3_600_000 });
+        await log.subscribe(next.subscription('g'));
+        await next.received(4);
+        expect(next.values()).toEqual(numbers(3, 7));
+      },
+    );
 
     testOfCommits('what was acknowledged is there after a kill, and so are committed offsets', async () => {
       await log.append(IN, numbered(0, 50));

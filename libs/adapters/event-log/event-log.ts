@@ -7,6 +7,11 @@
 export interface EventLog {
   /** Creates missing topics; throws {@link TopicMismatch} when one exists and is otherwise than asked for. */
   ensureTopics(topics: TopicSpec[]): Promise<void>;
+  /**
+   * Makes topics of others readable, by the names that they have for everybody; they are neither made nor written to.
+   * Throws {@link TopicMismatch} when one does not exist.
+   */
+  findTopics(names: readonly string[]): Promise<void>;
   /** Resolves when the records are durable. Order is kept per (caller, partition). */
   append(topic: string, records: NewRecord[]): Promise<void>;
   /** Joins a consumer group. Resolves when the first assignment was made. */
@@ -116,10 +121,15 @@ export interface Subscription {
   topics: string[];
   /** Its members use {@link Member.commit}. Left out: they read only, or keep their offsets elsewhere. */
   commits?: boolean;
+  /**
+   * Of a partition of which the group has committed nothing: it begins with what was appended since this time, epoch ms,
+   * and that it begins there is committed. Left out: with the first record.
+   */
+  newFromMs?: number;
   maxBatchRecords?: number;
   /**
    * Called before the first batch of newly assigned partitions. A reader that keeps its own offsets returns where to
-   * start; otherwise the group's committed offset counts (the beginning, when there is none).
+   * start; otherwise the group's committed offset counts (when there is none, see `newFromMs`).
    */
   onAssigned?(partitions: TopicPartition[], member: Member): Promise<StartOffset[]>;
   /**

@@ -108,7 +108,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['mapping', 'outcome'],
     meaning:
-      'Records of other platforms, or their elements, by the mapping they came through (`none`: they were execution events) and what became of them: `mapped` to an execution event, `ignored` because the mapping says so, `too_old` and left out because it was written to its topic before anything could count, refused by reason (`missing`, `unknown_status`, `unreadable_time`, `unreadable_attempt`, `too_many_elements`, `malformed_json`, `oversized`, `invalid`), or not written because the event log was `overloaded` or `unavailable` (they come again). Refused ones are in executions.dlq.v1; `headroom mapping test` says what is wrong with a sample.',
+      'Records of other platforms, or their elements, by the mapping they came through (`none`: they were execution events) and what became of them: `mapped` to an execution event, `ignored` because the mapping says so, refused by reason (`missing`, `unknown_status`, `unreadable_time`, `unreadable_attempt`, `too_many_elements`, `malformed_json`, `oversized`, `invalid`), or not written because the event log was `overloaded` or `unavailable` (they come again). Refused ones are in executions.dlq.v1; `headroom mapping test` says what is wrong with a sample.',
   },
   demandSamples: {
     name: 'headroom_demand_samples_total',

@@ -57,6 +57,23 @@ describe('poison', () => {
   });
 });
 
+test('data is JSON, whatever parameters its type has', () => {
+  const typed = (datacontenttype: string) =>
+    parseExecutionEvent(JSON.stringify({ ...queued, datacontenttype }));
+  for (const type of [
+    'application/json',
+    'application/json; charset=utf-8',
+    'Application/JSON;charset=UTF-8',
+  ])
+    expect(typed(type)).toMatchObject({ ok: true });
+  for (const type of ['application/jsonp', 'text/plain', ''])
+    expect(typed(type)).toMatchObject({
+      ok: false,
+      reason: 'invalid',
+      detail: expect.stringMatching(/^datacont/),
+    });
+});
+
 test('the phase is the word in the type', () => {
   expect(phaseOf('com.headroom.execution.failed.v1')).toBe('failed');
 });

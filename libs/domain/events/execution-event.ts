@@ -67,7 +67,11 @@ export const executionEventV1 = z
     type: z.enum(EXECUTION_TYPES as unknown as [string, ...string[]]),
     subject: name,
     time: z.iso.datetime({ offset: true }).optional(),
-    datacontenttype: z.literal('application/json').optional(),
+    datacontenttype: z
+      .string()
+      .max(200)
+      .regex(/^application\/json\s*(;|$)/i, 'application/json')
+      .optional(),
     traceparent: z.string().max(MAX_TRACEPARENT_CHARS).optional(),
     data: executionData,
   })

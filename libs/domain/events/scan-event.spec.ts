@@ -101,7 +101,7 @@ const event = fc.record(
     ),
     subject: name,
     time: isoTime,
-    datacontenttype: fc.constantFrom('application/json', 'text/plain'),
+    datacontenttype: fc.constantFrom('application/json', 'application/json; charset=utf-8', 'text/plain'),
     traceparent: fc.constantFrom(
       '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
       '',

@@ -3,7 +3,7 @@ import { allHold } from './condition.js';
 import type { MappingRules, TimeFields } from './mapping.js';
 import { missing, refused, shown, type OrRefused } from './outcome.js';
 import { valueAt, type Roots } from './path.js';
-import { durationOf, timeOf, type TimeUnit } from './time.js';
+import { durationOf, likelyUnit, timeOf, type TimeUnit } from './time.js';
 
 /**
  * Clocks of a platform's machines may differ by this much: an earlier time that lies behind a later one by less is moved
@@ -79,7 +79,13 @@ const SPELLED: Record<TimeUnit, string> = {
 };
 
 function unreadable(what: string, unit: TimeUnit, value: unknown, where: string) {
-  return refused('unreadable_time', `${what}: must be ${SPELLED[unit]}, got ${shown(value)} (${where})`);
+  const likely = likelyUnit(value);
+  const hint =
+    likely === undefined || likely === unit ? '' : `; it is a time ${SPELLED[likely]}, unit ${likely}`;
+  return refused(
+    'unreadable_time',
+    `${what}: must be ${SPELLED[unit]}, got ${shown(value)} (${where}${hint})`,
+  );
 }
 
 function placesOf(fields: TimeFields = []): { text: string }[] {

@@ -258,7 +258,7 @@ describe('times', () => {
       detail: expect.stringContaining('startedAtMs ≥ queuedAtMs'),
     });
     // Microseconds that the mapping takes for milliseconds are in the year 58,000.
-    expect(one(record('waiting', { created: T * 1000 }))).toMatchObject({ reason: 'invalid' });
+    expect(one(record('waiting', { created: T * 1000 }))).toMatchObject({ reason: 'unreadable_time' });
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { durationOf, timeOf, type TimeUnit } from './time.js';
+import { durationOf, likelyUnit, timeOf, type TimeUnit } from './time.js';
 
 const T = Date.UTC(2026, 10, 24, 10, 0, 0);
 
@@ -44,8 +44,27 @@ test.each<[unknown, TimeUnit]>([
   ['yesterday', 'iso'],
   [true, 's'],
   [{ seconds: 1 }, 's'],
+  // In the wrong unit a time lies in 1970, or thousands of years ahead.
+  [T / 1000, 'ms'],
+  [T, 'us'],
+  [T, 's'],
+  [T * 1000, 'ms'],
+  ['1999-12-31T23:59:59Z', 'iso'],
 ])('%j in %s is unreadable', (value, unit) => {
   expect(timeOf(value, unit)).toBe('unreadable');
+});
+
+test.each<[unknown, TimeUnit | undefined]>([
+  [T / 1000, 's'],
+  [String(T), 'ms'],
+  [T * 1000, 'us'],
+  [T * 1e6, 'ns'],
+  ['2026-11-24', undefined],
+  ['2026-11-24 10:00', 'iso'],
+  [5, undefined],
+  [null, undefined],
+])('%j is most likely in %s', (value, unit) => {
+  expect(likelyUnit(value)).toBe(unit);
 });
 
 test('a duration may be 0, and never less', () => {

@@ -108,6 +108,13 @@ export class EmbeddedEventLog implements EventLog {
     }
   }
 
+  async findTopics(names: readonly string[]): Promise<void> {
+    const missing = names.find((name) => !this.topics.has(name));
+    if (missing === undefined) return;
+    const hint = 'topics of others are read on Kafka: eventLog.kind';
+    throw new TopicMismatch(`event log topic ${missing}: must exist, got none`, hint);
+  }
+
   async append(topic: string, records: NewRecord[]): Promise<void> {
     const writes = this.writesOf([{ topic, records }]);
     await this.groupCommit.commit({ writes, offsets: [], stillOwner: () => true });
@@ -123,13 +130,7 @@ export class EmbeddedEventLog implements EventLog {
   }
 
   async offsetAtTime({ timeMs, ...at }: TopicPartition & { timeMs: number }): Promise<number> {
-    const partition = this.partitionAt(at);
-    const { rows } = await this.engine.query(
-      'select min(base_offset) as first from log_chunks where topic_id = $1 and partition = $2 and appended_ms >= $3',
-      [partition.topic.id, partition.index, timeMs],
-    );
-    const first = rows[0]?.['first'];
-    return first === null || first === undefined ? partition.end : Number(first);
+    return this.offsetAt(this.partitionAt(at), timeMs);
   }
 
   async endOffset(at: TopicPartition): Promise<number> {
@@ -175,6 +176,15 @@ export class EmbeddedEventLog implements EventLog {
     return Math.min(partition.end, ...committed.filter((offset) => offset !== undefined));
   }
 
+  private async offsetAt(partition: Partition, timeMs: number): Promise<number> {
+    const { rows } = await this.engine.query(
+      'select min(base_offset) as first from log_chunks where topic_id = $1 and partition = $2 and appended_ms >= $3',
+      [partition.topic.id, partition.index, timeMs],
+    );
+    const first = rows[0]?.['first'];
+    return first === null || first === undefined ? partition.end : Number(first);
+  }
+
   private writesOf(outputs: { topic: string; records: NewRecord[] }[]): Write[] {
     return outputs.flatMap(({ topic, records }) => {
       const partitions = this.partitionsOf(topic);
@@ -198,7 +208,11 @@ export class EmbeddedEventLog implements EventLog {
   private group(name: string): ConsumerGroup {
     let group = this.groups.get(name);
     if (group === undefined) {
-      const options = { ...this.options, writesOf: this.writesOf.bind(this) };
+      const options = {
+        ...this.options,
+        offsetAt: this.offsetAt.bind(this),
+        writesOf: this.writesOf.bind(this),
+      };
       group = new ConsumerGroup(name, (topic) => this.partitionsOf(topic), this.groupCommit, options);
       for (const [partition, offset] of this.restored.get(name) ?? [])
         group.restoreCommitted(partition, offset);

@@ -19,6 +19,8 @@ export interface GroupOptions {
   fetchLingerMs: number;
   /** A batch or a revocation that takes longer has hung: the member is expelled and fenced. */
   maxBatchMs: number;
+  /** First offset of the partition whose record was appended at or after a time, else its end. */
+  offsetAt: (partition: Partition, timeMs: number) => Promise<number>;
   writesOf: (outputs: AtomicStep['outputs']) => Write[];
 }
 
@@ -87,11 +89,11 @@ export class GroupMember implements Member {
   /** Reads the partitions from where the member's own offsets, or the committed ones, say. */
   async start(partitions: Partition[]): Promise<void> {
     if (this.takesNoMore()) return;
-    let own: StartOffset[];
+    let starts: Map<Partition, number>;
     try {
       const assigned =
         this.subscription.onAssigned?.(partitions.map(toTopicPartition), this) ?? Promise.resolve([]);
-      own = await this.inTime(assigned, 'onAssigned');
+      starts = await this.startsOf(partitions, await this.inTime(assigned, 'onAssigned'));
     } catch (error) {
       this.expel(error as Error);
       return;
@@ -102,14 +104,32 @@ export class GroupMember implements Member {
       return;
     }
     for (const partition of partitions) {
-      const { topic, partition: index } = toTopicPartition(partition);
-      const start = own.find((offset) => offset.topic === topic && offset.partition === index)?.offset;
       const stop = new AbortController();
-      const position = start ?? this.place.committed.get(partition) ?? 0;
+      const position = starts.get(partition) as number;
       const reading: Reading = { position, stop, done: Promise.resolve() };
       this.reading.set(partition, reading);
       reading.done = this.read(partition, reading);
     }
+  }
+
+  private async startsOf(partitions: Partition[], own: StartOffset[]): Promise<Map<Partition, number>> {
+    const starts = new Map<Partition, number>();
+    for (const partition of partitions) {
+      const { topic, partition: index } = toTopicPartition(partition);
+      const said = own.find((offset) => offset.topic === topic && offset.partition === index)?.offset;
+      const committed = this.place.committed.get(partition);
+      starts.set(partition, said ?? committed ?? (await this.beginning(partition)));
+    }
+    return starts;
+  }
+
+  private async beginning(partition: Partition): Promise<number> {
+    const { newFromMs, commits } = this.subscription;
+    if (newFromMs === undefined) return 0;
+    const offset = await this.options.offsetAt(partition, newFromMs);
+    const offsets = [{ ...toTopicPartition(partition), offset }];
+    if (commits === true) await this.commit({ outputs: [], offsets });
+    return offset;
   }
 
   private takesNoMore(): boolean {

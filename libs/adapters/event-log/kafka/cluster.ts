@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Broker, Cluster, Kafka } from 'kafkajs';
-import type { TopicPartition } from '../event-log.js';
+import { TopicMismatch, type TopicPartition } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import {
   fetchRequest,
@@ -10,13 +10,14 @@ import {
   type ProtocolRequest,
 } from './fetch-request.js';
 import { REQUEST_TIMEOUT_MS } from './kafka-client.js';
-import { explained, isPassing, NoAnswer } from './kafka-errors.js';
+import { explained, isPassing, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
 
 /** Brokers of which at least one must answer by then. */
 const CONNECT_WITHIN_MS = 20_000;
 /** Connections wait for what they were asked; not for long. */
 const DISCONNECT_WITHIN_MS = 3_000;
 const METADATA_MAX_AGE_MS = 60_000;
+const NO_SUCH_TOPIC = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION']);
 const FIRST_PAUSE_MS = 20;
 const MAX_PAUSE_MS = 500;
 
@@ -74,8 +75,19 @@ export class KafkaCluster {
 
   private constructor(private readonly cluster: Cluster) {}
 
+  /** Connects for a topic that must exist. Throws {@link TopicMismatch}, or as {@link connect}. */
+  static async find(kafka: Kafka, topic: string): Promise<KafkaCluster> {
+    try {
+      return await KafkaCluster.connect(kafka, [topic], `looking for topic ${topic}`);
+    } catch (error) {
+      if (!NO_SUCH_TOPIC.has(kafkaTypeOf(error) ?? '')) throw error;
+      const hint = 'make it, or correct its name; eventLog.prefix is not put before it';
+      throw new TopicMismatch(`event log topic ${topic}: must exist at the brokers, got none`, hint);
+    }
+  }
+
   /** Throws as {@link explained}, after some seconds without an answer. */
-  static async connect(kafka: Kafka, topics: string[]): Promise<KafkaCluster> {
+  static async connect(kafka: Kafka, topics: string[], doing = 'connecting'): Promise<KafkaCluster> {
     const cluster = new KafkaCluster(clusterBehind(kafka));
     const connecting = async () => {
       await cluster.cluster.connect();
@@ -85,7 +97,7 @@ export class KafkaCluster {
       await inTime(connecting(), CONNECT_WITHIN_MS, () => new NoAnswer(CONNECT_WITHIN_MS));
     } catch (error) {
       await cluster.close();
-      throw explained(error, 'connecting');
+      throw explained(error, doing);
     }
     return cluster;
   }

@@ -4,6 +4,7 @@ import { startKafka, type Kafka } from '#parts/kafka';
 import { eventLogContract } from '../event-log.contract.js';
 import { KafkaEventLog } from './kafka-event-log.js';
 import { kafkaSettingsSchema } from './kafka-settings.js';
+import { othersWrite } from './others-topic.js';
 
 jest.setTimeout(60_000);
 
@@ -43,6 +44,7 @@ eventLogContract('Kafka', async () => {
       wires.get(log as KafkaEventLog)?.cut();
       void log.close();
     },
+    othersWrite: (_, topic) => othersWrite(broker.bootstrap, topic),
   };
 });
 

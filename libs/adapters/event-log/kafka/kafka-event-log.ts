@@ -49,6 +49,8 @@ export interface KafkaEventLogOptions {
  */
 export class KafkaEventLog implements EventLog {
   private readonly topics = new Map<string, KafkaTopic>();
+  /** Those of others, which have no prefix; each by itself, because one that is deleted must not disturb the rest. */
+  private readonly found = new Map<string, KafkaCluster>();
   private readonly appenders = new Map<string, TopicAppender>();
   private readonly members = new Set<KafkaMember>();
   private cluster: KafkaCluster | undefined;
@@ -72,11 +74,17 @@ export class KafkaEventLog implements EventLog {
   /** Also throws LogUnreachable and LogForbidden. */
   async ensureTopics(topics: TopicSpec[]): Promise<void> {
     const { replicationFactor } = this.settings;
-    const specs = topics.map((spec) => ({ ...spec, name: this.names.inKafka(spec.name) }));
+    const specs = topics.map((spec) => ({ ...spec, name: this.names.topic(spec.name) }));
     const found = await ensureKafkaTopics(this.kafka, { specs, replicationFactor });
-    for (const { name } of topics) this.topics.set(name, found.get(this.names.inKafka(name)) as KafkaTopic);
+    for (const { name } of topics) this.topics.set(name, found.get(this.names.topic(name)) as KafkaTopic);
     await this.cluster?.close();
     this.cluster = await KafkaCluster.connect(this.kafka, this.kafkaTopics([...this.topics.keys()]));
+  }
+
+  /** Also throws LogUnreachable and LogForbidden. */
+  async findTopics(names: readonly string[]): Promise<void> {
+    for (const name of names)
+      if (!this.found.has(name)) this.found.set(name, await KafkaCluster.find(this.kafka, name));
   }
 
   async append(topic: string, records: NewRecord[]): Promise<void> {
@@ -88,14 +96,14 @@ export class KafkaEventLog implements EventLog {
         this.settings.producer === 'kafkajs'
           ? kafkajsSender(this.kafka)
           : PlatformaticSender.connect(this.settings, this.options.token);
-      appender = new TopicAppender(connect, this.names.inKafka(topic), this.compression);
+      appender = new TopicAppender(connect, this.names.topic(topic), this.compression);
       this.appenders.set(topic, appender);
     }
     await appender.append(outgoing);
   }
 
   async subscribe(subscription: Subscription): Promise<Member> {
-    for (const topic of subscription.topics) this.topicOf(topic);
+    for (const topic of subscription.topics) this.partitions(topic);
     const { bundles, sessionTimeoutMs } = this.settings;
     const { kafka, compression, names } = this;
     const cluster = await KafkaCluster.connect(kafka, this.kafkaTopics(subscription.topics));
@@ -116,13 +124,13 @@ export class KafkaEventLog implements EventLog {
 
   async read({ maxRecords, ...at }: ReadFrom): Promise<StoredRecord[]> {
     this.checkPartition(at);
-    const topic = this.names.inKafka(at.topic);
-    const cluster = this.connected();
+    const topic = this.names.topic(at.topic);
+    const cluster = this.clusterOf(at.topic);
     const doing = `reading ${at.topic}[${at.partition}]`;
     let from = at.offset;
     for (;;) {
       const piece = await cluster.retried(doing, ANSWER_WITHIN_MS, () =>
-        this.fetchOnce({ topic, partition: at.partition }, { from, maxRecords }),
+        this.fetchOnce(cluster, { topic, partition: at.partition }, { from, maxRecords }),
       );
       // Records of transactions that were rolled back, and ends of transactions, are passed over.
       if (piece.records.length > 0 || piece.nextOffset === from) return piece.records;
@@ -141,8 +149,9 @@ export class KafkaEventLog implements EventLog {
 
   async lag({ group, topic }: { group: string; topic: string }): Promise<Lag> {
     const partitions = Array.from({ length: this.partitions(topic) }, (_, partition) => partition);
-    const unread = await this.connected().retried(`asking for the lag of ${group}`, ANSWER_WITHIN_MS, () =>
-      this.unreadOf(this.names.inKafka(group), this.names.inKafka(topic), partitions),
+    const cluster = this.clusterOf(topic);
+    const unread = await cluster.retried(`asking for the lag of ${group}`, ANSWER_WITHIN_MS, () =>
+      this.unreadOf(cluster, this.names.group(group), this.names.topic(topic), partitions),
     );
     const oldest = await Promise.all(
       unread.map(async ({ partition, offset, records }) => {
@@ -158,7 +167,7 @@ export class KafkaEventLog implements EventLog {
   }
 
   partitions(topic: string): number {
-    return this.topicOf(topic).partitions;
+    return this.found.get(topic)?.leaders(topic).size ?? this.topicOf(topic).partitions;
   }
 
   partitionOf({ topic, key }: { topic: string; key: string }): number {
@@ -168,23 +177,26 @@ export class KafkaEventLog implements EventLog {
   async close(): Promise<void> {
     await Promise.all([...this.members].map((member) => member.leave()));
     await Promise.all([...this.appenders.values()].map((appender) => appender.close()));
-    await this.cluster?.close();
+    await Promise.all([this.cluster, ...this.found.values()].map((cluster) => cluster?.close()));
   }
 
-  private readonly names = {
-    inKafka: (name: string): string => this.settings.prefix + name,
-    inProgram: (topic: string): string => topic.slice(this.settings.prefix.length),
+  /** Between the names of the program and those at the brokers. */
+  readonly names = {
+    topic: (name: string): string => (this.found.has(name) ? name : this.settings.prefix + name),
+    group: (name: string): string => this.settings.prefix + name,
+    inProgram: (topic: string): string =>
+      this.found.has(topic) ? topic : topic.slice(this.settings.prefix.length),
   };
 
   private kafkaTopics(topics: string[]): string[] {
-    return topics.map(this.names.inKafka);
+    return topics.map(this.names.topic);
   }
 
   private async fetchOnce(
+    cluster: KafkaCluster,
     { topic, partition }: TopicPartition,
     { from, maxRecords }: { from: number; maxRecords: number },
   ): Promise<{ records: StoredRecord[]; nextOffset: number }> {
-    const cluster = this.connected();
     const maxBytes = Math.min(Math.max(MIN_READ_BYTES, maxRecords * READ_BYTES_PER_RECORD), MAX_READ_BYTES);
     const nodeId = cluster.leaders(topic).get(partition) ?? -1;
     const wait = { maxWaitMs: 0, maxBytes };
@@ -199,16 +211,15 @@ export class KafkaEventLog implements EventLog {
 
   private async offsetOf(at: TopicPartition, timeMs: number): Promise<number | undefined> {
     this.checkPartition(at);
-    const topic = this.names.inKafka(at.topic);
+    const topic = this.names.topic(at.topic);
     const doing = `asking for an offset of ${at.topic}[${at.partition}]`;
-    const cluster = this.connected();
+    const cluster = this.clusterOf(at.topic);
     const work = () => cluster.offsets(topic, { partitions: [at.partition], timeMs });
     return (await cluster.retried(doing, ANSWER_WITHIN_MS, work)).get(at.partition);
   }
 
   /** Partitions with something that the group has not committed yet, from where, and how much. */
-  private async unreadOf(group: string, topic: string, partitions: number[]) {
-    const cluster = this.connected();
+  private async unreadOf(cluster: KafkaCluster, group: string, topic: string, partitions: number[]) {
     const committed = await cluster.committed(
       group,
       partitions.map((partition) => ({ topic, partition })),
@@ -232,7 +243,7 @@ export class KafkaEventLog implements EventLog {
         const bytes = sizeOf({ key, value, headers });
         if (bytes > maxBytes)
           throw new Error(`event log record: at most ${maxBytes} bytes, got ${bytes} for ${topic}`);
-        return { topic: this.names.inKafka(topic), partition, key, value, headers, bytes, maxBatchBytes };
+        return { topic: this.names.topic(topic), partition, key, value, headers, bytes, maxBatchBytes };
       });
     });
   }
@@ -247,6 +258,10 @@ export class KafkaEventLog implements EventLog {
   private checkPartition({ topic, partition }: TopicPartition): void {
     if (!(partition >= 0 && partition < this.partitions(topic)))
       throw new Error(`event log: a partition of ${topic}, got ${partition}`);
+  }
+
+  private clusterOf(topic: string): KafkaCluster {
+    return this.found.get(topic) ?? this.connected();
   }
 
   private connected(): KafkaCluster {

@@ -13,7 +13,7 @@ import { inTime } from '../in-time.js';
 import { BatchHung, DoesNotCommit } from '../member-errors.js';
 import { BundleProducer } from './bundle-producer.js';
 import { bundleOf, keyOf, transactionalIdOf } from './bundles.js';
-import { START, type KafkaCluster } from './cluster.js';
+import { END, START, type KafkaCluster } from './cluster.js';
 import { Fetching } from './fetching.js';
 import { Membership, type Joined } from './membership.js';
 import { PartitionReader } from './partition-reader.js';
@@ -44,7 +44,7 @@ export interface MemberOptions {
   maxBatchMs: number;
   outgoing: (outputs: AtomicStep['outputs']) => Outgoing[];
   /** Between the names of the program and those at the brokers. */
-  names: { inKafka(name: string): string; inProgram(topic: string): string };
+  names: { topic(name: string): string; group(name: string): string; inProgram(topic: string): string };
 }
 
 /**
@@ -66,8 +66,8 @@ export class KafkaMember implements Member {
 
   private constructor(private readonly options: MemberOptions) {
     const { cluster, subscription, bundles, sessionTimeoutMs, maxBatchMs, names } = options;
-    this.group = names.inKafka(subscription.group);
-    const topics = subscription.topics.map(names.inKafka);
+    this.group = names.group(subscription.group);
+    const topics = subscription.topics.map(names.topic);
     this.membership = new Membership(cluster, {
       group: this.group,
       topics,
@@ -106,7 +106,7 @@ export class KafkaMember implements Member {
   async commit({ outputs, offsets }: AtomicStep): Promise<'committed' | 'fenced'> {
     const { subscription, bundles, names, outgoing } = this.options;
     if (subscription.commits !== true) throw new DoesNotCommit(subscription.group);
-    const own = offsets.map((offset) => ({ ...offset, topic: names.inKafka(offset.topic) }));
+    const own = offsets.map((offset) => ({ ...offset, topic: names.topic(offset.topic) }));
     const step = { outputs: outgoing(outputs), offsets: own };
     if (this.gone || own.some((offset) => !this.readers.has(keyOf(offset)))) return 'fenced';
     const [bundle, other] = new Set(own.map(({ partition }) => bundleOf(partition, bundles)));
@@ -212,11 +212,12 @@ export class KafkaMember implements Member {
     const partitions = gained.map((at) => this.inProgram(at));
     const assigned = subscription.onAssigned?.(partitions, this) ?? Promise.resolve([]);
     const own = await this.inTime(assigned, 'onAssigned');
-    const starts = await this.startsOf(gained, own);
+    const { starts, unsaid } = await this.startsOf(gained, own);
     for (const { offset, ...at } of starts) this.readers.set(keyOf(at), this.readerOf(at, offset));
     // It left while it was restoring them: its state of them is of no use.
     if (this.takesNoMore())
       await this.revoke(starts.map((at) => this.readers.get(keyOf(at)) as PartitionReader));
+    else if (subscription.newFromMs !== undefined) await this.keepBeginnings(unsaid);
   }
 
   private async openProducers(gained: TopicPartition[]): Promise<void> {
@@ -234,11 +235,21 @@ export class KafkaMember implements Member {
     await Promise.all(opening);
   }
 
-  /** What the reader says; else what the group has committed; else the first record there is. */
-  private async startsOf(gained: TopicPartition[], own: StartOffset[]): Promise<StartOffset[]> {
+  /** Whoever comes next begins there as well, although nothing has been read until then. */
+  private async keepBeginnings(begun: StartOffset[]): Promise<void> {
+    const { bundles } = this.options;
+    for (const [bundle, offsets] of Map.groupBy(begun, ({ partition }) => bundleOf(partition, bundles)))
+      await this.producers.get(bundle)?.commit({ outputs: [], offsets });
+  }
+
+  /** What the reader says; else what the group has committed; else where a group begins (`unsaid`). */
+  private async startsOf(
+    gained: TopicPartition[],
+    own: StartOffset[],
+  ): Promise<{ starts: StartOffset[]; unsaid: StartOffset[] }> {
     const { cluster, subscription, names } = this.options;
     const said = new Map(
-      own.map((start) => [keyOf({ ...start, topic: names.inKafka(start.topic) }), start.offset]),
+      own.map((start) => [keyOf({ ...start, topic: names.topic(start.topic) }), start.offset]),
     );
     const open = gained.filter((at) => !said.has(keyOf(at)));
     if (open.length > 0 && subscription.commits === true) {
@@ -251,11 +262,22 @@ export class KafkaMember implements Member {
     const unsaid = gained.filter((at) => !said.has(keyOf(at)));
     for (const [topic, own] of Map.groupBy(unsaid, (at) => at.topic)) {
       const partitions = own.map(({ partition }) => partition);
-      const work = () => cluster.offsets(topic, { partitions, timeMs: START });
+      const work = () => this.beginnings(topic, partitions);
       const first = await cluster.retried(`asking where ${topic} begins`, OFFSETS_WITHIN_MS, work);
       for (const at of own) said.set(keyOf(at), first.get(at.partition) ?? 0);
     }
-    return gained.map((at) => ({ ...at, offset: said.get(keyOf(at)) as number }));
+    const startOf = (at: TopicPartition) => ({ ...at, offset: said.get(keyOf(at)) as number });
+    return { starts: gained.map(startOf), unsaid: unsaid.map(startOf) };
+  }
+
+  private async beginnings(topic: string, partitions: number[]): Promise<Map<number, number | undefined>> {
+    const { cluster, subscription } = this.options;
+    const { newFromMs } = subscription;
+    if (newFromMs === undefined) return cluster.offsets(topic, { partitions, timeMs: START });
+    // Asked for first: what is written in between must not be passed over.
+    const ends = await cluster.offsets(topic, { partitions, timeMs: END });
+    const first = await cluster.offsets(topic, { partitions, timeMs: newFromMs });
+    return new Map(partitions.map((partition) => [partition, first.get(partition) ?? ends.get(partition)]));
   }
 
   private readerOf(at: TopicPartition, start: number): PartitionReader {
@@ -277,7 +299,7 @@ export class KafkaMember implements Member {
   private readerBytes(): number {
     const { cluster, subscription, names } = this.options;
     const partitions = subscription.topics.reduce(
-      (sum, topic) => sum + cluster.leaders(names.inKafka(topic)).size,
+      (sum, topic) => sum + cluster.leaders(names.topic(topic)).size,
       0,
     );
     return Math.max(MIN_READER_BYTES, Math.min(MAX_READER_BYTES, MAX_MEMBER_BYTES / partitions));

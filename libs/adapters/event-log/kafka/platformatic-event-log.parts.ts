@@ -3,6 +3,7 @@ import { startKafka, type Kafka } from '#parts/kafka';
 import { eventLogContract } from '../event-log.contract.js';
 import { KafkaEventLog } from './kafka-event-log.js';
 import { kafkaSettingsSchema } from './kafka-settings.js';
+import { othersWrite } from './others-topic.js';
 import { NotByThisClient, PlatformaticEventLog } from './platformatic-event-log.js';
 
 jest.setTimeout(60_000);
@@ -35,6 +36,7 @@ eventLogContract(
     return {
       open: () => PlatformaticEventLog.open(settings, { maxBatchMs: MAX_BATCH_MS }),
       kill: (log) => log.close(),
+      othersWrite: (_, topic) => othersWrite(broker.bootstrap, topic),
     };
   },
   { commits: false },

@@ -42,7 +42,6 @@ export class PlatformaticEventLog implements EventLog {
   private constructor(
     private readonly log: KafkaEventLog,
     private readonly consumer: Consumer<Buffer, Buffer, Buffer, Buffer>,
-    private readonly prefix: string,
   ) {}
 
   static async open(
@@ -55,11 +54,15 @@ export class PlatformaticEventLog implements EventLog {
       ...base,
       groupId: `${settings.prefix}none`,
     });
-    return new PlatformaticEventLog(log, consumer, settings.prefix);
+    return new PlatformaticEventLog(log, consumer);
   }
 
   ensureTopics(topics: TopicSpec[]): Promise<void> {
     return this.log.ensureTopics(topics);
+  }
+
+  findTopics(names: readonly string[]): Promise<void> {
+    return this.log.findTopics(names);
   }
 
   append(topic: string, records: NewRecord[]): Promise<void> {
@@ -128,7 +131,7 @@ export class PlatformaticEventLog implements EventLog {
   }
 
   private async fetch({ topic, partition }: TopicPartition, offset: number): Promise<Fetched> {
-    const name = this.prefix + topic;
+    const name = this.log.names.topic(topic);
     const { topics } = await this.consumer.metadata({ topics: [name], autocreateTopics: false });
     const known = topics.get(name);
     const place = known?.partitions[partition];

@@ -169,6 +169,23 @@ test('a member that fails has lost its partitions: their state is revoked before
   expect(told.filter((news) => news.endsWith('ed 1'))).toEqual(['assigned 1', 'revoked 1', 'assigned 1']);
 });
 
+test('a new group begins as far back as its pattern says', async () => {
+  let nowMs = Date.now() - 7_200_000;
+  const old = await EmbeddedEventLog.open(engine, { housekeepingMs: 0, nowMs: () => nowMs });
+  const write = (value: string) => old.append('numbers.v1', [{ key: 'n', value }]);
+  await write('1');
+  nowMs = Date.now();
+  await write('2');
+  const late = new EventLogServer(old, { groupFailed: () => undefined, batchHandled: () => undefined });
+  const read = Promise.withResolvers<RecordBatch>();
+  const handler = async (batch: RecordBatch) => read.resolve(batch);
+  late.addHandler({ topic: 'numbers.v1', group: 'recent', newFromAgeS: 3_600 }, handler, true);
+  late.listen(() => undefined);
+  expect((await read.promise).records.map(({ value }) => value)).toEqual(['2']);
+  await late.close();
+  await old.close();
+});
+
 test('a topic that does not exist is reported, not thrown at the program', async () => {
   await engine.query('drop table log_chunks, log_offsets, log_topics');
   const empty = await EmbeddedEventLog.open(engine, { housekeepingMs: 0 });

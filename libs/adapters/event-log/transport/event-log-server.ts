@@ -14,6 +14,8 @@ export interface LogPattern {
   group: string;
   /** Handlers of the group commit through their context; the same in all of its patterns. */
   commits?: true;
+  /** See {@link Subscription.newFromMs}: so long ago, seconds. The same in all patterns of the group. */
+  newFromAgeS?: number;
   /** Left out: batches. Otherwise the handler learns which partitions it has got or lost. */
   on?: 'assigned' | 'revoked';
 }
@@ -28,7 +30,9 @@ const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 10_000;
 
 type Handlers = Map<string, MessageHandler>;
-type Group = { topics: Set<string>; commits: boolean };
+/** What all patterns of a group must say alike. */
+type Terms = Pick<LogPattern, 'commits' | 'newFromAgeS'>;
+type Group = { topics: Set<string>; terms: Terms };
 type Phase = 'batch' | 'assigned' | 'revoked';
 
 /**
@@ -45,7 +49,7 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
   /** What the handlers of each group have been given, by topic and number. */
   private readonly held = new Map<string, Map<string, TopicPartition>>();
   private readonly retries = new Map<string, NodeJS.Timeout>();
-  private readonly committing = new Set<string>();
+  private readonly terms = new Map<string, Terms>();
   private closing = false;
 
   constructor(
@@ -89,10 +93,11 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
   private groups(): Map<string, Group> {
     const groups = new Map<string, Group>();
     for (const route of this.messageHandlers.keys()) {
-      const { group, topic, commits = false } = JSON.parse(route) as LogPattern;
-      const known = groups.get(group) ?? { topics: new Set<string>(), commits };
-      if (known.commits !== commits)
-        throw new Error(`event log, group ${group}: all of its patterns must say \`commits\`, or none`);
+      const { group, topic, on: _, ...terms } = JSON.parse(route) as LogPattern;
+      const known = groups.get(group) ?? { topics: new Set<string>(), terms };
+      for (const term of ['commits', 'newFromAgeS'] as const)
+        if (known.terms[term] !== terms[term])
+          throw new Error(`event log, group ${group}: all of its patterns must say the same \`${term}\``);
       known.topics.add(topic);
       groups.set(group, known);
     }
@@ -110,13 +115,15 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
       const again = () => void this.join(group, Math.min(2 * retryInMs, MAX_RETRY_MS));
       this.retries.set(group, setTimeout(again, retryInMs));
     };
-    const { topics, commits } = this.groups().get(group) as Group;
-    if (commits) this.committing.add(group);
+    const { topics, terms } = this.groups().get(group) as Group;
+    const { commits = false, newFromAgeS } = terms;
+    this.terms.set(group, terms);
     try {
       const member = await this.log.subscribe({
         group,
         topics: [...topics],
         commits,
+        ...(newFromAgeS !== undefined && { newFromMs: Date.now() - newFromAgeS * 1000 }),
         onAssigned: (partitions, by) => this.assigned(group, partitions, by),
         onRevoked: (partitions) => this.revoked(group, partitions),
         onBatch: async (batch, by) => {
@@ -182,7 +189,7 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
   ): Promise<unknown> {
     const pattern: LogPattern = {
       ...at,
-      ...(this.committing.has(at.group) && { commits: true }),
+      ...this.terms.get(at.group),
       ...(phase !== 'batch' && { on: phase }),
     };
     const handler = (this.messageHandlers as Handlers).get(
