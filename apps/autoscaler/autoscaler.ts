@@ -305,6 +305,7 @@ export class Autoscaler {
     const seasonsMs = MEAN_LOAD_SEASONS * (seasonsS[0] as number) * 1000;
     const rows = await demandStore.arrivalsSince({
       pool,
+      bucketS,
       fromMs: Math.max(toMs - seasonsMs, series.trailing.untilMs),
     });
     trail(withoutHoles(rows, { toMs, bucketMs }), series);

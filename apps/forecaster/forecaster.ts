@@ -125,9 +125,10 @@ export class Forecaster {
     const bucketMs = bucketS * 1000;
     const longestMs = (seasonsS.at(-1) as number) * 1000;
     const wantedMs = Math.min(HISTORY_SEASONS * longestMs, MAX_HISTORY_BUCKETS * bucketMs);
-    const rows = await this.options.store.arrivalsSince({ pool, fromMs: toMs - wantedMs });
+    const rows = await this.options.store.arrivalsSince({ pool, bucketS, fromMs: toMs - wantedMs });
     const series = this.options.reader.of(pool);
-    const recent = [...(series?.buckets.values() ?? [])];
+    const wholeFromMs = series?.wholeFromMs ?? -Infinity;
+    const recent = [...(series?.buckets.values() ?? [])].filter(({ startMs }) => startMs >= wholeFromMs);
     const arrivals = new Map([...rows, ...recent].map((bucket) => [bucket.startMs, bucket.arrivals]));
     const closed: ForecastStep['closed'] = [];
     const firstMs = Math.max(Math.min(...arrivals.keys()), toMs - wantedMs);

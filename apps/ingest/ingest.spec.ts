@@ -31,7 +31,7 @@ import type {
   RecordSourceOptions,
   SourceRecord,
 } from '#adapters/record-sources';
-import type { DemandPartial, DemandSample } from '#domain/demand';
+import type { Bucket, DemandPartial, DemandSample } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { mappingSchema, type Mapping } from '#domain/mapping';
 import { policySchema } from '#domain/scaling';
@@ -67,6 +67,10 @@ class Witness extends IngestObserver {
   replayed = 0;
   created: string[] = [];
   partials: PartialApplied[] = [];
+  restarts: string[] = [];
+  seriesRestarted({ pool }: { pool: string }): void {
+    this.restarts.push(pool);
+  }
   unreadable = 0;
   received: Record<string, number> = {};
   failures: Error[] = [];
@@ -174,7 +178,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
-  await store.engine.query('truncate policies, demand, demand_chains, projection_offsets');
+  await store.engine.query('truncate policies, demand, demand_chains, demand_series, projection_offsets');
   witness = new Witness();
   groupFailures = [];
   await start();
@@ -269,7 +273,11 @@ async function post(
 }
 
 const demand = () => new DemandStore(store.dataSource);
-const bucketsOf = async (pool: string) => (await demand().page({ pool, limit: 100_000 })).toReversed();
+const bucketsOf = async (pool: string) => {
+  const sql = 'select bucket from demand where pool = $1 order by start_ms';
+  const rows = await store.dataSource.query<{ bucket: string }[]>(sql, [pool]);
+  return rows.map(({ bucket }) => JSON.parse(bucket) as Bucket);
+};
 const totalArrivals = async (pool: string) =>
   (await bucketsOf(pool)).reduce((total, { arrivals }) => total + arrivals, 0);
 const recordsOf = async (topic: string): Promise<StoredRecord[]> => {

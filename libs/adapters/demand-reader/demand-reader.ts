@@ -1,7 +1,8 @@
 import type { EventLog, RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
-import type { DemandStore } from '#adapters/store';
+import type { DemandSeriesRow, DemandStore } from '#adapters/store';
 import {
   applyPartial,
+  bucketStartMs,
   MAX_AHEAD_MS,
   newDemandSeries,
   parsePartial,
@@ -18,8 +19,8 @@ export interface DemandReaderOptions {
   store: Pick<DemandStore, 'snapshot'>;
   settingsOf(pool: string): { bucketS: number; seasonsS: readonly number[] };
   /**
-   * Each message by what became of it. `gap`: messages in between are missing, demand is undercounted. `unreadable`: it
-   * is no partial and was left out; its pool is the record's key, its range that of its own topic.
+   * Each message by what became of it. `gap`: messages in between are missing, demand is undercounted. `other-length`: its
+   * buckets are not of the pool's length. `unreadable`: it is no partial and was left out; its pool is the record's key, its range that of its own topic.
    */
   observe(outcome: Applied['outcome'] | 'unreadable', message: { pool: string; range: OffsetRange }): void;
   nowMs(): number;
@@ -50,12 +51,14 @@ export class DemandReader {
     const { offsets, pools } = await store.snapshot({
       pools: (pool) => own.has(log.partitionOf({ topic: this.topic, key: pool })),
       span: (pool) => {
-        const fromMs = nowMs() - WINDOW_BUCKETS * settingsOf(pool).bucketS * 1000;
-        return { fromMs, toMs: nowMs() + MAX_AHEAD_MS };
+        const { bucketS } = settingsOf(pool);
+        const fromMs = nowMs() - WINDOW_BUCKETS * bucketS * 1000;
+        return { bucketS, fromMs, toMs: nowMs() + MAX_AHEAD_MS };
       },
     });
-    for (const { pool, chains, buckets } of pools) {
+    for (const { pool, chains, buckets, series: stored } of pools) {
       const series = this.newSeries(pool);
+      series.wholeFromMs = this.wholeFromMs(series, stored);
       for (const bucket of buckets) putBucket(bucket, series);
       for (const { partition, nextOffset: to, backlog, inFlight } of chains)
         series.chains.set(partition, { to, backlog, inFlight });
@@ -136,6 +139,13 @@ export class DemandReader {
       if (unread !== undefined) oldestMs = Math.min(oldestMs, unread.timestampMs);
     }
     return oldestMs === Infinity ? undefined : Math.max(0, nowMs() - oldestMs);
+  }
+
+  /** A bucket that is under way while its pool's buckets get another length is never known as a whole. */
+  private wholeFromMs({ bucketS }: DemandSeries, stored: DemandSeriesRow | undefined): number {
+    if (stored === undefined) return -Infinity;
+    if (stored.bucketS === bucketS) return stored.fromMs;
+    return bucketStartMs(this.options.nowMs(), bucketS) + bucketS * 1000;
   }
 
   private newSeries(pool: string): DemandSeries {

@@ -3,7 +3,7 @@ export { backupStream } from './backup/backup-stream.js';
 export { readBackup, type BackupPart } from './backup/read-backup.js';
 export { restoreBackup, tablesInUse } from './backup/restore-backup.js';
 export { DecisionStore, type DecisionRecord, type StoredDecision } from './decision-store.js';
-export { DemandStore, type DemandChainRow, type DemandWrite } from './demand-store.js';
+export { DemandStore, type DemandChainRow, type DemandSeriesRow, type DemandWrite } from './demand-store.js';
 export { ForecastStore } from './forecast-store.js';
 export { openEmbeddedStore, type EmbeddedStore } from './embedded-store.js';
 export { DataDirectoryFull, DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';

@@ -104,18 +104,19 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await reopen();
       const again = new DemandStore(store.dataSource);
       const offsets = [{ projection: 'demand', topic: 'demand.v1', partition: 0, nextOffset: 8 }];
-      expect(await again.standing()).toEqual({ chains: [chain], offsets });
+      expect(await again.standing()).toEqual({ chains: [chain], series: [], offsets });
       expect(await totalArrivals(store, 'etl')).toBe(18);
       const snapshot = await again.snapshot({
         pools: (pool) => pool === 'etl',
-        span: () => ({ fromMs: 12_000, toMs: 13_000 }),
+        span: () => ({ bucketS: 1, fromMs: 12_000, toMs: 13_000 }),
       });
       expect(snapshot).toEqual({
         offsets,
         pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
       });
       expect(
-        (await again.snapshot({ pools: () => false, span: () => ({ fromMs: 0, toMs: 1 }) })).pools,
+        (await again.snapshot({ pools: () => false, span: () => ({ bucketS: 1, fromMs: 0, toMs: 1 }) }))
+          .pools,
       ).toEqual([]);
       const held = await again.at([
         { pool: 'etl', startMs: 11_000 },
@@ -140,7 +141,11 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         chains,
         step: { topic: 'demand.v1', partition: 2, from: 0, nextOffset: 1 },
       });
-      const spanOf = (pool: string) => ({ fromMs: pool === 'many-7' ? 1000 : 6000, toMs: 11_000 });
+      const spanOf = (pool: string) => ({
+        bucketS: 1,
+        fromMs: pool === 'many-7' ? 1000 : 6000,
+        toMs: 11_000,
+      });
       const { pools } = await demand.snapshot({ pools: (pool) => pool !== 'etl', span: spanOf });
       expect(pools.map(({ pool }) => pool).sort()).toEqual(Array.from(names).sort());
       expect(pools.filter((pool) => pool.buckets.length > 0).map(({ pool }) => pool)).toEqual(['many-7']);
@@ -201,13 +206,58 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
 
     test('demand is paged newest first', async () => {
       const demand = new DemandStore(store.dataSource);
-      const newest = await demand.page({ pool: 'etl', limit: 2 });
+      const newest = await demand.page({ pool: 'etl', bucketS: 1, limit: 2 });
       expect(newest.map(({ startMs }) => startMs)).toEqual([12_000, 11_000]);
-      const rest = await demand.page({ pool: 'etl', beforeMs: 11_000, limit: 2 });
+      const rest = await demand.page({ pool: 'etl', bucketS: 1, beforeMs: 11_000, limit: 2 });
       expect(rest.map(({ startMs }) => startMs)).toEqual([10_000]);
       expect(
-        (await demand.arrivalsSince({ pool: 'etl', fromMs: 11_000 })).map(({ arrivals }) => arrivals),
+        (await demand.arrivalsSince({ pool: 'etl', bucketS: 1, fromMs: 11_000 })).map(
+          ({ arrivals }) => arrivals,
+        ),
       ).toEqual([8, 5]);
+    });
+
+    test('of a pool whose buckets have got another length, who asks for one length gets no other', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const at = { topic: 'demand.v1', partition: 3 };
+      const pool = 'relengthened';
+      const chain = { pool, partition: 0, nextOffset: 1, backlog: 0, inFlight: 0 };
+      const startsOf = async (bucketS: number) => {
+        const paged = (await demand.page({ pool, bucketS, limit: 9 }))
+          .map(({ startMs }) => startMs)
+          .toReversed();
+        const since = (await demand.arrivalsSince({ pool, bucketS, fromMs: 0 })).map(
+          ({ startMs }) => startMs,
+        );
+        const { pools } = await demand.snapshot({
+          pools: (each) => each === pool,
+          span: () => ({ bucketS, fromMs: 0, toMs: 60_000 }),
+        });
+        expect([paged, since]).toEqual([since, pools[0]?.buckets.map(({ startMs }) => startMs)]);
+        return since;
+      };
+      const write = (starts: number[], series: { bucketS: number; fromMs: number }[], from: number) =>
+        demand.write({
+          buckets: starts.map((startMs) => ({ pool, bucket: bucketAt(startMs, 1) })),
+          chains: [chain],
+          series: series.map((row) => ({ pool, ...row })),
+          step: { ...at, from, nextOffset: from + 1 },
+        });
+      await write([1_000, 2_000], [], 0);
+      // Nobody has said how long they are.
+      expect([await startsOf(1), await startsOf(10)]).toEqual([
+        [1_000, 2_000],
+        [1_000, 2_000],
+      ]);
+      await write([3_000], [{ bucketS: 1, fromMs: 0 }], 1);
+      expect([await startsOf(1), await startsOf(10)]).toEqual([[1_000, 2_000, 3_000], []]);
+      await write([10_000, 20_000], [{ bucketS: 10, fromMs: 20_000 }], 2);
+      expect([await startsOf(1), await startsOf(10)]).toEqual([[], [20_000]]);
+      await reopen();
+      const again = new DemandStore(store.dataSource);
+      expect((await again.standing()).series).toEqual([{ pool, bucketS: 10, fromMs: 20_000 }]);
+      expect(await again.newestBefore({ pool, beforeMs: 20_000 })).toBe(10_000);
+      expect(await again.newestBefore({ pool: 'none', beforeMs: 20_000 })).toBeUndefined();
     });
 
     test('a forecast that is made again replaces the first one', async () => {

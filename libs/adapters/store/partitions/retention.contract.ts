@@ -28,7 +28,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
       outcomes = [];
       offsets = {};
       await store.dataSource.query(
-        'truncate policies, demand, demand_chains, forecasts, decisions, projection_offsets',
+        'truncate policies, demand, demand_chains, demand_series, forecasts, decisions, projection_offsets',
       );
       for (const table of ['demand', 'forecasts', 'decisions'])
         for (const partition of await partitionsOf(table))
@@ -57,7 +57,9 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         step: stepOf('demand.v1'),
       });
     const startsOf = async (demand: DemandStore, pool: string) =>
-      (await demand.arrivalsSince({ pool, fromMs: 0 })).map(({ startMs }) => (startMs - START_MS) / HOUR_MS);
+      (await demand.arrivalsSince({ pool, bucketS: 1, fromMs: 0 })).map(
+        ({ startMs }) => (startMs - START_MS) / HOUR_MS,
+      );
     const partitionsOf = async (table: string) =>
       (
         await store.dataSource.query<{ name: string }[]>(
@@ -127,7 +129,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
 
     test('forecasts are kept as long as their pool keeps them', async () => {
       const forecasts = new ForecastStore(store.dataSource, options());
-      const made = ['fast', 'slow'].flatMap((pool) =>
+      const made = ['fast', 'slow', 'gone'].flatMap((pool) =>
         hoursAgo(9, 3, 0).map((originMs) => forecastAt(originMs, 1, pool)),
       );
       await forecasts.write({ made, step: stepOf('forecasts.v1') });
@@ -136,7 +138,11 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         (await forecasts.page({ pool, limit: 9 })).map(({ originMs }) => (originMs - START_MS) / HOUR_MS);
       expect(await kept('fast')).toEqual([0]);
       expect(await kept('slow')).toEqual([0, -3]);
-      expect((await forecasts.latest()).map(({ pool }) => pool)).toEqual(['fast', 'slow']);
+      expect((await forecasts.latest()).map(({ pool }) => pool)).toEqual(['fast', 'gone', 'slow']);
+      // Nobody has a policy here: what nobody knows goes with its time as well.
+      nowMs += 9 * HOUR_MS + 1;
+      await forecasts.retain(signal);
+      for (const pool of ['fast', 'slow', 'gone']) expect(await kept(pool)).toEqual([]);
     });
 
     test('decisions go with their time, those of a pool without a policy to the last', async () => {
