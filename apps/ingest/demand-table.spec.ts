@@ -7,6 +7,7 @@ import { DemandStore, openEmbeddedStore, ProjectionMoved, type EmbeddedStore } f
 import type { SampleSpan } from '#adapters/demand-samplers';
 import { emptyBucket, sampledPartition, type DemandPartial } from '#domain/demand';
 import { DemandTable } from './demand-table.js';
+import type { IngestObserver } from './ingest-observer.js';
 import { SampledDemand } from './sampled-demand.js';
 
 let dataDir: string;
@@ -27,15 +28,16 @@ afterAll(async () => {
 
 const at = { topic: 'demand.v1', partition: 0 };
 const restarts: unknown[] = [];
-const observer = {
+type Observer = Pick<IngestObserver, 'partialApplied' | 'partialUnreadable' | 'seriesRestarted'>;
+const observer: Observer = {
   partialApplied: () => undefined,
   partialUnreadable: () => undefined,
-  seriesRestarted: (series: unknown) => void restarts.push(series),
+  seriesRestarted: (series) => void restarts.push(series),
 };
 /** As a process has it whose configuration says so. */
-const newTable = (bucketS = 1) =>
+const newTable = ({ bucketS = 1, observed = {} }: { bucketS?: number; observed?: Partial<Observer> } = {}) =>
   new DemandTable(log, new DemandStore(store.dataSource), {
-    observer,
+    observer: { ...observer, ...observed },
     bucketSOf: () => bucketS,
     nowMs: () => 100_000,
   });
@@ -85,6 +87,63 @@ test('a batch from elsewhere than where the table stands is refused', async () =
   await expect(table.apply(batchOf(2, 1))).rejects.toThrow('must be restored first');
 });
 
+test('a pool that comes back after all of it was dropped goes on without a gap; one that begins further on has one', async () => {
+  const demand = new DemandStore(store.dataSource);
+  await store.dataSource.query('truncate demand');
+  await demand.retain(new AbortController().signal);
+  expect((await demand.standing()).chains).toEqual([]);
+  const outcomes: string[] = [];
+  const partialApplied: Observer['partialApplied'] = ({ pool, outcome }) =>
+    void outcomes.push(`${pool} ${outcome}`);
+  const table = newTable({ observed: { partialApplied } });
+  await table.restore([at]);
+  await table.apply(batchOf(2, 4));
+  const records = batchOf(9, 1).records.map((record) => {
+    return { ...record, key: 'api', value: (record.value as string).replace('"web"', '"api"'), offset: 3 };
+  });
+  await table.apply({ ...at, from: 3, records, endOffset: 4 });
+  expect(outcomes).toEqual(['web applied', 'api gap']);
+});
+
+test('a record that is no demand is left out and reported; what follows counts', async () => {
+  const place = { ...at, partition: 1 };
+  const good: DemandPartial = {
+    v: 1,
+    pool: 'etl',
+    bucketS: 1,
+    range: { partition: 0, from: -1, to: 1 },
+    watermarkMs: 1000,
+    buckets: [{ ...emptyBucket(1000), arrivals: 5 }],
+  };
+  const { serviceMs } = emptyBucket(1000);
+  const bucket = { ...emptyBucket(1000), serviceMs: { ...serviceMs, offset: 1e12, bins: [1] } };
+  const poison = [
+    'no demand',
+    null,
+    7,
+    { v: 2 },
+    { ...good, range: undefined },
+    { ...good, range: { ...good.range, to: 1e300 } },
+    { ...good, buckets: [{ startMs: 1000 }] },
+    { ...good, buckets: [bucket] },
+    { ...good, buckets: [emptyBucket(1.5)] },
+    { ...good, pool: 7 },
+    { ...good, pool: 'a\u0000' },
+  ];
+  const unreadable: number[] = [];
+  const partialUnreadable = ({ offset }: { offset: number }) => void unreadable.push(offset);
+  const demand = new DemandStore(store.dataSource);
+  const table = newTable({ observed: { partialUnreadable } });
+  expect(await table.restore([place])).toEqual([{ ...place, offset: 0 }]);
+  const records = [...poison, good].map((value, offset) => {
+    return { key: 'etl', value: JSON.stringify(value), headers: {}, offset, timestampMs: 1 };
+  });
+  records.push({ key: 'etl', value: '{"half":', headers: {}, offset: records.length, timestampMs: 1 });
+  await table.apply({ ...place, from: 0, records, endOffset: records.length });
+  expect(unreadable).toEqual([...poison.keys(), records.length - 1]);
+  expect(await demand.page({ pool: 'etl', bucketS: 1, limit: 9 })).toMatchObject([{ arrivals: 5 }]);
+});
+
 test('a pool whose buckets get another length begins anew: nothing is lost, nothing is mixed', async () => {
   const demand = new DemandStore(store.dataSource);
   const pool = 'longer';
@@ -96,13 +155,12 @@ test('a pool whose buckets get another length begins anew: nothing is lost, noth
     const range = { partition: 0, from: to, to: ++to };
     await table.apply(batchOf(offset++, 0, { pool, bucketS, range, buckets }));
   };
-  const arrivalsOf = async (bucketS: number) =>
-    (await demand.arrivalsSince({ pool, bucketS, fromMs: 0 })).map(({ startMs, arrivals }) => [
-      startMs,
-      arrivals,
-    ]);
+  const arrivalsOf = async (bucketS: number) => {
+    const page = await demand.arrivalsPage({ pool, bucketS, fromMs: 0, toMs: 1e9, limit: 9 });
+    return page.map(({ startMs, arrivals }) => [startMs, arrivals]);
+  };
 
-  const before = newTable(1);
+  const before = newTable();
   await before.restore([at]);
   await apply(before, 1, bucket(30_000, 3), bucket(31_000, 4));
   // Another process has got the new configuration first: it decides nothing here.
@@ -113,26 +171,28 @@ test('a pool whose buckets get another length begins anew: nothing is lost, noth
     [31_000, 4],
   ]);
 
-  const after = newTable(10);
+  const after = newTable({ bucketS: 10 });
   await after.restore([at]);
   await apply(after, 1, bucket(32_000, 5)); // was on its way
   await apply(after, 10, bucket(30_000, 6), bucket(40_000, 7));
   expect(restarts).toEqual([{ pool, bucketS: 10, bucketSBefore: 1, fromMs: 40_000 }]);
-  expect(await arrivalsOf(10)).toEqual([[40_000, 7]]);
+  await apply(after, 1, bucket(43_000, 2), bucket(49_000, 1)); // from a process that goes on as before
+  expect(restarts).toHaveLength(1);
+  expect(await arrivalsOf(10)).toEqual([[40_000, 10]]);
   expect(await arrivalsOf(1)).toEqual([]);
   expect(await demand.page({ pool, bucketS: 10, limit: 9 })).toMatchObject([{ startMs: 40_000 }]);
   const [{ total }] = await store.dataSource.query<[{ total: number }]>(
     'select sum(arrivals) as total from demand where pool = $1',
     [pool],
   );
-  expect(total).toBe(3 + 4 + 1 + 5 + 6 + 7);
+  expect(total).toBe(3 + 4 + 1 + 5 + 6 + 10);
 
   // A restart goes on; a row that a wrong clock has left far ahead does not keep the next length from beginning.
-  const again = newTable(10);
+  const again = newTable({ bucketS: 10 });
   await again.restore([at]);
   await apply(again, 10, bucket(50_000, 8), bucket(9_000_000, 9));
   expect(restarts).toHaveLength(1);
-  const shorter = newTable(5);
+  const shorter = newTable({ bucketS: 5 });
   await shorter.restore([at]);
   await apply(shorter, 5, bucket(55_000, 2), bucket(60_000, 1));
   expect(restarts.at(-1)).toEqual({ pool, bucketS: 5, bucketSBefore: 10, fromMs: 60_000 });

@@ -6,16 +6,18 @@ import {
   type StoredRecord,
   type TopicPartition,
 } from '#adapters/event-log';
-import type { DemandChainRow, DemandSeriesRow, DemandStore, DemandWrite } from '#adapters/store';
+import type { DemandChainRow, DemandStore, DemandWrite } from '#adapters/store';
 import {
   addToBucket,
   emptyBucket,
   extendChain,
-  MAX_AHEAD_MS,
+  resumeDropped,
+  parsePartial,
   type Bucket,
   type Chain,
   type DemandPartial,
 } from '#domain/demand';
+import { putInSeries, type BegunSeries } from './demand-series.js';
 import type { IngestObserver } from './ingest-observer.js';
 
 /** Sums kept in memory for one partition of demand.v1, so that a bucket is read from the store once: 1 to 5 kB each. */
@@ -24,8 +26,6 @@ export const MAX_HELD_BUCKETS = 4_000;
 /** What is known of one partition of demand.v1. A pool's partials are all in the same one. */
 interface TablePartition {
   chains: Map<string, Map<number, Chain>>;
-  /** How long each pool's buckets are, and from when on. */
-  series: Map<string, DemandSeriesRow>;
   /** Sums by place, least recently changed first. */
   sums: Map<string, { pool: string; bucket: Bucket }>;
   /** Where the store says that the table stands. */
@@ -40,27 +40,27 @@ interface TablePartition {
  */
 export class DemandTable {
   private readonly owned = new Map<number, TablePartition>();
+  private droppedTo: ReadonlyMap<number, number> = new Map();
 
   constructor(
     private readonly log: EventLog,
     private readonly store: DemandStore,
     private readonly given: {
-      observer: Pick<IngestObserver, 'partialApplied' | 'partialUnreadable' | 'seriesRestarted'>;
       bucketSOf: (pool: string) => number;
       nowMs: () => number;
+      observer: Pick<IngestObserver, 'partialApplied' | 'partialUnreadable' | 'seriesRestarted'>;
     },
   ) {}
 
   /** Where the store says that each partition stands. */
   async restore(partitions: TopicPartition[]): Promise<StartOffset[]> {
-    const { chains: rows, series: kept, offsets } = await this.store.standing();
+    const { chains: rows, droppedTo, offsets } = await this.store.standing();
+    this.droppedTo = droppedTo;
     return partitions.map(({ topic, partition }) => {
-      const isOwn = ({ pool }: { pool: string }) => this.log.partitionOf({ topic, key: pool }) === partition;
-      const chains = chainsOf(rows.filter(isOwn));
-      const series = new Map(kept.filter(isOwn).map((row) => [row.pool, row]));
+      const own = rows.filter(({ pool }) => this.log.partitionOf({ topic, key: pool }) === partition);
       const held = offsets.find((offset) => offset.topic === topic && offset.partition === partition);
       const nextOffset = held?.nextOffset ?? 0;
-      this.owned.set(partition, { chains, series, sums: new Map(), nextOffset, ahead: false });
+      this.owned.set(partition, { chains: chainsOf(own), sums: new Map(), nextOffset, ahead: false });
       return { topic, partition, offset: nextOffset };
     });
   }
@@ -81,12 +81,14 @@ export class DemandTable {
     if (own === undefined || own.ahead || own.nextOffset !== from)
       throw new Error(`demand table: a partition must be restored first, got ${topic}[${partition}]`);
     own.ahead = true;
-    const partials = records.flatMap((record) => this.decode(partition, record) ?? []);
+    const read = records.flatMap((record) => this.decode(partition, record) ?? []);
+    const { partials, begun } = await putInSeries(read, { store: this.store, ...this.given });
     await this.hold(partials, own);
-    const series = await this.begun(partials, own);
     const changes = this.add(partials, own);
     const nextOffset = (records.at(-1) as StoredRecord).offset + 1;
+    const series = begun.map(({ pool, bucketS, fromMs }) => ({ pool, bucketS, fromMs }));
     await this.store.write({ ...changes, series, step: { topic, partition, from, nextOffset } });
+    this.noteRestarts(begun);
     own.nextOffset = nextOffset;
     own.ahead = false;
     for (const place of own.sums.keys()) {
@@ -95,8 +97,13 @@ export class DemandTable {
     }
   }
 
+  private noteRestarts(begun: BegunSeries[]): void {
+    for (const { bucketSBefore, ...series } of begun)
+      if (bucketSBefore !== undefined) this.given.observer.seriesRestarted({ ...series, bucketSBefore });
+  }
+
   private decode(partition: number, { value, offset }: StoredRecord): DemandPartial | undefined {
-    const partial = readPartial(value);
+    const partial = parsePartial(value ?? '');
     if (partial === undefined) this.given.observer.partialUnreadable({ partition, offset });
     return partial;
   }
@@ -115,40 +122,6 @@ export class DemandTable {
     }
   }
 
-  /**
-   * Series that begin with these partials: of new pools, and of those whose buckets have another length in the
-   * configuration by now. What is kept of these from before is no part of it any more.
-   */
-  private async begun(partials: DemandPartial[], { series }: TablePartition): Promise<DemandSeriesRow[]> {
-    const begun = new Map<string, DemandSeriesRow>();
-    for (const { pool, bucketS } of partials) {
-      const held = series.get(pool);
-      // A process with another configuration may begin a pool, and decides nothing of one that is there.
-      const isOurs = bucketS === this.given.bucketSOf(pool);
-      if (held !== undefined && (held.bucketS === bucketS || !isOurs)) continue;
-      const fromMs = held === undefined ? 0 : await this.endOf(held, { bucketS, partials });
-      const row = { pool, bucketS, fromMs };
-      if (held !== undefined) this.given.observer.seriesRestarted({ ...row, bucketSBefore: held.bucketS });
-      series.set(pool, row);
-      begun.set(pool, row);
-    }
-    return [...begun.values()];
-  }
-
-  /** Start of the first bucket of a length in which nothing of the series before has been counted. */
-  private async endOf(
-    { pool, bucketS: lengthS }: DemandSeriesRow,
-    { bucketS, partials }: { bucketS: number; partials: DemandPartial[] },
-  ): Promise<number> {
-    // A clock that was far ahead once must not keep the pool from beginning.
-    const beforeMs = this.given.nowMs() + MAX_AHEAD_MS;
-    const unsaved = partials.filter((partial) => partial.pool === pool && partial.bucketS === lengthS);
-    const starts = unsaved.flatMap(({ buckets }) => buckets.map(({ startMs }) => startMs));
-    const newestMs = (await this.store.newestBefore({ pool, beforeMs })) ?? 0;
-    const endMs = Math.max(newestMs, ...starts.filter((startMs) => startMs < beforeMs)) + lengthS * 1000;
-    return Math.ceil(endMs / (bucketS * 1000)) * bucketS * 1000;
-  }
-
   private add(partials: DemandPartial[], { chains, sums }: TablePartition): Omit<DemandWrite, 'step'> {
     const changed = new Map<string, { pool: string; bucket: Bucket }>();
     const links = new Map<string, DemandChainRow>();
@@ -156,6 +129,7 @@ export class DemandTable {
       const { pool, range } = partial;
       const own = chains.get(pool) ?? new Map<number, Chain>();
       chains.set(pool, own);
+      resumeDropped(partial, own, this.droppedTo);
       const outcome = extendChain(partial, own);
       this.given.observer.partialApplied({ pool, range, outcome });
       if (outcome === 'seen') continue;
@@ -189,14 +163,3 @@ function chainsOf(rows: DemandChainRow[]): TablePartition['chains'] {
 }
 
 const placeOf = (pool: string, number: number): string => `${pool} ${number}`;
-
-/** Only ingest writes the topic; this keeps a record that something else has written from stopping the table. */
-function readPartial(value: string | null): DemandPartial | undefined {
-  try {
-    const partial = JSON.parse(value ?? '') as DemandPartial;
-    const readable = partial.v === 1 && Number.isInteger(partial.range.to) && Array.isArray(partial.buckets);
-    return readable ? partial : undefined;
-  } catch {
-    return undefined;
-  }
-}

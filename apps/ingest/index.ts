@@ -1,3 +1,5 @@
+export { HISTORY_ROUTES } from './history.controller.js';
+export { MAX_HISTORY_BUCKETS } from './history-import.js';
 export { EVENT_ROUTES } from './events.controller.js';
 export { WEBHOOK_ROUTES } from './webhooks.controller.js';
 export { IngestObserver } from './ingest-observer.js';

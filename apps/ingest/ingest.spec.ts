@@ -38,6 +38,8 @@ import { policySchema } from '#domain/scaling';
 import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
 import { RecordSources } from './event-sources.module.js';
 import { EVENT_ROUTES } from './events.controller.js';
+import { HISTORY_ROUTES } from './history.controller.js';
+import { MAX_HISTORIES, MAX_HISTORY_BUCKETS } from './history-import.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
 import { PoolRegistry } from './pool-registry.js';
@@ -106,6 +108,10 @@ class Witness extends IngestObserver {
   sampleFailed({ error }: { error: Error }): void {
     this.sampleErrors.push(error.message);
   }
+  histories: string[] = [];
+  historyTaken(outcome: string): void {
+    this.histories.push(outcome);
+  }
   taken = 0;
   notTaken = 0;
   ofSource(): RecordSourceObserver {
@@ -167,6 +173,7 @@ let app: NestFastifyApplication;
 let base: string;
 let witness: Witness;
 let groupFailures: Error[];
+let nowMs: () => number = Date.now;
 
 beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'headroom-ingest-'));
@@ -197,6 +204,7 @@ async function start(): Promise<void> {
     stores: { policies: new PolicyStore(dataSource), demand: new DemandStore(dataSource) },
     observer: witness,
     ...settings,
+    nowMs: () => nowMs(),
     pools: new Map([
       ['web', web],
       ['measured', web],
@@ -218,7 +226,7 @@ async function start(): Promise<void> {
     logger: false,
   });
   configureApi(app, {
-    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES],
+    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES, ...Object.values(HISTORY_ROUTES)],
     verify: async () => ({ ok: true, scopes: ['events:write'], subject: 'test' }),
     onUnexpected: ({ error }) => void groupFailures.push(error as Error),
   });
@@ -659,14 +667,21 @@ test('records of a source are taken when they are durable, and count once howeve
 
 describe('a pool that another system measures', () => {
   const S = 1000;
+  /** So much faster do buckets and pauses pass; it is asked for once a second all the same. */
+  const SPEED = 10;
   const measured = () => bucketsOf('measured');
   const startsOf = (span: SampleSpan) =>
     Array.from(
       { length: (span.toMs - span.fromMs) / (span.bucketS * S) },
       (_, i) => span.fromMs + i * span.bucketS * S,
     );
+  beforeEach(() => {
+    const startMs = Date.now();
+    nowMs = () => startMs + SPEED * (Date.now() - startMs);
+  });
   afterEach(() => {
     meter.tell = async () => [];
+    nowMs = Date.now;
   });
   const until = async (condition: () => boolean | Promise<boolean>) => {
     while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -699,7 +714,7 @@ describe('a pool that another system measures', () => {
     meter.tell = async (span) => startsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
     await until(async () => (await measured()).length > 1);
     // Of the last buckets it knows nothing, whatever it is asked.
-    const knownToMs = Date.now() - 500;
+    const knownToMs = nowMs() - 500;
     meter.tell = async (span) =>
       startsOf(span)
         .filter((startMs) => startMs + S <= knownToMs)
@@ -718,6 +733,183 @@ describe('a pool that another system measures', () => {
     const starts = (await measured()).map(({ startMs }) => startMs);
     expect(starts).toEqual(starts.map((_, i) => starts[0]! + i * S));
   }, 30_000);
+});
+
+describe('the past of a pool', () => {
+  const S = 1000;
+  /** Some hours ago, in whole buckets of the pool web. */
+  const past = (s: number) => (Math.floor(Date.now() / S) - 10_000 + s) * S;
+  const path = '/v1/pools/web/history';
+  const buckets = (at: number, arrivals: number[]) =>
+    arrivals.map((count, i) => ({ startMs: at + i * S, arrivals: count }));
+  const bring = (body: object, of = path) => post({ name: 'csv', ...body }, undefined, { path: of });
+  const standing = async () => {
+    const reply = await fetch(`${base}${path}?name=csv`, { headers: { authorization: 'Bearer any' } });
+    return (await reply.json()) as Record<'bucketS' | 'fromMs' | 'toMs', number> & {
+      includedToMs: number | null;
+    };
+  };
+
+  test('comes in piece by piece, each once, and ends with a word to who learns from it', async () => {
+    await post(event('completed'));
+    await settled();
+    const before = await standing();
+    expect(before).toMatchObject({ bucketS: 1, includedToMs: null });
+    const [counted] = await bucketsOf('web');
+    expect(before.toMs).toBe(counted?.startMs);
+    const keptFromMs = Date.now() - keptS(web, settings) * S;
+    expect(before.fromMs).toBeGreaterThan(keptFromMs - 60 * S);
+    expect(before.fromMs).toBeLessThanOrEqual(keptFromMs + S);
+    const at = past(0);
+    const first = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [3, 0, 4]) };
+    const second = {
+      fromMs: at + 5 * S,
+      toMs: at + 9 * S,
+      buckets: buckets(at + 5 * S, [5]),
+      isLast: true,
+    };
+    expect(await bring(first)).toMatchObject({ status: 200, body: { includedToMs: at + 5 * S } });
+    expect(await bring(first)).toMatchObject({ status: 200, body: { includedToMs: at + 5 * S } });
+    expect(await bring(second)).toMatchObject({ status: 200, body: { includedToMs: at + 9 * S } });
+    expect(await standing()).toMatchObject({ toMs: before.toMs, includedToMs: at + 9 * S });
+    expect(await totalArrivals('web')).toBe(1 + 12);
+    const records = (await recordsOf(TOPICS.demand)).map(
+      ({ value }) => JSON.parse(value as string) as DemandPartial,
+    );
+    expect(records.map(({ history }) => history === true)).toEqual([false, false, false, true]);
+    await settled();
+    expect(witness.partials.every(({ outcome }) => outcome === 'applied')).toBe(true);
+    // What has been brought in may be told to be the last at any time.
+    expect(await bring({ ...first, buckets: [], isLast: true })).toMatchObject({ status: 200 });
+    expect(await totalArrivals('web')).toBe(1 + 12);
+    expect(witness.histories).toEqual(['included', 'included', 'included', 'included']);
+  });
+
+  test('as many buckets as a piece may have are one message', async () => {
+    const at = past(0);
+    const all = buckets(
+      at,
+      Array.from({ length: MAX_HISTORY_BUCKETS }, () => 1e9),
+    );
+    const toMs = at + MAX_HISTORY_BUCKETS * S;
+    expect(await bring({ fromMs: at, toMs, buckets: all })).toMatchObject({ status: 200 });
+    expect(await totalArrivals('web')).toBe(MAX_HISTORY_BUCKETS * 1e9);
+    const [record, ...others] = await recordsOf(TOPICS.demand);
+    expect(others).toEqual([]);
+    expect(record?.value?.length).toBeLessThan(500_000);
+  }, 30_000);
+
+  test('ends where other demand begins, events and other histories alike, and is not older than what is kept', async () => {
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [1]) };
+    expect(await bring({ ...piece, name: 'other' })).toMatchObject({ status: 200 });
+    await post(event('completed'));
+    await settled();
+    const { fromMs } = await standing();
+    // An execution may begin in one bucket and end in the next.
+    const counted = (await bucketsOf('web')).find(({ startMs }) => startMs >= at + 5 * S);
+    const end = counted!.startMs;
+    const outside = [
+      { fromMs: at, toMs: at + 2 * S },
+      { fromMs: at - S, toMs: at + S },
+      { fromMs: fromMs - 7_200 * S, toMs: at },
+    ];
+    for (const span of outside)
+      expect(await bring({ ...span, buckets: [] })).toMatchObject({
+        status: 409,
+        body: { type: 'urn:headroom:history-outside' },
+      });
+    const beyond = { name: 'other', fromMs: at + 5 * S, toMs: end + S, buckets: buckets(end, [7]) };
+    expect(await bring(beyond)).toMatchObject({ status: 409 });
+    expect(await bring({ ...beyond, toMs: end, buckets: [] })).toMatchObject({ status: 200 });
+    expect(await bring({ fromMs: at - S, toMs: at, buckets: buckets(at - S, [1]) })).toMatchObject({
+      status: 200,
+    });
+    expect(await totalArrivals('web')).toBe(3);
+    const ahead = Math.ceil((Date.now() + 60 * S) / 10_000) * 10_000;
+    await new PolicyStore(store.dataSource).create({ pool: 'idle', policy: defaults.policy, nowMs: 1 });
+    const future = { fromMs: ahead - 10 * S, toMs: ahead, buckets: [] };
+    expect(await bring(future, '/v1/pools/idle/history')).toMatchObject({ status: 409 });
+    expect(new Set(witness.histories)).toEqual(new Set(['included', 'outside']));
+  });
+
+  test('begins where the buckets of the pool got their length', async () => {
+    const at = past(0);
+    const begin = (bucketS: number) =>
+      store.engine.query(
+        `insert into demand_series values ('web', ${bucketS}, ${at})
+         on conflict (pool) do update set bucket_s = excluded.bucket_s`,
+      );
+    await begin(1);
+    expect((await standing()).fromMs).toBe(at);
+    const early = { fromMs: at - S, toMs: at + S, buckets: buckets(at, [1]) };
+    expect(await bring(early)).toMatchObject({
+      status: 409,
+      body: { type: 'urn:headroom:history-outside' },
+    });
+    expect(await bring({ ...early, fromMs: at })).toMatchObject({ status: 200 });
+    await begin(10);
+    const { fromMs, toMs } = await standing();
+    expect(fromMs).toBe(toMs);
+  });
+
+  test('of one pool comes from few', async () => {
+    await store.engine.query(
+      `insert into demand_chains select 'web', ${2 ** 30} + i, 1, 0, 0 from generate_series(1, ${MAX_HISTORIES}) as i`,
+    );
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + S, buckets: [] };
+    expect(await bring(piece)).toMatchObject({
+      status: 409,
+      body: { type: 'urn:headroom:too-many-histories' },
+    });
+  });
+
+  test('that cannot be written now is to be sent again', async () => {
+    const at = past(0);
+    const append = log.append.bind(log);
+    log.append = () => Promise.reject(new LogOverloaded('full'));
+    const piece = { fromMs: at, toMs: at + S, buckets: buckets(at, [1]), isLast: true };
+    const refused = await bring(piece);
+    expect(refused).toMatchObject({ status: 503, body: { type: 'urn:headroom:log-overloaded' } });
+    expect(refused.headers.get('retry-after')).toBe('1');
+    log.append = append;
+    expect(await bring(piece)).toMatchObject({ status: 200 });
+    expect(witness.histories).toEqual(['overloaded', 'included']);
+  });
+
+  test('what lies across what is in, is out of order, or is not of whole buckets is refused', async () => {
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [1]) };
+    await bring(piece);
+    expect(await bring({ ...piece, fromMs: at + 4 * S, toMs: at + 8 * S, buckets: [] })).toMatchObject({
+      status: 409,
+      body: { type: 'urn:headroom:history-overlaps' },
+    });
+    const wrong = [
+      { ...piece, toMs: at },
+      { ...piece, toMs: at + 5 * S + 1 },
+      { ...piece, buckets: buckets(at + 500, [1]) },
+      { ...piece, buckets: [...buckets(at + S, [1]), ...buckets(at, [1])] },
+      { ...piece, buckets: buckets(at + 5 * S, [1]) },
+      { ...piece, buckets: [{ startMs: at, arrivals: 0.5 }] },
+      {
+        ...piece,
+        buckets: Array.from({ length: MAX_HISTORY_BUCKETS + 1 }, () => ({ startMs: at, arrivals: 1 })),
+      },
+    ];
+    for (const body of wrong) expect(await bring(body)).toMatchObject({ status: 422 });
+    expect(await bring(piece, '/v1/pools/nobody/history')).toMatchObject({ status: 404 });
+    expect(await totalArrivals('web')).toBe(1);
+  });
+
+  test('of a pool whose policy was made a moment ago is taken', async () => {
+    await new PolicyStore(store.dataSource).create({ pool: 'fresh', policy: defaults.policy, nowMs: 1 });
+    const at = Math.floor(past(0) / 10_000) * 10_000;
+    const piece = { fromMs: at, toMs: at + 10 * S, buckets: buckets(at, [2]) };
+    expect(await bring(piece, '/v1/pools/fresh/history')).toMatchObject({ status: 200 });
+    expect(await totalArrivals('fresh')).toBe(2);
+  });
 });
 
 describe('topics of other platforms', () => {

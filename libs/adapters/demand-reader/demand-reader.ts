@@ -1,5 +1,5 @@
 import type { EventLog, RecordBatch, StartOffset, TopicPartition } from '#adapters/event-log';
-import type { DemandSeriesRow, DemandStore } from '#adapters/store';
+import type { DemandStore } from '#adapters/store';
 import {
   applyPartial,
   bucketStartMs,
@@ -7,6 +7,7 @@ import {
   newDemandSeries,
   parsePartial,
   putBucket,
+  resumeDropped,
   WINDOW_BUCKETS,
   type Applied,
   type DemandSeries,
@@ -35,8 +36,11 @@ export interface DemandReaderOptions {
 export class DemandReader {
   private readonly series = new Map<string, DemandSeries>();
   private readonly positions = new Map<number, number>();
+  private droppedTo: ReadonlyMap<number, number> = new Map();
   /** Of pools that were read here before: a mean over seasons cannot be had from a window of buckets. */
   private readonly trailings = new Map<string, TrailingMean>();
+  /** Pools whose past was brought in since somebody asked. */
+  private readonly renewed = new Set<string>();
   /** Uptime since when there have been unread records whose age the clock denies. */
   private agelessSinceMs: number | undefined;
 
@@ -48,7 +52,7 @@ export class DemandReader {
   async assigned(partitions: TopicPartition[]): Promise<StartOffset[]> {
     const { log, store, settingsOf, nowMs } = this.options;
     const own = new Set(partitions.map(({ partition }) => partition));
-    const { offsets, pools } = await store.snapshot({
+    const { offsets, droppedTo, pools } = await store.snapshot({
       pools: (pool) => own.has(log.partitionOf({ topic: this.topic, key: pool })),
       span: (pool) => {
         const { bucketS } = settingsOf(pool);
@@ -56,9 +60,11 @@ export class DemandReader {
         return { bucketS, fromMs, toMs: nowMs() + MAX_AHEAD_MS };
       },
     });
-    for (const { pool, chains, buckets, series: stored } of pools) {
+    this.droppedTo = droppedTo;
+    for (const { pool, chains, fromMs, buckets } of pools) {
       const series = this.newSeries(pool);
-      series.wholeFromMs = this.wholeFromMs(series, stored);
+      // Of buckets that have just got their length the one under way is not known as a whole.
+      series.wholeFromMs = Math.min(fromMs, endOfBucketMs(nowMs(), series.bucketS));
       for (const bucket of buckets) putBucket(bucket, series);
       for (const { partition, nextOffset: to, backlog, inFlight } of chains)
         series.chains.set(partition, { to, backlog, inFlight });
@@ -89,6 +95,13 @@ export class DemandReader {
   /** Pools that have ever had demand, of the partitions read here. */
   pools(): string[] {
     return [...this.series.keys()];
+  }
+
+  /** Pools whose past has changed, each once: what was learned from it is out of date. */
+  takeRenewed(): string[] {
+    const renewed = [...this.renewed];
+    this.renewed.clear();
+    return renewed;
   }
 
   of(pool: string): DemandSeries | undefined {
@@ -127,7 +140,9 @@ export class DemandReader {
     if (partial === undefined)
       return observe('unreadable', { pool: key, range: { partition, from: offset, to: offset + 1 } });
     const series = this.series.get(partial.pool) ?? this.newSeries(partial.pool);
+    resumeDropped(partial, series.chains, this.droppedTo);
     observe(applyPartial(partial, series, nowMs()).outcome, partial);
+    if (partial.history === true) this.renewed.add(partial.pool);
   }
 
   /** Age of the oldest record that was not read, ms; undefined: every one was. */
@@ -141,13 +156,6 @@ export class DemandReader {
     return oldestMs === Infinity ? undefined : Math.max(0, nowMs() - oldestMs);
   }
 
-  /** A bucket that is under way while its pool's buckets get another length is never known as a whole. */
-  private wholeFromMs({ bucketS }: DemandSeries, stored: DemandSeriesRow | undefined): number {
-    if (stored === undefined) return -Infinity;
-    if (stored.bucketS === bucketS) return stored.fromMs;
-    return bucketStartMs(this.options.nowMs(), bucketS) + bucketS * 1000;
-  }
-
   private newSeries(pool: string): DemandSeries {
     const { bucketS, seasonsS } = this.options.settingsOf(pool);
     const series = newDemandSeries({ bucketS, seasonS: seasonsS[0] as number });
@@ -157,4 +165,8 @@ export class DemandReader {
     this.series.set(pool, series);
     return series;
   }
+}
+
+function endOfBucketMs(timeMs: number, bucketS: number): number {
+  return bucketStartMs(timeMs, bucketS) + bucketS * 1000;
 }

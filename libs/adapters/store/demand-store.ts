@@ -1,4 +1,4 @@
-import { MoreThanOrEqual, type DataSource, type EntityManager } from 'typeorm';
+import { Any, type DataSource, type EntityManager } from 'typeorm';
 import { emptyBucket, type Bucket } from '#domain/demand';
 import { inStatements } from './bounded-statements.js';
 import { KEEP_EIGHT_DAYS, PartitionedTable, type PartitionOptions } from './partitions/partitioned-table.js';
@@ -9,16 +9,34 @@ export type { DemandChainRow, DemandSeriesRow } from './tables.js';
 
 /** Pools of one statement of a snapshot: 2 MB of rows, after which the event loop gets its turn. */
 const POOLS_PER_STATEMENT = 50;
+/** Buckets of one page of arrivals: 300 kB of text, some milliseconds of this thread. */
+export const ARRIVALS_PER_PAGE = 10_000;
 /** Newest buckets of a pool whose sketches a snapshot holds, in characters of JSON: ten buckets of a busy pool, forty of a quiet one. */
 const SKETCHES_CHARS = 12_288;
 
 /** The counts of a bucket stand before its sketches: where the text of a bucket is cut to leave those out. */
 const FIRST_SKETCH = ',"waitMs"';
 
+/** The pool of the rows that say how far dropped chains of a source partition reached; none is named so. */
+const DROPPED = '';
+
+/** Whether nothing else is left of the pool of a row. */
+const IS_GONE = `not exists (select from policies where policies.pool = kept.pool)
+  and not exists (select from demand where demand.pool = kept.pool)`;
+
+/** Later than any bucket. */
+const NEVER_MS = Number.MAX_SAFE_INTEGER;
+
+/** A pool, and how long the buckets are that are asked for: those of another length are left out. */
+interface PoolBuckets {
+  pool: string;
+  bucketS: number;
+}
+
 export interface DemandWrite {
   buckets: { pool: string; bucket: Bucket }[];
   chains: DemandChainRow[];
-  /** Of the pools whose series begins, or begins anew. */
+  /** Those that begin. */
   series?: DemandSeriesRow[];
   step: ProjectionStep;
 }
@@ -26,19 +44,23 @@ export interface DemandWrite {
 /** Where the table stands: what it includes, and the topic's offsets, of one moment. */
 export interface DemandStanding {
   chains: DemandChainRow[];
-  series: DemandSeriesRow[];
+  /** By source partition: how far the chains reached that were dropped with all that was left of their pools. */
+  droppedTo: Map<number, number>;
   offsets: ProjectionOffset[];
 }
 
-export interface DemandSnapshot {
+/** See {@link DemandStore.poolStanding}. */
+export interface PoolStanding {
+  chains: DemandChainRow[];
+  /** From when on buckets are of the length, see {@link startOf}. */
+  fromMs: number;
+  firstMs?: number;
+}
+
+export interface DemandSnapshot extends Pick<DemandStanding, 'droppedTo'> {
   offsets: ProjectionOffset[];
-  pools: {
-    pool: string;
-    chains: DemandChainRow[];
-    /** Of the length that was asked for; none when they are of another. */
-    buckets: Bucket[];
-    series: DemandSeriesRow | undefined;
-  }[];
+  /** `fromMs`: from when on buckets are of the length, see {@link startOf}. */
+  pools: { pool: string; chains: DemandChainRow[]; fromMs: number; buckets: Bucket[] }[];
 }
 
 /** Demand by pool and bucket: the projection of `demand.v1`. */
@@ -57,8 +79,7 @@ export class DemandStore {
   /** What whoever writes the table starts from. */
   standing(): Promise<DemandStanding> {
     return this.dataSource.transaction('REPEATABLE READ', async (transaction) => ({
-      chains: await transaction.find(demandChains),
-      series: await transaction.find(demandSeries),
+      ...(await allChains(transaction)),
       offsets: await this.projection.offsets(transaction),
     }));
   }
@@ -79,6 +100,11 @@ export class DemandStore {
     });
   }
 
+  /** How long the buckets of these pools are, and from when on: of those of which that was said. */
+  seriesOf(pools: string[]): Promise<DemandSeriesRow[]> {
+    return this.dataSource.getRepository(demandSeries).findBy({ pool: Any(pools) });
+  }
+
   /** The buckets among these that the table holds. */
   async at(places: { pool: string; startMs: number }[]): Promise<{ pool: string; bucket: Bucket }[]> {
     if (places.length === 0) return [];
@@ -94,49 +120,96 @@ export class DemandStore {
     return rows.map(({ pool, bucket }) => ({ pool, bucket: JSON.parse(bucket) as Bucket }));
   }
 
-  /** Start of a pool's newest bucket, of whatever length, that begins before a time. */
-  async newestBefore({ pool, beforeMs }: { pool: string; beforeMs: number }): Promise<number | undefined> {
-    const [newest] = await this.dataSource.query<{ start_ms: string | number }[]>(
-      'select start_ms from demand where pool = $1 and start_ms < $2 order by start_ms desc limit 1',
-      [pool, beforeMs],
-    );
-    return newest && Number(newest.start_ms);
-  }
-
-  /** Buckets of a length, newest first; the cursor is the start of the last bucket of the page before. */
-  async page(query: {
-    pool: string;
-    bucketS: number;
-    beforeMs?: number | undefined;
-    limit: number;
-  }): Promise<Bucket[]> {
-    const { pool, beforeMs = Number.MAX_SAFE_INTEGER, limit } = query;
-    const fromMs = await this.seriesFromMs(query);
-    if (fromMs === Infinity) return [];
+  /** Newest first; the cursor is the start of the last bucket of the page before. */
+  async page(query: PoolBuckets & { beforeMs?: number | undefined; limit: number }): Promise<Bucket[]> {
+    const { pool, beforeMs = NEVER_MS, limit } = query;
+    const fromMs = await seriesStart(this.dataSource.manager, query);
     const page = this.dataSource.getRepository(demand).createQueryBuilder('d');
-    page.where('d.pool = :pool and d.startMs < :beforeMs', { pool, beforeMs });
-    // Without need a second bound would let the planner expect a handful of rows, and sort them all.
-    if (fromMs > 0) page.andWhere('d.startMs >= :fromMs', { fromMs });
-    page.orderBy('d.startMs', 'DESC').limit(limit);
-    return (await page.getMany()).map(({ bucket }) => JSON.parse(bucket) as Bucket);
+    page
+      .where('d.pool = :pool and d.startMs < :beforeMs', { pool, beforeMs })
+      .orderBy('d.startMs', 'DESC')
+      .limit(limit);
+    // With a second bound in the query the planner would expect a handful of rows, and sort all there are.
+    const rows = (await page.getMany()).filter(({ startMs }) => startMs >= fromMs);
+    return rows.map(({ bucket }) => JSON.parse(bucket) as Bucket);
   }
 
-  /** Arrivals only, in buckets of a length: the forecaster's history. */
-  async arrivalsSince(query: {
-    pool: string;
-    bucketS: number;
-    fromMs: number;
-  }): Promise<{ startMs: number; arrivals: number }[]> {
-    const fromMs = Math.max(query.fromMs, await this.seriesFromMs(query));
-    if (fromMs === Infinity) return [];
-    const where = { pool: query.pool, startMs: MoreThanOrEqual(fromMs) };
-    const select = { startMs: true, arrivals: true, pool: true } as const;
-    return this.dataSource.getRepository(demand).find({ where, select, order: { startMs: 'ASC' } });
+  /** What the table includes of a pool, by source partition. */
+  async chainsOf(pool: string): Promise<DemandChainRow[]> {
+    return this.dataSource.getRepository(demandChains).findBy({ pool });
   }
 
   /**
-   * What a reader of demand.v1 starts from: buckets of a length within [fromMs, toMs) of each pool, oldest first, what they
-   * include, and the topic's offsets they stand at, all of one moment. Sketches are those of the newest buckets; in the others
+   * What the table includes of a pool, and the start of its first bucket that a source partition whose offsets are times
+   * has not included, of one moment.
+   */
+  poolStanding({ pool, bucketS, partition }: PoolBuckets & { partition: number }): Promise<PoolStanding> {
+    return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
+      const chains = await transaction.findBy(demandChains, { pool });
+      const includedTo = chains.find((chain) => chain.partition === partition)?.nextOffset ?? 0;
+      const fromMs = await seriesStart(transaction, { pool, bucketS });
+      const firstMs = await firstStart(transaction, { pool, fromMs: Math.max(includedTo, fromMs) });
+      return { chains, fromMs, ...(firstMs !== undefined && { firstMs }) };
+    });
+  }
+
+  /** Start of the first bucket at or after a time that the table holds. */
+  async firstFrom(query: PoolBuckets & { fromMs: number }): Promise<number | undefined> {
+    const { manager } = this.dataSource;
+    const fromMs = Math.max(query.fromMs, await seriesStart(manager, query));
+    return firstStart(manager, { pool: query.pool, fromMs });
+  }
+
+  /** Start of the last bucket, of whatever length, before a time that the table holds. */
+  async lastBefore({ pool, beforeMs }: { pool: string; beforeMs: number }): Promise<number | undefined> {
+    const rows = await this.dataSource.query<{ last: string | number | null }[]>(
+      'select max(start_ms) as last from demand where pool = $1 and start_ms < $2',
+      [pool, beforeMs],
+    );
+    const last = rows[0]?.last ?? null;
+    return last === null ? undefined : Number(last);
+  }
+
+  /**
+   * Arrivals of the buckets within [fromMs, toMs) that the table holds, oldest first: the first `limit` of them, at most
+   * {@link ARRIVALS_PER_PAGE}. One without a row is not there.
+   */
+  async arrivalsPage(
+    query: PoolBuckets & { fromMs: number; toMs: number; limit: number },
+  ): Promise<{ startMs: number; arrivals: number }[]> {
+    const { pool, toMs, limit } = query;
+    const fromMs = Math.max(query.fromMs, await seriesStart(this.dataSource.manager, query));
+    // One text: rows of their own would cost this thread more than what is in them.
+    const rows = await this.dataSource.query<{ page: string | null }[]>(
+      `select json_agg(json_build_array(start_ms, arrivals) order by start_ms)::text as page from (
+         select start_ms, arrivals from demand
+         where pool = $1 and start_ms >= $2 and start_ms < $3 order by start_ms limit $4
+       ) as held`,
+      [pool, fromMs, toMs, Math.min(limit, ARRIVALS_PER_PAGE)],
+    );
+    const page = JSON.parse(rows[0]?.page ?? '[]') as [number, number][];
+    return page.map(([startMs, arrivals]) => ({ startMs, arrivals }));
+  }
+
+  /**
+   * Sum of the arrivals of the buckets within [fromMs, toMs), each halved for every half-life from its start to `toMs`.
+   */
+  async fadedArrivals(
+    query: PoolBuckets & { fromMs: number; toMs: number; halfLifeMs: number },
+  ): Promise<number> {
+    const { pool, toMs, halfLifeMs } = query;
+    const fromMs = Math.max(query.fromMs, await seriesStart(this.dataSource.manager, query));
+    const rows = await this.dataSource.query<{ faded: number }[]>(
+      `select coalesce(sum(arrivals * power(0.5::float8, ($3::bigint - start_ms) / $4::float8)), 0) as faded
+       from demand where pool = $1 and start_ms >= $2 and start_ms < $3::bigint`,
+      [pool, fromMs, toMs, halfLifeMs],
+    );
+    return Number(rows[0]?.faded);
+  }
+
+  /**
+   * What a reader of demand.v1 starts from: buckets of a length within [fromMs, toMs) of each pool, oldest first, what the
+   * table includes, and the topic's offsets it stands at, all of one moment. Sketches are those of the newest buckets; in the others
    * they are empty, because nobody reads so many and they are most of what there is to read.
    */
   snapshot(of: {
@@ -145,39 +218,87 @@ export class DemandStore {
   }): Promise<DemandSnapshot> {
     return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
       const offsets = await this.projection.offsets(transaction);
-      const chains = (await transaction.find(demandChains)).filter(({ pool }) => of.pools(pool));
-      const owned = [...Map.groupBy(chains, (chain) => chain.pool)];
+      const { chains, droppedTo } = await allChains(transaction);
+      const own = chains.filter(({ pool }) => of.pools(pool));
+      const owned = [...Map.groupBy(own, (chain) => chain.pool)];
       const series = new Map((await transaction.find(demandSeries)).map((row) => [row.pool, row]));
       const pools: DemandSnapshot['pools'] = [];
       for (let i = 0; i < owned.length; i += POOLS_PER_STATEMENT) {
         const page = owned.slice(i, i + POOLS_PER_STATEMENT);
-        const spans = page.flatMap(([pool]) => {
-          const { bucketS, fromMs: spanFromMs, toMs } = of.span(pool);
-          const fromMs = Math.max(spanFromMs, fromMsOf(series.get(pool), bucketS));
-          return fromMs < toMs ? [{ pool, fromMs, toMs }] : [];
+        const begun = page.map(([pool, links]) => {
+          const { bucketS, ...span } = of.span(pool);
+          return { pool, links, span, fromMs: startOf(series.get(pool), bucketS) };
+        });
+        const spans = begun.map(({ pool, span, fromMs }) => {
+          return { pool, fromMs: Math.max(span.fromMs, fromMs), toMs: span.toMs };
         });
         const buckets = await bucketsWithin(transaction, spans);
-        for (const [pool, own] of page)
-          pools.push({ pool, chains: own, buckets: buckets.get(pool) ?? [], series: series.get(pool) });
+        for (const { pool, links, fromMs } of begun)
+          pools.push({ pool, chains: links, fromMs, buckets: buckets.get(pool) ?? [] });
       }
-      return { offsets, pools };
+      return { offsets, droppedTo, pools };
     });
-  }
-
-  private async seriesFromMs({ pool, bucketS }: { pool: string; bucketS: number }): Promise<number> {
-    return fromMsOf(await this.dataSource.getRepository(demandSeries).findOneBy({ pool }), bucketS);
   }
 
   /** Drops what no pool keeps, and makes the partitions of what comes. */
   async retain(signal: AbortSignal): Promise<void> {
     await this.table.retain(signal);
+    if (!signal.aborted) await this.dropChains();
+    if (!signal.aborted) await this.dropSeries();
+  }
+
+  /** Of pools that have neither a policy nor a bucket: what is left of those whose names are never used again. */
+  private async dropChains(): Promise<void> {
+    await this.dataSource.query(
+      `with dropped as (
+         delete from demand_chains as kept where pool <> $1::text and ${IS_GONE}
+         returning partition, next_offset
+       )
+       insert into demand_chains as held (pool, partition, next_offset, backlog, in_flight)
+       select $1::text, partition, max(next_offset), 0, 0 from dropped group by partition
+       on conflict (pool, partition)
+       do update set next_offset = greatest(held.next_offset, excluded.next_offset)`,
+      [DROPPED],
+    );
+  }
+
+  private async dropSeries(): Promise<void> {
+    await this.dataSource.query(`delete from demand_series as kept where ${IS_GONE}`);
   }
 }
 
-/** From when on a pool's buckets are of a length: always, when nobody has said how long they are; Infinity: they are not. */
-function fromMsOf(series: DemandSeriesRow | null | undefined, bucketS: number): number {
-  if (series === null || series === undefined) return -Infinity;
-  return series.bucketS === bucketS ? series.fromMs : Infinity;
+/**
+ * From when on the buckets of a pool are of a length: always while nobody has said how long they are,
+ * {@link NEVER_MS} when they are of another.
+ */
+function startOf(series: DemandSeriesRow | null | undefined, bucketS: number): number {
+  if (series === null || series === undefined) return 0;
+  return series.bucketS === bucketS ? series.fromMs : NEVER_MS;
+}
+
+async function seriesStart(from: EntityManager, { pool, bucketS }: PoolBuckets): Promise<number> {
+  return startOf(await from.findOneBy(demandSeries, { pool }), bucketS);
+}
+
+async function firstStart(
+  from: EntityManager,
+  { pool, fromMs }: { pool: string; fromMs: number },
+): Promise<number | undefined> {
+  const [row] = await from.query<{ first: string | number | null }[]>(
+    'select min(start_ms) as first from demand where pool = $1 and start_ms >= $2',
+    [pool, fromMs],
+  );
+  const first = row?.first ?? null;
+  return first === null ? undefined : Number(first);
+}
+
+async function allChains(transaction: EntityManager): Promise<Omit<DemandStanding, 'offsets'>> {
+  const rows = await transaction.find(demandChains);
+  const dropped = rows.filter(({ pool }) => pool === DROPPED);
+  return {
+    chains: rows.filter(({ pool }) => pool !== DROPPED),
+    droppedTo: new Map(dropped.map(({ partition, nextOffset }) => [partition, nextOffset])),
+  };
 }
 
 /** One row for each pool: rows of their own would cost more than what is in them. */

@@ -61,6 +61,18 @@ export class ForecastStore {
     return rows.map(({ forecast }) => JSON.parse(forecast) as Forecast);
   }
 
+  /** From which bucket the newest forecast of every pool was made. */
+  async latestOrigins(): Promise<Map<string, number>> {
+    const pools = await poolsIn(this.dataSource.manager, 'forecasts');
+    const rows = await this.dataSource.query<{ pool: string; origin: string | number }[]>(
+      `select own.pool, newest.origin from unnest($1::text[]) as own(pool), lateral (
+         select max(origin_ms) as origin from forecasts where forecasts.pool = own.pool
+       ) as newest`,
+      [pools],
+    );
+    return new Map(rows.map(({ pool, origin }) => [pool, Number(origin)]));
+  }
+
   /** Drops what no pool keeps, and makes the partitions of what comes. */
   async retain(signal: AbortSignal): Promise<void> {
     await this.table.retain(signal);

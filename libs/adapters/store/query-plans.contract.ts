@@ -100,6 +100,9 @@ export function queryPlansContract(
          ${rows} order by i desc, p`,
       );
       await dataSource.query('insert into demand_chains select pool, 0, 1, 0, 0 from policies');
+      await dataSource.query(
+        `insert into demand_series select pool, ${STEP_MS / 1000}, ${NOW_MS - 20 * DAY_MS} from policies`,
+      );
       await dataSource.query(upkeep);
     }
 
@@ -142,7 +145,8 @@ export function queryPlansContract(
     test.each([
       [
         'demand',
-        (before: number | undefined) => demand.page({ pool, bucketS: 180, beforeMs: before, limit: 50 }),
+        (before: number | undefined) =>
+          demand.page({ pool, bucketS: STEP_MS / 1000, beforeMs: before, limit: 50 }),
       ],
       ['forecasts', (before: number | undefined) => forecasts.page({ pool, beforeMs: before, limit: 50 })],
     ] as const)(
@@ -184,20 +188,36 @@ export function queryPlansContract(
     });
 
     test('history is read from the days it is of', async () => {
-      const since = { pool, bucketS: 180, fromMs: NOW_MS - 1.2 * DAY_MS };
-      const found = await scans('demand', () => demand.arrivalsSince(since));
+      const since = { pool, bucketS: STEP_MS / 1000, fromMs: NOW_MS - 1.2 * DAY_MS };
+      const span = { ...since, toMs: NOW_MS + 1 };
+      for (const read of [
+        () => demand.arrivalsPage({ ...span, limit: 400 }),
+        () => demand.fadedArrivals({ ...span, halfLifeMs: DAY_MS }),
+      ]) {
+        const found = await scans('demand', read);
+        expect(notBy(/_pkey$/, found)).toEqual([]);
+        expect(daysOf(found)).toEqual([0, 1]);
+      }
+    });
+
+    test('where the demand of a pool begins is found by its key', async () => {
+      const of = { pool, bucketS: STEP_MS / 1000, partition: 0 };
+      const found = await scans('demand', () => demand.poolStanding(of));
       expect(notBy(/_pkey$/, found)).toEqual([]);
-      expect(daysOf(found)).toEqual([0, 1]);
+      expect(daysOf(found)).toEqual(allDays);
     });
 
     test('a snapshot of many pools reads their newest buckets by key', async () => {
-      const span = () => ({ bucketS: 180, fromMs: NOW_MS - DAY_MS / 3, toMs: NOW_MS + 1 });
+      const span = () => ({ bucketS: STEP_MS / 1000, fromMs: NOW_MS - DAY_MS / 3, toMs: NOW_MS + 1 });
       const found = await scans('demand', () => demand.snapshot({ pools: () => true, span }));
       expect(notBy(/_pkey$/, found)).toEqual([]);
     });
 
     test('the newest of every pool is found without reading the others', async () => {
       expect(notBy(/_pkey$/, await scans('forecasts', () => forecasts.latest()))).toEqual([]);
+      expect(notBy(/_pkey$/, await scans('forecasts', () => forecasts.latestOrigins()))).toEqual([]);
+      const before = { pool, beforeMs: NOW_MS };
+      expect(notBy(/_pkey$/, await scans('demand', () => demand.lastBefore(before)))).toEqual([]);
       const record = decided('scale', NOW_MS + 1, 2, pool);
       const step = { topic: 'decisions.v1', partition: 0, from: 0, nextOffset: 1 };
       const found = await scans('decisions', () => decisions.write({ made: [record], step }));

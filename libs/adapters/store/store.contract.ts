@@ -104,7 +104,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await reopen();
       const again = new DemandStore(store.dataSource);
       const offsets = [{ projection: 'demand', topic: 'demand.v1', partition: 0, nextOffset: 8 }];
-      expect(await again.standing()).toEqual({ chains: [chain], series: [], offsets });
+      expect(await again.standing()).toEqual({ chains: [chain], droppedTo: new Map(), offsets });
       expect(await totalArrivals(store, 'etl')).toBe(18);
       const snapshot = await again.snapshot({
         pools: (pool) => pool === 'etl',
@@ -112,7 +112,8 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       });
       expect(snapshot).toEqual({
         offsets,
-        pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
+        droppedTo: new Map(),
+        pools: [{ pool: 'etl', chains: [chain], fromMs: 0, buckets: [bucketAt(12_000, 5)] }],
       });
       expect(
         (await again.snapshot({ pools: () => false, span: () => ({ bucketS: 1, fromMs: 0, toMs: 1 }) }))
@@ -210,54 +211,99 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(newest.map(({ startMs }) => startMs)).toEqual([12_000, 11_000]);
       const rest = await demand.page({ pool: 'etl', bucketS: 1, beforeMs: 11_000, limit: 2 });
       expect(rest.map(({ startMs }) => startMs)).toEqual([10_000]);
-      expect(
-        (await demand.arrivalsSince({ pool: 'etl', bucketS: 1, fromMs: 11_000 })).map(
-          ({ arrivals }) => arrivals,
-        ),
-      ).toEqual([8, 5]);
+    });
+
+    test('arrivals are read in pages, oldest first, or summed with their age', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const span = { pool: 'etl', bucketS: 1, fromMs: 10_000, toMs: 12_001 };
+      const first = await demand.arrivalsPage({ ...span, limit: 2 });
+      expect(first).toEqual([
+        { startMs: 10_000, arrivals: 5 },
+        { startMs: 11_000, arrivals: 8 },
+      ]);
+      expect(await demand.arrivalsPage({ ...span, fromMs: 11_001, limit: 2 })).toEqual([
+        { startMs: 12_000, arrivals: 5 },
+      ]);
+      expect(await demand.arrivalsPage({ ...span, toMs: 12_000, limit: 9 })).toEqual(first);
+      expect(await demand.arrivalsPage({ ...span, pool: 'none', limit: 9 })).toEqual([]);
+      expect(await demand.lastBefore({ pool: 'etl', beforeMs: 12_000 })).toBe(11_000);
+      expect(await demand.lastBefore({ pool: 'etl', beforeMs: 10_000 })).toBeUndefined();
+      const faded = await demand.fadedArrivals({ ...span, toMs: 12_000, halfLifeMs: 2_000 });
+      expect(faded).toBeCloseTo(5 * 0.5 + 8 * 0.5 ** 0.5, 9);
+      expect(await demand.fadedArrivals({ ...span, pool: 'none', halfLifeMs: 2_000 })).toBe(0);
+    });
+
+    test('what is included of a pool, and where its demand begins', async () => {
+      const demand = new DemandStore(store.dataSource);
+      expect(await demand.chainsOf('etl')).toContainEqual({
+        pool: 'etl',
+        partition: 2,
+        nextOffset: 40,
+        backlog: 6,
+        inFlight: 2,
+      });
+      expect(await demand.chainsOf('nobody')).toEqual([]);
+      expect(await demand.poolStanding({ pool: 'etl', bucketS: 1, partition: 9 })).toEqual({
+        chains: await demand.chainsOf('etl'),
+        fromMs: 0,
+        firstMs: 10_000,
+      });
+      const [partition, offset] = [2 ** 30, { topic: 'demand.v1', partition: 5 }];
+      for (const [i, firstMs] of [11_000, 12_000, undefined].entries()) {
+        const chain = { pool: 'etl', partition, nextOffset: 10_001 + i * 1000, backlog: 0, inFlight: 0 };
+        await demand.write({ buckets: [], chains: [chain], step: { ...offset, from: i, nextOffset: i + 1 } });
+        const of = { pool: 'etl', bucketS: 1, partition };
+        const { chains, firstMs: found } = await demand.poolStanding(of);
+        expect(chains).toContainEqual(chain);
+        expect(found).toBe(firstMs);
+      }
     });
 
     test('of a pool whose buckets have got another length, who asks for one length gets no other', async () => {
-      const demand = new DemandStore(store.dataSource);
-      const at = { topic: 'demand.v1', partition: 3 };
+      const demand = () => new DemandStore(store.dataSource);
       const pool = 'relengthened';
-      const chain = { pool, partition: 0, nextOffset: 1, backlog: 0, inFlight: 0 };
+      const span = { fromMs: 0, toMs: 60_000 };
       const startsOf = async (bucketS: number) => {
-        const paged = (await demand.page({ pool, bucketS, limit: 9 }))
-          .map(({ startMs }) => startMs)
-          .toReversed();
-        const since = (await demand.arrivalsSince({ pool, bucketS, fromMs: 0 })).map(
+        const of = { pool, bucketS };
+        const starts = (await demand().arrivalsPage({ ...of, ...span, limit: 9 })).map(
           ({ startMs }) => startMs,
         );
-        const { pools } = await demand.snapshot({
+        const page = await demand().page({ ...of, limit: 9 });
+        expect(page.map(({ startMs }) => startMs)).toEqual(starts.toReversed());
+        const { pools } = await demand().snapshot({
           pools: (each) => each === pool,
-          span: () => ({ bucketS, fromMs: 0, toMs: 60_000 }),
+          span: () => ({ bucketS, ...span }),
         });
-        expect([paged, since]).toEqual([since, pools[0]?.buckets.map(({ startMs }) => startMs)]);
-        return since;
+        expect(pools[0]?.buckets.map(({ startMs }) => startMs)).toEqual(starts);
+        expect(await demand().firstFrom({ ...of, fromMs: 0 })).toBe(starts[0]);
+        // Of one arrival each, and as good as not fading.
+        const faded = await demand().fadedArrivals({ ...of, ...span, halfLifeMs: 1e12 });
+        expect(faded).toBeCloseTo(starts.length, 3);
+        const standing = await demand().poolStanding({ ...of, partition: 9 });
+        expect([standing.firstMs, standing.fromMs]).toEqual([starts[0], pools[0]?.fromMs]);
+        return starts;
       };
       const write = (starts: number[], series: { bucketS: number; fromMs: number }[], from: number) =>
-        demand.write({
+        demand().write({
           buckets: starts.map((startMs) => ({ pool, bucket: bucketAt(startMs, 1) })),
-          chains: [chain],
+          chains: [{ pool, partition: 0, nextOffset: 1, backlog: 0, inFlight: 0 }],
           series: series.map((row) => ({ pool, ...row })),
-          step: { ...at, from, nextOffset: from + 1 },
+          step: { topic: 'demand.v1', partition: 3, from, nextOffset: from + 1 },
         });
       await write([1_000, 2_000], [], 0);
       // Nobody has said how long they are.
-      expect([await startsOf(1), await startsOf(10)]).toEqual([
-        [1_000, 2_000],
-        [1_000, 2_000],
-      ]);
+      expect(await startsOf(1)).toEqual([1_000, 2_000]);
+      expect(await startsOf(10)).toEqual([1_000, 2_000]);
       await write([3_000], [{ bucketS: 1, fromMs: 0 }], 1);
-      expect([await startsOf(1), await startsOf(10)]).toEqual([[1_000, 2_000, 3_000], []]);
+      expect(await startsOf(1)).toEqual([1_000, 2_000, 3_000]);
+      expect(await startsOf(10)).toEqual([]);
       await write([10_000, 20_000], [{ bucketS: 10, fromMs: 20_000 }], 2);
-      expect([await startsOf(1), await startsOf(10)]).toEqual([[], [20_000]]);
       await reopen();
-      const again = new DemandStore(store.dataSource);
-      expect((await again.standing()).series).toEqual([{ pool, bucketS: 10, fromMs: 20_000 }]);
-      expect(await again.newestBefore({ pool, beforeMs: 20_000 })).toBe(10_000);
-      expect(await again.newestBefore({ pool: 'none', beforeMs: 20_000 })).toBeUndefined();
+      expect(await startsOf(1)).toEqual([]);
+      expect(await startsOf(10)).toEqual([20_000]);
+      expect(await demand().seriesOf([pool, 'none'])).toEqual([{ pool, bucketS: 10, fromMs: 20_000 }]);
+      // When something was counted last, in whatever length.
+      expect(await demand().lastBefore({ pool, beforeMs: 20_000 })).toBe(10_000);
     });
 
     test('a forecast that is made again replaces the first one', async () => {
@@ -275,6 +321,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       ]);
       expect(await forecasts.page({ pool: 'etl', beforeMs: 2000, limit: 5 })).toEqual([forecastAt(1000, 4)]);
       expect(await forecasts.latest()).toEqual([forecastAt(2000, 7)]);
+      expect(await forecasts.latestOrigins()).toEqual(new Map([['etl', 2000]]));
       expect(await forecasts.startAt([at])).toEqual([{ ...at, offset: 5 }]);
     });
 

@@ -33,7 +33,9 @@ export {
   MAX_AHEAD_MS,
   newDemandSeries,
   putBucket,
+  resumeDropped,
   trail,
+  trailSpan,
   WINDOW_BUCKETS,
   type Applied,
   type Chain,
@@ -42,6 +44,16 @@ export {
   type TrailingMean,
 } from './series.js';
 export {
+  historyEnd,
+  historyPartial,
+  historyPartition,
+  rebucketed,
+  type HistoryBucket,
+  type HistorySpan,
+  type HistoryStep,
+} from './history.js';
+export {
+  isSampledPartition,
   sampledPartial,
   sampledPartition,
   sampledToMs,

@@ -78,6 +78,19 @@ export function newDemandSeries({ bucketS, seasonS }: { bucketS: number; seasonS
   return { bucketS, ...kept, trailing, lastServiceMs: emptySketch() };
 }
 
+/**
+ * Takes a chain up where its partials go on, if it may be one of those that were dropped because nothing was left of their
+ * pool. `droppedTo`: the farthest that such a chain of each source partition reached; beyond it a beginning is a gap.
+ */
+export function resumeDropped(
+  { range: { partition, from } }: DemandPartial,
+  chains: Map<number, Chain>,
+  droppedTo: ReadonlyMap<number, number>,
+): void {
+  if (chains.has(partition) || from > (droppedTo.get(partition) ?? -1)) return;
+  chains.set(partition, { to: from, backlog: 0, inFlight: 0 });
+}
+
 export interface Applied {
   /** `other-length`: its buckets are not of the pool's length any more, or not yet. */
   outcome: 'applied' | 'gap' | 'seen' | 'other-length';
@@ -198,7 +211,7 @@ export interface DemandView {
    * arrivals. 1 while there are too few arrivals to tell.
    */
   attemptsPerArrival: number;
-  /** Attempts queued and not started. */
+  /** Attempts queued whose start was not told: what waits, and short executions that are being served. */
   backlog: number;
   inFlight: number;
   /** Service time of recent attempts, ms: what the sizing model convolves with the wait. */
@@ -247,9 +260,8 @@ export function closedArrivals(
   series: DemandSeries,
 ): { startMs: number; arrivals: number }[] {
   const bucketMs = series.bucketS * 1000;
-  const { keptFromMs, wholeFromMs } = series;
-  const windowMs = WINDOW_BUCKETS * bucketMs;
-  const earliestMs = Math.max(toMs - windowMs, windowStartMs(series), keptFromMs, wholeFromMs);
+  const knownFromMs = Math.max(series.keptFromMs, series.wholeFromMs);
+  const earliestMs = Math.max(toMs - WINDOW_BUCKETS * bucketMs, windowStartMs(series), knownFromMs);
   const closed: { startMs: number; arrivals: number }[] = [];
   for (let startMs = Math.max(fromMs, earliestMs); startMs < toMs; startMs += bucketMs) {
     closed.push({ startMs, arrivals: series.buckets.get(startMs)?.arrivals ?? 0 });
@@ -267,6 +279,23 @@ export function trail(closed: { startMs: number; arrivals: number }[], series: D
     trailing.weight = keep * trailing.weight + (1 - keep);
     trailing.untilMs = startMs + bucketS * 1000;
   }
+}
+
+/**
+ * Moves the trailing mean over a span of closed buckets, the empty ones included, that somebody else has summed.
+ * `fadedArrivals`: of each bucket, halved for every half-life from its start to the end of the span.
+ */
+export function trailSpan(
+  { fromMs, toMs, fadedArrivals }: { fromMs: number; toMs: number; fadedArrivals: number },
+  { trailing, bucketS }: DemandSeries,
+): void {
+  const keep = 0.5 ** (bucketS / trailing.halfLifeS);
+  const left = 0.5 ** ((toMs - fromMs) / 1000 / trailing.halfLifeS);
+  // A bucket fades from its end on, not from its start.
+  const ratePerS = ((1 - keep) / keep) * (fadedArrivals / bucketS);
+  trailing.ratePerS = left * trailing.ratePerS + ratePerS;
+  trailing.weight = left * trailing.weight + (1 - left);
+  trailing.untilMs = toMs;
 }
 
 function trailingRate({ trailing }: DemandSeries, latest: number): number {

@@ -3,4 +3,9 @@ export { forecastStep, type ClosedBucket, type ForecastInput } from './forecast-
 export { forecastSchema, LEVELS, type Forecast } from './forecast.js';
 export type { ExternalForecast } from './issue.js';
 export { newForecastMemory, type ForecastMemory } from './memory.js';
-export { MAX_HORIZON_BUCKETS, type ForecastSettings } from './settings.js';
+export {
+  learnedBuckets,
+  MAX_HORIZON_BUCKETS,
+  MAX_SEASON_BUCKETS,
+  type ForecastSettings,
+} from './settings.js';

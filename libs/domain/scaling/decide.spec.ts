@@ -119,6 +119,7 @@ describe('a reactive pool', () => {
       arrivalRatePerS: 100,
       attemptsPerArrival: 1.5,
       backlog: 7,
+      waiting: expect.closeTo(6.5, 1), // 100/s × 1.5 × 10 ms are being served, one of them was told
       serviceMsMean: expect.closeTo(10, 0),
       reactionMarginRatio: 1.1,
       forecastOriginMs: 19_000,
@@ -138,6 +139,36 @@ describe('a reactive pool', () => {
     const arriving = pool({ reactionMarginRatio: 1 }).at(0, { arrivalRatePerS: 100 });
     expect(waiting.neededNow).toBe(arriving.neededNow);
     expect(waiting.explanation).toContain('and 6000 waiting');
+  });
+
+  test('the start of a short execution is told with its end: what is being served does not wait', () => {
+    const at = (changes: Partial<DemandView>, ready = 5) => {
+      const fleet = { ready, starting: 0, draining: 0, desired: 5, slotsPerWorker: 1, leadTimeS: 3 };
+      const demand = { arrivalRatePerS: 400, inFlight: 0, ...changes };
+      return pool({ drainS: 0.1 }).at(0, demand, { fleet });
+    };
+    // 400/s × 10 ms.
+    const calm = at({ backlog: 4 });
+    expect(calm.inputs).toMatchObject({ backlog: 4, waiting: expect.closeTo(0, 6) });
+    expect(calm.neededNow).toBe(at({ backlog: 0 }).neededNow);
+    expect(calm.explanation).not.toContain('waiting');
+    expect(at({ backlog: 14 }).explanation).toContain('and 10 waiting');
+    // What was told is not in the backlog any more.
+    expect(at({ backlog: 4, inFlight: 4 }).inputs.waiting).toBeCloseTo(4);
+    // Without a free slot nothing more is served.
+    expect(at({ backlog: 100 }, 2).inputs.waiting).toBeCloseTo(98);
+    expect(at({ backlog: 100 }, 0).inputs.waiting).toBe(100);
+    for (const inFlight of [Number.NaN, Infinity])
+      expect(at({ backlog: 4, inFlight }).inputs.waiting).toBe(4);
+    expect(at({ backlog: 4 }, Number.NaN).inputs.waiting).toBe(4);
+  });
+
+  test('of services longer than drainS more arrivals never explain the backlog away', () => {
+    const serviceMs = sketchOf(() => 100_000);
+    const fleet = { ready: 900, starting: 0, draining: 0, desired: 900, slotsPerWorker: 1, leadTimeS: 3 };
+    const needed = (arrivalRatePerS: number) =>
+      pool({ drainS: 5 }).at(0, { arrivalRatePerS, backlog: 1000, serviceMs }, { fleet }).neededNow as number;
+    expect(needed(4)).toBeGreaterThanOrEqual(needed(2));
   });
 
   test('what the fleet does not run is not asked for again and again: its bound is a limit, and holds', () => {

@@ -6,8 +6,9 @@ import { EmbeddedPostgres } from '#adapters/store';
 import { eventLogContract } from '../event-log.contract.js';
 import type { EventLog } from '../event-log.js';
 import { EmbeddedEventLog } from './embedded-event-log.js';
-import { COMPACTION_LAG_MS, TOMBSTONE_KEPT_MS } from './compaction.js';
+import { Compaction, COMPACTION_LAG_MS, TOMBSTONE_KEPT_MS } from './compaction.js';
 import type { LogEngine } from './log-tables.js';
+import { Partition } from './partition.js';
 
 let engine: EmbeddedPostgres;
 let dataDir: string;
@@ -237,6 +238,29 @@ describe('housekeeping of the embedded log', () => {
     await log.close();
   });
 
+  test('with more keys than it remembers at once, compaction goes on in the next round with the older ones', async () => {
+    await emptied();
+    const log = await open();
+    const spec = { name: 't', partitions: 1, retentionMs: 1000, compacted: true };
+    await log.ensureTopics([spec]);
+    for (let i = 0; i < 80; i++) await log.append('t', [{ key: `k${i % 10}`, value: String(i) }]);
+    nowMs += COMPACTION_LAG_MS + 1;
+    await log.append('t', [{ key: 'new', value: 'n' }]);
+    const { rows } = await engine.query('select id from log_topics');
+    const partition = new Partition({ ...spec, id: rows[0]?.['id'] as number }, 0, 81, engine);
+    const compaction = new Compaction(engine, 4);
+    const left: number[] = [];
+    for (let round = 0; round < 4; round++) {
+      await compaction.run(partition, { nowMs });
+      left.push((await values(await open())).length);
+    }
+    // Four keys at a time lose seven older records each, then the last two.
+    expect(left).toEqual([81 - 28, 81 - 56, 81 - 70, 11]);
+    const last = Array.from({ length: 10 }, (_, i) => `${70 + i}:${70 + i}`);
+    expect(await values(await open())).toEqual([...last, '80:n']);
+    await log.close();
+  });
+
   test('what was deleted from any table of the engine is room again', async () => {
     await emptied();
     const log = await open();
@@ -279,6 +303,25 @@ describe('housekeeping of the embedded log', () => {
     expect(done).toEqual(expect.arrayContaining(['delete', 'vacuum', 'checkpoint']));
     await log.close();
   });
+});
+
+test('a member joins while others append without a pause', async () => {
+  await emptied();
+  const log = await EmbeddedEventLog.open(engine, { housekeepingMs: 0 });
+  await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+  const stopping = new AbortController();
+  const patience = setTimeout(() => stopping.abort(), 10_000);
+  const appenders = Array.from({ length: 24 }, async () => {
+    while (!stopping.signal.aborted) await log.append('t', [{ key: 'k', value: 'v' }]);
+  });
+  const member = await log.subscribe({ group: 'g', topics: ['t'], onBatch: async () => undefined });
+  const joinedMeanwhile = !stopping.signal.aborted;
+  stopping.abort();
+  clearTimeout(patience);
+  await Promise.all(appenders);
+  expect(joinedMeanwhile).toBe(true);
+  expect(member.assignment()).toHaveLength(1);
+  await log.close();
 });
 
 test('every commit reaches the disk before it is acknowledged', async () => {

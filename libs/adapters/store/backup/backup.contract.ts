@@ -154,8 +154,8 @@ export function backupContract(
             'decisions',
           ]);
           const demand = new DemandStore(target.dataSource);
-          const series = [{ pool: 'web', bucketS: 1, fromMs: 0 }];
-          expect(await demand.standing()).toEqual({ chains: [], series, offsets: [] });
+          expect(await demand.standing()).toEqual({ chains: [], droppedTo: new Map(), offsets: [] });
+          expect(await demand.seriesOf(['web'])).toEqual([{ pool: 'web', bucketS: 1, fromMs: 0 }]);
           expect(await totalArrivals(target, 'web')).toBe(3 * load.steps);
         } finally {
           await target.close();

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { policySchema } from '#domain/scaling';
 import { DecisionStore } from '../decision-store.js';
-import { DemandStore } from '../demand-store.js';
+import { ARRIVALS_PER_PAGE, DemandStore } from '../demand-store.js';
 import { ForecastStore } from '../forecast-store.js';
 import { PolicyStore } from '../policy-store.js';
 import { bucketAt, decided, forecastAt } from '../store.contract.js';
@@ -57,9 +57,15 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         step: stepOf('demand.v1'),
       });
     const startsOf = async (demand: DemandStore, pool: string) =>
-      (await demand.arrivalsSince({ pool, bucketS: 1, fromMs: 0 })).map(
-        ({ startMs }) => (startMs - START_MS) / HOUR_MS,
-      );
+      (
+        await demand.arrivalsPage({
+          pool,
+          bucketS: 1,
+          fromMs: 0,
+          toMs: nowMs + DAY_MS,
+          limit: ARRIVALS_PER_PAGE,
+        })
+      ).map(({ startMs }) => (startMs - START_MS) / HOUR_MS);
     const partitionsOf = async (table: string) =>
       (
         await store.dataSource.query<{ name: string }[]>(
@@ -125,6 +131,49 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
       offsets['demand.v1'] = (offsets['demand.v1'] as number) - 1;
       await late();
       expect(await startsOf(demand as DemandStore, 'slow')).toEqual([-9]);
+    });
+
+    test('a pool without a policy leaves nothing behind but how far its source partitions were counted', async () => {
+      const demand = new DemandStore(store.dataSource, options());
+      await new PolicyStore(store.dataSource).create({ pool: 'etl', policy: policySchema.parse({}), nowMs });
+      const all = ['etl', 'slow', 'gone', 'over'];
+      const chainOf = (pool: string, partition: number, nextOffset: number) => {
+        return { pool, partition, nextOffset, backlog: 0, inFlight: 0 };
+      };
+      await demand.write({
+        buckets: hoursAgo(7).map((startMs) => ({ pool: 'slow', bucket: bucketAt(startMs, 1) })),
+        chains: [
+          chainOf('etl', 0, 90),
+          chainOf('slow', 0, 80),
+          chainOf('gone', 0, 70),
+          chainOf('gone', 1, 7),
+          chainOf('over', 0, 60),
+        ],
+        series: all.map((pool) => ({ pool, bucketS: 1, fromMs: 0 })),
+        step: stepOf('demand.v1'),
+      });
+      await demand.retain(signal);
+      const kept = async () => {
+        const chains = (await demand.standing()).chains.map(({ pool }) => pool).toSorted();
+        expect((await demand.seriesOf(all)).map(({ pool }) => pool).toSorted()).toEqual(chains);
+        return chains;
+      };
+      expect(await kept()).toEqual(['etl', 'slow']);
+      expect((await demand.standing()).droppedTo).toEqual(
+        new Map([
+          [0, 70],
+          [1, 7],
+        ]),
+      );
+      nowMs += 9 * HOUR_MS;
+      await demand.retain(signal);
+      expect(await kept()).toEqual(['etl']);
+      const { droppedTo, pools } = await demand.snapshot({
+        pools: () => true,
+        span: () => ({ bucketS: 1, fromMs: 0, toMs: nowMs }),
+      });
+      expect(droppedTo.get(0)).toBe(80);
+      expect(pools.map(({ pool }) => pool)).toEqual(['etl']);
     });
 
     test('forecasts are kept as long as their pool keeps them', async () => {
