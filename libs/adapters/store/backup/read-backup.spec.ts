@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
 import { MIGRATIONS } from '../data-source.js';
 import { BackupRefused } from './backup-format.js';
@@ -42,14 +42,6 @@ const refusal = (file: Buffer): Promise<unknown> =>
     (error: unknown) => (error instanceof BackupRefused ? error.reason : error),
   );
 
-function unzipped(file: Buffer): string | undefined {
-  try {
-    return gunzipSync(file).toString();
-  } catch {
-    return undefined;
-  }
-}
-
 test('what was written is read, part by part', async () => {
   const parts = await read(gzipSync(textOf()));
   expect(parts.map(({ kind }) => kind)).toEqual(['header', 'table', ...rows.map(() => 'row'), 'end']);
@@ -69,15 +61,14 @@ test('a file that is cut anywhere is no backup', async () => {
 });
 
 test('a file with another bit anywhere is no backup', async () => {
-  const text = textOf();
-  const whole = gzipSync(text);
+  const whole = gzipSync(textOf());
   const outcomes = new Set<unknown>();
-  // Bits of gzip's own header (its time and system) mean nothing.
-  for (let at = 10; at < whole.length; at += 37) {
+  // Bits of gzip's own header (its time and system) mean nothing. Behind our last line, which has a checksum of all that
+  // is before it, nothing is read.
+  for (let at = 10; at < whole.length - 10; at += 37) {
     const changed = Buffer.from(whole);
     changed[at] = (changed[at] as number) ^ 0x10;
-    // Nor do those that fill up its last byte.
-    if (unzipped(changed) !== text) outcomes.add(await refusal(changed));
+    outcomes.add(await refusal(changed));
   }
   expect(
     [...outcomes].filter((outcome) => !['damaged', 'foreign', 'newer'].includes(outcome as string)),
