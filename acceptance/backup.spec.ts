@@ -196,6 +196,7 @@ test(
     expect(Object.keys((JSON.parse(newLog.stdout) as { rows: object }).rows)).toEqual([
       'policies',
       'demand',
+      'demand_series',
       'forecasts',
       'decisions',
     ]);

@@ -72,7 +72,7 @@ beforeEach(async () => {
   unreadable = [];
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
   await store.engine.query(
-    'truncate policies, demand, demand_chains, forecasts, decisions, projection_offsets restart identity',
+    'truncate policies, demand, demand_chains, demand_series, forecasts, decisions, projection_offsets restart identity',
   );
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0, nowMs: () => nowMs });
   await log.ensureTopics(topicSpecs({ partitions: 2, dedupeWindowS: 10 }));

@@ -56,14 +56,16 @@ export class MeanLoads {
     const toMs = bucketStartMs(nowMs(), bucketS) - bucketS * 1000;
     const { trailing } = series;
     const seasonsMs = MEAN_LOAD_SEASONS * (seasonsS[0] as number) * 1000;
-    const firstMs = await store.firstFrom({ pool, fromMs: Math.max(toMs - seasonsMs, trailing.untilMs) });
+    const sinceMs = Math.max(toMs - seasonsMs, trailing.untilMs);
+    const firstMs = await store.firstFrom({ pool, bucketS, fromMs: sinceMs });
     const uncounted = await downtime.of(pool, settings);
     const spans: Parameters<typeof trailSpan>[0][] = [];
     const fromMs = bucketStartMs(firstMs ?? toMs, bucketS);
     for (const span of spansOf({ fromMs, toMs, uncounted, bucketS })) {
       if (signal.aborted) return;
       const halfLifeMs = trailing.halfLifeS * 1000;
-      spans.push({ ...span, fadedArrivals: await store.fadedArrivals({ pool, ...span, halfLifeMs }) });
+      const fadedArrivals = await store.fadedArrivals({ pool, bucketS, ...span, halfLifeMs });
+      spans.push({ ...span, fadedArrivals });
     }
     for (const span of spans) trailSpan(span, series);
     trailing.untilMs = Math.max(trailing.untilMs, uncounted?.toMs ?? 0);

@@ -58,7 +58,7 @@ export class PoolsController {
   ) {
     await this.known(pool);
     const { bucketS } = this.fleets.settingsOf(pool);
-    const buckets = await this.demandStore.page({ pool, beforeMs: cursor, limit });
+    const buckets = await this.demandStore.page({ pool, bucketS, beforeMs: cursor, limit });
     return paged(
       buckets.map((bucket) => demandOf(bucket, bucketS)),
       { limit, last: buckets.at(-1)?.startMs },

@@ -60,7 +60,9 @@ afterAll(async () => {
 beforeEach(async () => {
   unreadable = [];
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
-  await store.engine.query('truncate policies, demand, demand_chains, forecasts, projection_offsets');
+  await store.engine.query(
+    'truncate policies, demand, demand_chains, demand_series, forecasts, projection_offsets',
+  );
   for (const pool of ['etl', 'measured', 'far', 'long']) await givePolicy(pool);
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0 });
   await log.ensureTopics(topicSpecs({ partitions: 2, dedupeWindowS: 10 }));
@@ -250,6 +252,26 @@ test('a start learns from the table what was before, and goes on from the topic'
     latest()?.horizons.map(({ values, levels }) => values[levels.indexOf(0.5)] as number) ?? [];
   expect(next).toBeLessThan(20);
   expect(third).toBeGreaterThan(60);
+});
+
+test('a past in buckets of another length is not learned from, nor the bucket under way', async () => {
+  const buckets = Array.from({ length: 30 }, (_, i) => ({
+    pool: 'etl',
+    bucket: { ...emptyBucket(START_MS - (i + 1) * 10_000), arrivals: 900 },
+  }));
+  const partition = log.partitionOf({ topic: 'demand.v1', key: 'etl' });
+  await new DemandStore(store.dataSource).write({
+    buckets,
+    chains: [{ pool: 'etl', partition: 0, nextOffset: 100, backlog: 0, inFlight: 0 }],
+    series: [{ pool: 'etl', bucketS: 10, fromMs: 0 }],
+    step: { topic: 'demand.v1', partition, from: 0, nextOffset: 0 },
+  });
+  toOfLast = 100;
+  await start();
+  await demandFrom(0, [1, 6, 7]);
+  nowMs = START_MS + 3_500;
+  await until(() => latest()?.originMs === START_MS + 2_000);
+  expect(latest()?.provenance.historyBuckets).toBe(2);
 });
 
 test('a past of two long seasons is learned in pieces, and pools that are known do not wait for it', async () => {

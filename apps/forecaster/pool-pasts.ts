@@ -55,20 +55,21 @@ export class PoolPasts {
   /** The next piece, of at most so many buckets × horizons; undefined: the pool has no past. */
   async next(due: DuePool, maxWork: number): Promise<PastPiece | undefined> {
     const { pool, settings, toMs } = due;
+    const { bucketS } = settings;
     if (this.isKnownEmpty(pool)) return undefined;
     const forecast = forecastSettings(pool, settings);
     const limit = Math.max(1, Math.min(ARRIVALS_PER_PAGE, Math.floor(maxWork / forecast.horizonsS.length)));
-    const bucketMs = settings.bucketS * 1000;
+    const bucketMs = bucketS * 1000;
     // A thread that has broken knows nothing of what the one before was given.
     const givenToMs = this.options.thread.knows(pool) ? this.givenTo.get(pool) : undefined;
     const fromMs = givenToMs ?? toMs - learnedBuckets(settings) * bucketMs;
-    const page = await this.options.store.arrivalsPage({ pool, fromMs, toMs, limit });
+    const page = await this.options.store.arrivalsPage({ pool, bucketS, fromMs, toMs, limit });
     const seen = this.seenWithin({ pool, fromMs, toMs });
     const firstMs = givenToMs ?? Math.min(...[...page.slice(0, 1), ...seen].map(({ startMs }) => startMs));
     if (firstMs === Infinity) return void this.empty.add(pool);
     const last = page.length < limit ? undefined : page.at(-1);
-    const coveredToMs = last === undefined ? toMs : bucketStartMs(last.startMs, settings.bucketS) + bucketMs;
-    const startMs = bucketStartMs(firstMs, settings.bucketS);
+    const coveredToMs = last === undefined ? toMs : bucketStartMs(last.startMs, bucketS) + bucketMs;
+    const startMs = bucketStartMs(firstMs, bucketS);
     const endMs = Math.min(toMs, coveredToMs, startMs + limit * bucketMs);
     const uncounted = await this.options.downtime.of(pool, settings);
     const closed = withoutHoles([...page, ...seen], { fromMs: startMs, toMs: endMs, bucketMs, uncounted });
@@ -84,8 +85,10 @@ export class PoolPasts {
   }
 
   private seenWithin({ pool, fromMs, toMs }: { pool: string; fromMs: number; toMs: number }): Bucket[] {
-    const buckets = this.options.reader.of(pool)?.buckets.values() ?? [];
-    return [...buckets].filter(({ startMs }) => startMs >= fromMs && startMs < toMs);
+    const series = this.options.reader.of(pool);
+    if (series === undefined) return [];
+    const wholeFromMs = Math.max(fromMs, series.wholeFromMs);
+    return [...series.buckets.values()].filter(({ startMs }) => startMs >= wholeFromMs && startMs < toMs);
   }
 }
 

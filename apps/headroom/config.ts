@@ -195,7 +195,15 @@ export type WebhookConfig = z.output<typeof webhook>;
 
 export const poolSchema = z
   .strictObject({
-    bucketS: z.number().int().min(1).max(3600).default(10).describe('Length of a demand bucket, seconds.'),
+    bucketS: z
+      .number()
+      .int()
+      .min(1)
+      .max(3600)
+      .default(10)
+      .describe(
+        'Length of a demand bucket, seconds. When it is changed, history and forecasts of the pool begin anew.',
+      ),
     seasonsS: z
       .array(
         z

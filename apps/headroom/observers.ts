@@ -176,6 +176,13 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
       if (outcome === 'gap')
         logger.error({ reader: 'demand-table', pool, range }, 'demand messages are missing');
     },
+    seriesRestarted: (series) => {
+      metrics.demandSeriesRestarts.inc();
+      logger.warn(
+        series,
+        'the buckets of a pool have another length: its history and forecasts begin anew, what is kept from before is left out',
+      );
+    },
     partialUnreadable: (record) => {
       metrics.demandPartials.inc({ reader: 'demand-table', outcome: 'unreadable' });
       logger.error(record, 'a record of demand.v1 is no demand');

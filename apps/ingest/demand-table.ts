@@ -17,6 +17,7 @@ import {
   type Chain,
   type DemandPartial,
 } from '#domain/demand';
+import { putInSeries, type BegunSeries } from './demand-series.js';
 import type { IngestObserver } from './ingest-observer.js';
 
 /** Sums kept in memory over all partitions, so that a bucket is read from the store once: 1 to 5 kB each. */
@@ -44,7 +45,11 @@ export class DemandTable {
   constructor(
     private readonly log: EventLog,
     private readonly store: DemandStore,
-    private readonly observer: Pick<IngestObserver, 'partialApplied' | 'partialUnreadable'>,
+    private readonly given: {
+      bucketSOf: (pool: string) => number;
+      nowMs: () => number;
+      observer: Pick<IngestObserver, 'partialApplied' | 'partialUnreadable' | 'seriesRestarted'>;
+    },
   ) {}
 
   /** Where the store says that each partition stands. */
@@ -76,11 +81,14 @@ export class DemandTable {
     if (own === undefined || own.ahead || own.nextOffset !== from)
       throw new Error(`demand table: a partition must be restored first, got ${topic}[${partition}]`);
     own.ahead = true;
-    const partials = records.flatMap((record) => this.decode(partition, record) ?? []);
+    const read = records.flatMap((record) => this.decode(partition, record) ?? []);
+    const { partials, begun } = await putInSeries(read, { store: this.store, ...this.given });
     await this.hold(partials, own);
     const changes = this.add(partials, own);
     const nextOffset = (records.at(-1) as StoredRecord).offset + 1;
-    await this.store.write({ ...changes, step: { topic, partition, from, nextOffset } });
+    const series = begun.map(({ pool, bucketS, fromMs }) => ({ pool, bucketS, fromMs }));
+    await this.store.write({ ...changes, series, step: { topic, partition, from, nextOffset } });
+    this.noteRestarts(begun);
     own.nextOffset = nextOffset;
     own.ahead = false;
     for (const place of own.sums.keys()) {
@@ -89,9 +97,14 @@ export class DemandTable {
     }
   }
 
+  private noteRestarts(begun: BegunSeries[]): void {
+    for (const { bucketSBefore, ...series } of begun)
+      if (bucketSBefore !== undefined) this.given.observer.seriesRestarted({ ...series, bucketSBefore });
+  }
+
   private decode(partition: number, { value, offset }: StoredRecord): DemandPartial | undefined {
     const partial = parsePartial(value ?? '');
-    if (partial === undefined) this.observer.partialUnreadable({ partition, offset });
+    if (partial === undefined) this.given.observer.partialUnreadable({ partition, offset });
     return partial;
   }
 
@@ -118,7 +131,7 @@ export class DemandTable {
       chains.set(pool, own);
       resumeDropped(partial, own, this.droppedTo);
       const outcome = extendChain(partial, own);
-      this.observer.partialApplied({ pool, range, outcome });
+      this.given.observer.partialApplied({ pool, range, outcome });
       if (outcome === 'seen') continue;
       for (const bucket of partial.buckets) addTo(sums, changed, { pool, bucket });
       const { partition } = range;

@@ -31,7 +31,7 @@ export interface HistoryPiece {
 
 /** Whole buckets that can be brought in. */
 export interface HistoryRoom {
-  /** What is older is not kept. */
+  /** What is older is not kept, or not in buckets of this length. */
   fromMs: number;
   /** Here other demand of the pool begins, or the bucket that is still open. */
   toMs: number;
@@ -88,9 +88,9 @@ export class HistoryImport {
   /** Up to when a history is in, and what can be brought in. */
   async standing({ pool, name }: Pick<HistoryPiece, 'pool' | 'name'>): Promise<HistoryStanding> {
     const partition = historyPartition(name);
-    const held = await this.given.store.poolStanding({ pool, partition });
     const { bucketS } = this.given.pools.settingsOf(pool);
-    return { bucketS, includedToMs: endOf(partition, held.chains), ...this.room(pool, held.firstMs) };
+    const held = await this.given.store.poolStanding({ pool, bucketS, partition });
+    return { bucketS, includedToMs: endOf(partition, held.chains), ...this.room(pool, held) };
   }
 
   async take(piece: HistoryPiece): Promise<TakenPiece> {
@@ -112,7 +112,7 @@ export class HistoryImport {
     const { pool, name, toMs, isLast } = piece;
     const { bucketS } = this.given.pools.settingsOf(pool);
     const partition = historyPartition(name);
-    const held = await this.given.store.poolStanding({ pool, partition });
+    const held = await this.given.store.poolStanding({ pool, bucketS, partition });
     const includedToMs = endOf(partition, held.chains) ?? -1;
     if (includedToMs < toMs) {
       const refused = this.refusal(piece, held, includedToMs);
@@ -129,27 +129,31 @@ export class HistoryImport {
 
   private refusal(
     { pool, fromMs, toMs }: HistoryPiece,
-    { chains, firstMs }: PoolStanding,
+    held: PoolStanding,
     includedToMs: number,
   ): TakenPiece | undefined {
     if (includedToMs > fromMs) return { outcome: 'overlaps', toMs: includedToMs };
-    const measured = chains.filter(({ partition }) => isSampledPartition(partition));
+    const measured = held.chains.filter(({ partition }) => isSampledPartition(partition));
     if (includedToMs < 0 && measured.length >= MAX_HISTORIES) return { outcome: 'too-many' };
-    const room = this.room(pool, firstMs);
-    if (fromMs < room.fromMs - GRACE_MS || toMs > room.toMs) return { outcome: 'outside', room };
+    const room = this.room(pool, held);
+    const earliestMs = Math.max(room.fromMs - GRACE_MS, held.fromMs);
+    if (fromMs < earliestMs || toMs > room.toMs) return { outcome: 'outside', room };
     return undefined;
   }
 
-  /** What a history has brought in lies before its end: demand from there on (`otherMs`) is other demand. */
-  private room(pool: string, otherMs: number | undefined): HistoryRoom {
+  /** What a history has brought in lies before its end: demand from there on (`firstMs`) is other demand. */
+  private room(pool: string, { fromMs, firstMs = Infinity }: PoolStanding): HistoryRoom {
     const { pools, late } = this.given;
     const settings = pools.settingsOf(pool);
     const { bucketS } = settings;
     const nowMs = this.given.nowMs();
     const keptFromMs = Math.max(0, nowMs - keptS(settings, late) * 1000);
     return {
-      fromMs: bucketStartMs(keptFromMs + bucketS * 1000 - 1, bucketS),
-      toMs: bucketStartMs(Math.min(nowMs, otherMs ?? Infinity), bucketS),
+      fromMs: Math.max(
+        bucketStartMs(keptFromMs + bucketS * 1000 - 1, bucketS),
+        Math.min(fromMs, bucketStartMs(nowMs, bucketS)),
+      ),
+      toMs: bucketStartMs(Math.min(nowMs, firstMs), bucketS),
     };
   }
 

@@ -41,7 +41,7 @@ type Piece = z.output<typeof piece>;
 const standingQuery = z.strictObject({ name });
 const standing = z.object({
   bucketS: z.int().min(1),
-  fromMs: z.int().describe('What is older is not kept.'),
+  fromMs: z.int().describe('What is older is not kept in buckets of this length.'),
   toMs: z.int().describe('Here other demand of the pool begins, or the bucket that is still open.'),
   includedToMs: z.int().nullable().describe('Up to here this history is in.'),
 });
@@ -152,7 +152,7 @@ function outside({ name: of, ...piece }: Piece, room: HistoryRoom) {
   return problem(409, {
     name: 'history-outside',
     detail: `history ${of}: must lie within ${rule}, got ${actual}`,
-    hint: 'what is older is not kept; at the end other demand of the pool begins, or now',
+    hint: 'what is older is not kept in buckets of this length; at the end other demand of the pool begins, or now',
   });
 }
 

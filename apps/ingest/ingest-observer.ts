@@ -17,6 +17,13 @@ export abstract class IngestObserver {
   abstract poolCreated(pool: string): void;
   /** A demand partial met the demand table. `gap` alarms: partials in between are missing. */
   abstract partialApplied(partial: PartialApplied): void;
+  /** Buckets of a pool have another length than before: what is known of it begins anew with the one at `fromMs`. */
+  abstract seriesRestarted(series: {
+    pool: string;
+    bucketS: number;
+    bucketSBefore: number;
+    fromMs: number;
+  }): void;
   /** A record of `demand.v1` that is no partial was left out. */
   abstract partialUnreadable(record: { partition: number; offset: number }): void;
   /** Events of a POST, by what the answer says of them. */

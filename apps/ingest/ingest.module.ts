@@ -57,6 +57,7 @@ export class IngestModule {
     const { nowMs = Date.now } = options;
     const onCreated = (pool: string) => observer.poolCreated(pool);
     const { policies, demand } = stores;
+    const bucketSOf = (pool: string) => (pools.get(pool) ?? defaults).bucketS;
     return {
       module: IngestModule,
       imports: [EventSourcesModule.register({ ...sources, log, observer, ...ingestSettings(options) })],
@@ -80,11 +81,13 @@ export class IngestModule {
             new PartitionCounting(log, registry, ingestSettings(options)),
           inject: [PoolRegistry],
         },
-        { provide: DemandTable, useFactory: () => new DemandTable(log, demand, observer) },
+        {
+          provide: DemandTable,
+          useFactory: () => new DemandTable(log, demand, { observer, bucketSOf, nowMs }),
+        },
         {
           provide: SampledDemandLoop,
           useFactory: (table: DemandTable) => {
-            const bucketSOf = (pool: string) => (pools.get(pool) ?? defaults).bucketS;
             const given = { log, table, pools: sources.sampled, bucketSOf, nowMs, observer };
             return new SampledDemandLoop(new SampledDemand(given), observer.loop);
           },

@@ -31,7 +31,7 @@ import type {
   RecordSourceOptions,
   SourceRecord,
 } from '#adapters/record-sources';
-import type { DemandPartial, DemandSample } from '#domain/demand';
+import type { Bucket, DemandPartial, DemandSample } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { mappingSchema, type Mapping } from '#domain/mapping';
 import { policySchema } from '#domain/scaling';
@@ -69,6 +69,10 @@ class Witness extends IngestObserver {
   replayed = 0;
   created: string[] = [];
   partials: PartialApplied[] = [];
+  restarts: string[] = [];
+  seriesRestarted({ pool }: { pool: string }): void {
+    this.restarts.push(pool);
+  }
   unreadable = 0;
   received: Record<string, number> = {};
   failures: Error[] = [];
@@ -181,7 +185,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
-  await store.engine.query('truncate policies, demand, demand_chains, projection_offsets');
+  await store.engine.query('truncate policies, demand, demand_chains, demand_series, projection_offsets');
   witness = new Witness();
   groupFailures = [];
   await start();
@@ -277,7 +281,11 @@ async function post(
 }
 
 const demand = () => new DemandStore(store.dataSource);
-const bucketsOf = async (pool: string) => (await demand().page({ pool, limit: 100_000 })).toReversed();
+const bucketsOf = async (pool: string) => {
+  const sql = 'select bucket from demand where pool = $1 order by start_ms';
+  const rows = await store.dataSource.query<{ bucket: string }[]>(sql, [pool]);
+  return rows.map(({ bucket }) => JSON.parse(bucket) as Bucket);
+};
 const totalArrivals = async (pool: string) =>
   (await bucketsOf(pool)).reduce((total, { arrivals }) => total + arrivals, 0);
 const recordsOf = async (topic: string): Promise<StoredRecord[]> => {
@@ -837,6 +845,26 @@ describe('the past of a pool', () => {
     const future = { fromMs: ahead - 10 * S, toMs: ahead, buckets: [] };
     expect(await bring(future, '/v1/pools/idle/history')).toMatchObject({ status: 409 });
     expect(new Set(witness.histories)).toEqual(new Set(['included', 'outside']));
+  });
+
+  test('begins where the buckets of the pool got their length', async () => {
+    const at = past(0);
+    const begin = (bucketS: number) =>
+      store.engine.query(
+        `insert into demand_series values ('web', ${bucketS}, ${at})
+         on conflict (pool) do update set bucket_s = excluded.bucket_s`,
+      );
+    await begin(1);
+    expect((await standing()).fromMs).toBe(at);
+    const early = { fromMs: at - S, toMs: at + S, buckets: buckets(at, [1]) };
+    expect(await bring(early)).toMatchObject({
+      status: 409,
+      body: { type: 'urn:headroom:history-outside' },
+    });
+    expect(await bring({ ...early, fromMs: at })).toMatchObject({ status: 200 });
+    await begin(10);
+    const { fromMs, toMs } = await standing();
+    expect(fromMs).toBe(toMs);
   });
 
   test('of one pool comes from few', async () => {

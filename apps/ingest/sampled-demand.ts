@@ -66,7 +66,9 @@ export class SampledDemand {
     const bucketS = bucketSOf(sampled.pool);
     const bucketMs = bucketS * 1000;
     const toMs = bucketStartMs(nowMs() - sampled.delayS * 1000, bucketS);
-    const fromMs = Math.max(chain?.to ?? toMs - bucketMs, toMs - MAX_BUCKETS * bucketMs);
+    // The first whole one, should the buckets have had another length before.
+    const askedToMs = chain && Math.ceil(chain.to / bucketMs) * bucketMs;
+    const fromMs = Math.max(askedToMs ?? toMs - bucketMs, toMs - MAX_BUCKETS * bucketMs);
     return fromMs < toMs ? { sampled, partition, chain, bucketS, fromMs, toMs } : undefined;
   }
 

@@ -22,18 +22,19 @@ export function questions(
 ): Question[] {
   const { policies, demand, forecasts, decisions } = stores;
   const { pools, decisionIds } = given;
+  const bucketS = STEP_MS.demand / 1000;
   const anyPool = (random: Random) => poolName(Math.floor(random() * pools));
   const anyTime = (table: keyof typeof STEP_MS, random: Random) =>
     NOW_MS - Math.floor(random() * ROWS_PER_POOL[table]) * STEP_MS[table];
   const ours: [string, Question['ask']][] = [
-    [`demand, newest ${PAGE}`, (r) => demand.page({ pool: anyPool(r), limit: PAGE })],
+    [`demand, newest ${PAGE}`, (r) => demand.page({ pool: anyPool(r), bucketS, limit: PAGE })],
     [
       `demand, ${PAGE} anywhere`,
-      (r) => demand.page({ pool: anyPool(r), beforeMs: anyTime('demand', r), limit: PAGE }),
+      (r) => demand.page({ pool: anyPool(r), bucketS, beforeMs: anyTime('demand', r), limit: PAGE }),
     ],
     [
       `demand, ${LONGEST_PAGE} anywhere`,
-      (r) => demand.page({ pool: anyPool(r), beforeMs: anyTime('demand', r), limit: LONGEST_PAGE }),
+      (r) => demand.page({ pool: anyPool(r), bucketS, beforeMs: anyTime('demand', r), limit: LONGEST_PAGE }),
     ],
     ['forecast, newest', (r) => forecasts.page({ pool: anyPool(r), limit: 1 })],
     [

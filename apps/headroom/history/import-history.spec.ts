@@ -124,7 +124,8 @@ describe('headroom import csv', () => {
     const file = csv(Array.from({ length: 20 }, () => 1));
     standing.toMs = T + 9 * MINUTE_MS;
     standing.fromMs = T + 2 * MINUTE_MS;
-    const old = 'headroom: what is before 2026-01-01T00:02:00Z is left out: it is older than what is kept';
+    const old =
+      'headroom: what is before 2026-01-01T00:02:00Z is left out: it is older than what is kept in buckets of 60 s';
     expect(await run(file)).toMatchObject({ code: 0, notes: [old] });
     standing.includedToMs = T + 3 * MINUTE_MS;
     const known = 'headroom: what is before 2026-01-01T00:03:00Z is left out: it is in already';

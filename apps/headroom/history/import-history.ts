@@ -149,14 +149,15 @@ function leftOutOf(there: Span, { fromMs, bucketS }: HistorySpan, standing: Stan
     fromMs === standing.includedToMs
       ? 'is in already'
       : fromMs === standing.fromMs
-        ? 'is older than what is kept'
+        ? `is older than what is kept in buckets of ${bucketS} s`
         : `is more than ${MAX_BUCKETS} buckets ago`;
   return `what is before ${isoOf(fromMs)} is left out: it ${why}`;
 }
 
 function noSpan(there: Span, { bucketS, fromMs, toMs }: Standing): { ok: false } & Failure {
   const rule = `must have a bucket of ${bucketS} s within ${textOf({ fromMs, toMs })}`;
-  const hint = 'what is older is not kept; at the end other demand of the pool begins, or now';
+  const hint =
+    'what is older is not kept in buckets of this length; at the end other demand of the pool begins, or now';
   return { ...usage(`history: ${rule}, got ${textOf(there)}`), hint };
 }
 

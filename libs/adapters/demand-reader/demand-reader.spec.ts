@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, topicSpecs, type StoredRecord } from '#adapters/event-log';
 import { DemandStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
-import { demandView, emptyBucket, trail, type DemandPartial } from '#domain/demand';
+import { demandView, emptyBucket, trail, type DemandPartial, type DemandSeries } from '#domain/demand';
 import { DemandReader } from './demand-reader.js';
 
 const T0 = 1_800_000_000_000;
@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
-  await store.engine.query('truncate demand, demand_chains, projection_offsets');
+  await store.engine.query('truncate demand, demand_chains, demand_series, projection_offsets');
   clock = { nowMs: T0, uptimeMs: 0 };
   observed = [];
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0, nowMs: () => clock.nowMs });
@@ -122,6 +122,30 @@ test('it starts from the table: the window of each pool, nothing that a clock le
   expect([...(series?.buckets.keys() ?? [])]).toEqual([T0 - 2 * S, T0 - S]);
   const view = series === undefined ? undefined : demandView({ countedToMs: T0 }, series);
   expect(view).toMatchObject({ arrivalRatePerS: 40, backlog: 4, inFlight: 2 });
+});
+
+test('buckets of another length are no part of what it starts from; the one under way is never whole', async () => {
+  const demand = new DemandStore(store.dataSource);
+  const at = (s: number) => ({ pool: 'web', bucket: { ...emptyBucket(T0 + s * S), arrivals: 30 } });
+  const chain = { pool: 'web', partition: 0, nextOffset: 9, backlog: 4, inFlight: 2 };
+  const write = (bucketS: number, fromMs: number, from: number) =>
+    demand.write({
+      buckets: [at(-20), at(-10)],
+      chains: [chain],
+      series: [{ pool: 'web', bucketS, fromMs }],
+      step: { topic: TOPIC, partition: 0, from, nextOffset: from + 1 },
+    });
+  const startedFrom = async () => {
+    await reader.assigned(all);
+    const { buckets, wholeFromMs } = reader.of('web') as DemandSeries;
+    return [[...buckets.keys()].map((startMs) => (startMs - T0) / S), (wholeFromMs - T0) / S];
+  };
+  await write(10, 0, 0);
+  clock.nowMs += 300;
+  expect(await startedFrom()).toEqual([[], 1]);
+  expect(demandView({ countedToMs: T0 }, reader.of('web') as DemandSeries)).toMatchObject({ backlog: 4 });
+  await write(1, T0 - 15 * S, 1);
+  expect(await startedFrom()).toEqual([[-10], -15]);
 });
 
 test('a pool that is assigned again keeps its trailing mean, which a window of buckets cannot give back', async () => {

@@ -2,6 +2,7 @@ import type { EventLog, RecordBatch, StartOffset, TopicPartition } from '#adapte
 import type { DemandStore } from '#adapters/store';
 import {
   applyPartial,
+  bucketStartMs,
   MAX_AHEAD_MS,
   newDemandSeries,
   parsePartial,
@@ -19,8 +20,8 @@ export interface DemandReaderOptions {
   store: Pick<DemandStore, 'snapshot'>;
   settingsOf(pool: string): { bucketS: number; seasonsS: readonly number[] };
   /**
-   * Each message by what became of it. `gap`: messages in between are missing, demand is undercounted. `unreadable`: it
-   * is no partial and was left out; its pool is the record's key, its range that of its own topic.
+   * Each message by what became of it. `gap`: messages in between are missing, demand is undercounted. `other-length`: its
+   * buckets are not of the pool's length. `unreadable`: it is no partial and was left out; its pool is the record's key, its range that of its own topic.
    */
   observe(outcome: Applied['outcome'] | 'unreadable', message: { pool: string; range: OffsetRange }): void;
   nowMs(): number;
@@ -54,13 +55,16 @@ export class DemandReader {
     const { offsets, droppedTo, pools } = await store.snapshot({
       pools: (pool) => own.has(log.partitionOf({ topic: this.topic, key: pool })),
       span: (pool) => {
-        const fromMs = nowMs() - WINDOW_BUCKETS * settingsOf(pool).bucketS * 1000;
-        return { fromMs, toMs: nowMs() + MAX_AHEAD_MS };
+        const { bucketS } = settingsOf(pool);
+        const fromMs = nowMs() - WINDOW_BUCKETS * bucketS * 1000;
+        return { bucketS, fromMs, toMs: nowMs() + MAX_AHEAD_MS };
       },
     });
     this.droppedTo = droppedTo;
-    for (const { pool, chains, buckets } of pools) {
+    for (const { pool, chains, fromMs, buckets } of pools) {
       const series = this.newSeries(pool);
+      // Of buckets that have just got their length the one under way is not known as a whole.
+      series.wholeFromMs = Math.min(fromMs, endOfBucketMs(nowMs(), series.bucketS));
       for (const bucket of buckets) putBucket(bucket, series);
       for (const { partition, nextOffset: to, backlog, inFlight } of chains)
         series.chains.set(partition, { to, backlog, inFlight });
@@ -161,4 +165,8 @@ export class DemandReader {
     this.series.set(pool, series);
     return series;
   }
+}
+
+function endOfBucketMs(timeMs: number, bucketS: number): number {
+  return bucketStartMs(timeMs, bucketS) + bucketS * 1000;
 }

@@ -8,14 +8,23 @@ import {
 } from 'typeorm';
 import { Pools1764000000001 } from './migrations/1-pools.js';
 import { Partitions1764200000000 } from './migrations/2-partitions.js';
+import { DemandSeries1764300000000 } from './migrations/3-demand-series.js';
 import { LOCK_NOT_AVAILABLE } from './partitions/partitioned-table.js';
-import { decisions, demand, demandChains, forecasts, policies, projectionOffsets } from './tables.js';
+import {
+  decisions,
+  demand,
+  demandChains,
+  demandSeries,
+  forecasts,
+  policies,
+  projectionOffsets,
+} from './tables.js';
 
 /** Where the database is, and what the connections to it may do. */
 export type Connection = Omit<Partial<Extract<DataSourceOptions, { type: 'postgres' }>>, 'type'>;
 
 /** Oldest first. The rule of how they change tables is in CONTRIBUTING.md. */
-export const MIGRATIONS = [Pools1764000000001, Partitions1764200000000];
+export const MIGRATIONS = [Pools1764000000001, Partitions1764200000000, DemandSeries1764300000000];
 
 /** PostgreSQL's advisory lock of whoever migrates: the others wait, and find nothing left to do. */
 const MIGRATION_LOCK = 4_711_001;
@@ -42,7 +51,7 @@ const QUIET: Logger = {
 export function newDataSource(connection: Connection): DataSource {
   return new DataSource({
     type: 'postgres',
-    entities: [policies, demand, demandChains, forecasts, decisions, projectionOffsets],
+    entities: [policies, demand, demandChains, demandSeries, forecasts, decisions, projectionOffsets],
     migrations: MIGRATIONS,
     // None is used; looking for them would need rights that a server does not have to give.
     installExtensions: false,

@@ -1,11 +1,11 @@
-import { type DataSource, type EntityManager } from 'typeorm';
+import { Any, type DataSource, type EntityManager } from 'typeorm';
 import { emptyBucket, type Bucket } from '#domain/demand';
 import { inStatements } from './bounded-statements.js';
 import { KEEP_EIGHT_DAYS, PartitionedTable, type PartitionOptions } from './partitions/partitioned-table.js';
 import { Projection, type ProjectionOffset, type ProjectionStep } from './projection.js';
-import { demand, demandChains, type DemandChainRow } from './tables.js';
+import { demand, demandChains, demandSeries, type DemandChainRow, type DemandSeriesRow } from './tables.js';
 
-export type { DemandChainRow } from './tables.js';
+export type { DemandChainRow, DemandSeriesRow } from './tables.js';
 
 /** Pools of one statement of a snapshot: 2 MB of rows, after which the event loop gets its turn. */
 const POOLS_PER_STATEMENT = 50;
@@ -20,9 +20,24 @@ const FIRST_SKETCH = ',"waitMs"';
 /** The pool of the rows that say how far dropped chains of a source partition reached; none is named so. */
 const DROPPED = '';
 
+/** Whether nothing else is left of the pool of a row. */
+const IS_GONE = `not exists (select from policies where policies.pool = kept.pool)
+  and not exists (select from demand where demand.pool = kept.pool)`;
+
+/** Later than any bucket. */
+const NEVER_MS = Number.MAX_SAFE_INTEGER;
+
+/** A pool, and how long the buckets are that are asked for: those of another length are left out. */
+interface PoolBuckets {
+  pool: string;
+  bucketS: number;
+}
+
 export interface DemandWrite {
   buckets: { pool: string; bucket: Bucket }[];
   chains: DemandChainRow[];
+  /** Those that begin. */
+  series?: DemandSeriesRow[];
   step: ProjectionStep;
 }
 
@@ -37,12 +52,15 @@ export interface DemandStanding {
 /** See {@link DemandStore.poolStanding}. */
 export interface PoolStanding {
   chains: DemandChainRow[];
+  /** From when on buckets are of the length, see {@link startOf}. */
+  fromMs: number;
   firstMs?: number;
 }
 
 export interface DemandSnapshot extends Pick<DemandStanding, 'droppedTo'> {
   offsets: ProjectionOffset[];
-  pools: { pool: string; chains: DemandChainRow[]; buckets: Bucket[] }[];
+  /** `fromMs`: from when on buckets are of the length, see {@link startOf}. */
+  pools: { pool: string; chains: DemandChainRow[]; fromMs: number; buckets: Bucket[] }[];
 }
 
 /** Demand by pool and bucket: the projection of `demand.v1`. */
@@ -70,7 +88,7 @@ export class DemandStore {
    * Replaces the buckets with their new sums, together with what they now include and the topic's offset. Throws
    * ProjectionMoved.
    */
-  async write({ buckets, chains, step }: DemandWrite): Promise<void> {
+  async write({ buckets, chains, series = [], step }: DemandWrite): Promise<void> {
     const rows = buckets.map(({ pool, bucket }) => {
       return { pool, startMs: bucket.startMs, arrivals: bucket.arrivals, bucket: JSON.stringify(bucket) };
     });
@@ -79,7 +97,13 @@ export class DemandStore {
       const upsert = (some: typeof rows) => transaction.upsert(demand, some, ['pool', 'startMs']);
       await inStatements(rows, upsert, ({ bucket }) => bucket.length);
       await inStatements(chains, (some) => transaction.upsert(demandChains, some, ['pool', 'partition']));
+      await inStatements(series, (some) => transaction.upsert(demandSeries, some, ['pool']));
     });
+  }
+
+  /** How long the buckets of these pools are, and from when on: of those of which that was said. */
+  seriesOf(pools: string[]): Promise<DemandSeriesRow[]> {
+    return this.dataSource.getRepository(demandSeries).findBy({ pool: Any(pools) });
   }
 
   /** The buckets among these that the table holds. */
@@ -98,14 +122,17 @@ export class DemandStore {
   }
 
   /** Newest first; the cursor is the start of the last bucket of the page before. */
-  async page(query: { pool: string; beforeMs?: number | undefined; limit: number }): Promise<Bucket[]> {
-    const { pool, beforeMs = Number.MAX_SAFE_INTEGER, limit } = query;
+  async page(query: PoolBuckets & { beforeMs?: number | undefined; limit: number }): Promise<Bucket[]> {
+    const { pool, beforeMs = NEVER_MS, limit } = query;
+    const fromMs = await seriesStart(this.dataSource.manager, query);
     // As text: an entity for each row would cost as much as parsing what is in it.
-    const rows = await this.dataSource.query<{ bucket: string }[]>(
-      'select bucket from demand where pool = $1 and start_ms < $2 order by start_ms desc limit $3',
+    const rows = await this.dataSource.query<{ start: string | number; bucket: string }[]>(
+      'select start_ms as start, bucket from demand where pool = $1 and start_ms < $2 order by start_ms desc limit $3',
       [pool, beforeMs, limit],
     );
-    return rows.map(({ bucket }) => JSON.parse(bucket) as Bucket);
+    // With a second bound in the query the planner would expect a handful of rows, and sort all there are.
+    const held = rows.filter(({ start }) => Number(start) >= fromMs);
+    return held.map(({ bucket }) => JSON.parse(bucket) as Bucket);
   }
 
   /** What the table includes of a pool, by source partition. */
@@ -117,21 +144,24 @@ export class DemandStore {
    * What the table includes of a pool, and the start of its first bucket that a source partition whose offsets are times
    * has not included, of one moment.
    */
-  poolStanding({ pool, partition }: { pool: string; partition: number }): Promise<PoolStanding> {
+  poolStanding({ pool, bucketS, partition }: PoolBuckets & { partition: number }): Promise<PoolStanding> {
     return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
       const chains = await transaction.findBy(demandChains, { pool });
       const includedTo = chains.find((chain) => chain.partition === partition)?.nextOffset ?? 0;
-      const firstMs = await firstStart(transaction, { pool, fromMs: includedTo });
-      return { chains, ...(firstMs !== undefined && { firstMs }) };
+      const fromMs = await seriesStart(transaction, { pool, bucketS });
+      const firstMs = await firstStart(transaction, { pool, fromMs: Math.max(includedTo, fromMs) });
+      return { chains, fromMs, ...(firstMs !== undefined && { firstMs }) };
     });
   }
 
   /** Start of the first bucket at or after a time that the table holds. */
-  firstFrom(from: { pool: string; fromMs: number }): Promise<number | undefined> {
-    return firstStart(this.dataSource.manager, from);
+  async firstFrom(query: PoolBuckets & { fromMs: number }): Promise<number | undefined> {
+    const { manager } = this.dataSource;
+    const fromMs = Math.max(query.fromMs, await seriesStart(manager, query));
+    return firstStart(manager, { pool: query.pool, fromMs });
   }
 
-  /** Start of the last bucket before a time that the table holds. */
+  /** Start of the last bucket, of whatever length, before a time that the table holds. */
   async lastBefore({ pool, beforeMs }: { pool: string; beforeMs: number }): Promise<number | undefined> {
     const rows = await this.dataSource.query<{ last: string | number | null }[]>(
       'select max(start_ms) as last from demand where pool = $1 and start_ms < $2',
@@ -145,13 +175,11 @@ export class DemandStore {
    * Arrivals of the buckets within [fromMs, toMs) that the table holds, oldest first: the first `limit` of them, at most
    * {@link ARRIVALS_PER_PAGE}. One without a row is not there.
    */
-  async arrivalsPage(query: {
-    pool: string;
-    fromMs: number;
-    toMs: number;
-    limit: number;
-  }): Promise<{ startMs: number; arrivals: number }[]> {
-    const { pool, fromMs, toMs, limit } = query;
+  async arrivalsPage(
+    query: PoolBuckets & { fromMs: number; toMs: number; limit: number },
+  ): Promise<{ startMs: number; arrivals: number }[]> {
+    const { pool, toMs, limit } = query;
+    const fromMs = Math.max(query.fromMs, await seriesStart(this.dataSource.manager, query));
     // One text: rows of their own would cost this thread more than what is in them.
     const rows = await this.dataSource.query<{ page: string | null }[]>(
       `select json_agg(json_build_array(start_ms, arrivals) order by start_ms)::text as page from (
@@ -167,13 +195,11 @@ export class DemandStore {
   /**
    * Sum of the arrivals of the buckets within [fromMs, toMs), each halved for every half-life from its start to `toMs`.
    */
-  async fadedArrivals(query: {
-    pool: string;
-    fromMs: number;
-    toMs: number;
-    halfLifeMs: number;
-  }): Promise<number> {
-    const { pool, fromMs, toMs, halfLifeMs } = query;
+  async fadedArrivals(
+    query: PoolBuckets & { fromMs: number; toMs: number; halfLifeMs: number },
+  ): Promise<number> {
+    const { pool, toMs, halfLifeMs } = query;
+    const fromMs = Math.max(query.fromMs, await seriesStart(this.dataSource.manager, query));
     const rows = await this.dataSource.query<{ faded: number }[]>(
       `select coalesce(sum(arrivals * power(0.5::float8, ($3::bigint - start_ms) / $4::float8)), 0) as faded
        from demand where pool = $1 and start_ms >= $2 and start_ms < $3::bigint`,
@@ -183,15 +209,15 @@ export class DemandStore {
   }
 
   /**
-   * What a reader of demand.v1 starts from: the topic's offsets, and of each pool buckets within [fromMs, toMs), oldest
-   * first, with what they include. A pool is of one moment, each of its own and after that of the offsets: what it includes
-   * beyond them its reader meets again in the topic, and its chains say that it was seen. So nobody has to wait until all
-   * of many pools are read. Sketches are those of the newest buckets; in the others they are empty, because nobody reads
-   * so many and they are most of what there is to read.
+   * What a reader of demand.v1 starts from: the topic's offsets, and of each pool buckets of a length within [fromMs, toMs),
+   * oldest first, with what they include. A pool is of one moment, each of its own and after that of the offsets: what it
+   * includes beyond them its reader meets again in the topic, and its chains say that it was seen. So nobody has to wait
+   * until all of many pools are read. Sketches are those of the newest buckets; in the others they are empty, because
+   * nobody reads so many and they are most of what there is to read.
    */
   async snapshot(of: {
     pools: (pool: string) => boolean;
-    span: (pool: string) => { fromMs: number; toMs: number };
+    span: (pool: string) => { bucketS: number; fromMs: number; toMs: number };
   }): Promise<DemandSnapshot> {
     const { manager } = this.dataSource;
     const offsets = await this.projection.offsets();
@@ -210,15 +236,14 @@ export class DemandStore {
   async retain(signal: AbortSignal): Promise<void> {
     await this.table.retain(signal);
     if (!signal.aborted) await this.dropChains();
+    if (!signal.aborted) await this.dropSeries();
   }
 
   /** Of pools that have neither a policy nor a bucket: what is left of those whose names are never used again. */
   private async dropChains(): Promise<void> {
     await this.dataSource.query(
       `with dropped as (
-         delete from demand_chains as chain where pool <> $1::text
-         and not exists (select from policies where policies.pool = chain.pool)
-         and not exists (select from demand where demand.pool = chain.pool)
+         delete from demand_chains as kept where pool <> $1::text and ${IS_GONE}
          returning partition, next_offset
        )
        insert into demand_chains as held (pool, partition, next_offset, backlog, in_flight)
@@ -228,6 +253,23 @@ export class DemandStore {
       [DROPPED],
     );
   }
+
+  private async dropSeries(): Promise<void> {
+    await this.dataSource.query(`delete from demand_series as kept where ${IS_GONE}`);
+  }
+}
+
+/**
+ * From when on the buckets of a pool are of a length: always while nobody has said how long they are,
+ * {@link NEVER_MS} when they are of another.
+ */
+function startOf(series: DemandSeriesRow | null | undefined, bucketS: number): number {
+  if (series === null || series === undefined) return 0;
+  return series.bucketS === bucketS ? series.fromMs : NEVER_MS;
+}
+
+async function seriesStart(from: EntityManager, { pool, bucketS }: PoolBuckets): Promise<number> {
+  return startOf(await from.findOneBy(demandSeries, { pool }), bucketS);
 }
 
 async function firstStart(
@@ -267,31 +309,40 @@ async function chainedPools(from: EntityManager): Promise<string[]> {
 /** One row for each pool: rows of their own would cost more than what is in them. One statement, and so one moment. */
 async function poolsWithin(
   from: EntityManager,
-  spans: { pool: string; fromMs: number; toMs: number }[],
+  spans: (PoolBuckets & { fromMs: number; toMs: number })[],
 ): Promise<DemandSnapshot['pools']> {
-  const rows = await from.query<{ pool: string; chains: string; buckets: string | null }[]>(
-    `select span.pool, links.chains, own.buckets
-     from json_to_recordset($1::json) as span(pool text, "fromMs" bigint, "toMs" bigint),
+  const rows = await from.query<
+    { pool: string; chains: string; begins: string | number; buckets: string | null }[]
+  >(
+    `select span.pool, links.chains, series.begins, own.buckets
+     from json_to_recordset($1::json) as span(pool text, "bucketS" float8, "fromMs" bigint, "toMs" bigint),
      lateral (
        select json_agg(json_build_array(partition, next_offset, backlog, in_flight) order by partition)::text as chains
        from demand_chains where demand_chains.pool = span.pool
      ) as links,
+     lateral (
+       select coalesce(
+         max(case when bucket_s = "bucketS" then from_ms else ${NEVER_MS} end), 0
+       ) as begins from demand_series where demand_series.pool = span.pool
+     ) as series,
      lateral (
        select '[' || string_agg(
          case when chars <= ${SKETCHES_CHARS} then bucket
          else split_part(bucket, '${FIRST_SKETCH}', 1) || '}' end, ',' order by start_ms) || ']' as buckets
        from (
          select start_ms, bucket, sum(length(bucket)) over (order by start_ms desc) as chars
-         from demand where pool = span.pool and start_ms >= "fromMs" and start_ms < "toMs"
+         from demand
+         where pool = span.pool and start_ms >= greatest("fromMs", series.begins) and start_ms < "toMs"
        ) as newest
      ) as own where links.chains is not null`,
     [JSON.stringify(spans)],
   );
-  return rows.map(({ pool, chains, buckets }) => ({
+  return rows.map(({ pool, chains, begins, buckets }) => ({
     pool,
     chains: (JSON.parse(chains) as ChainColumns[]).map(([partition, nextOffset, backlog, inFlight]) => {
       return { pool, partition, nextOffset, backlog, inFlight };
     }),
+    fromMs: Number(begins),
     buckets: (JSON.parse(buckets ?? '[]') as Bucket[]).map(completed),
   }));
 }

@@ -7,6 +7,7 @@ export {
   ARRIVALS_PER_PAGE,
   DemandStore,
   type DemandChainRow,
+  type DemandSeriesRow,
   type DemandWrite,
   type PoolStanding,
 } from './demand-store.js';

@@ -148,15 +148,16 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await totalArrivals(store, 'etl')).toBe(18);
       const snapshot = await again.snapshot({
         pools: (pool) => pool === 'etl',
-        span: () => ({ fromMs: 12_000, toMs: 13_000 }),
+        span: () => ({ bucketS: 1, fromMs: 12_000, toMs: 13_000 }),
       });
       expect(snapshot).toEqual({
         offsets,
         droppedTo: new Map(),
-        pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
+        pools: [{ pool: 'etl', chains: [chain], fromMs: 0, buckets: [bucketAt(12_000, 5)] }],
       });
       expect(
-        (await again.snapshot({ pools: () => false, span: () => ({ fromMs: 0, toMs: 1 }) })).pools,
+        (await again.snapshot({ pools: () => false, span: () => ({ bucketS: 1, fromMs: 0, toMs: 1 }) }))
+          .pools,
       ).toEqual([]);
       const held = await again.at([
         { pool: 'etl', startMs: 11_000 },
@@ -184,7 +185,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       })();
       const { pools: found, offsets } = await demand.snapshot({
         pools: (pool) => pool.startsWith('while-'),
-        span: () => ({ fromMs: 10_000, toMs: 10_001 }),
+        span: () => ({ bucketS: 1, fromMs: 10_000, toMs: 10_001 }),
       });
       await writing;
       expect(found).toHaveLength(pools.length);
@@ -210,7 +211,11 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         chains,
         step: { topic: 'demand.v1', partition: 2, from: 0, nextOffset: 1 },
       });
-      const spanOf = (pool: string) => ({ fromMs: pool === 'many-7' ? 1000 : 6000, toMs: 11_000 });
+      const spanOf = (pool: string) => ({
+        bucketS: 1,
+        fromMs: pool === 'many-7' ? 1000 : 6000,
+        toMs: 11_000,
+      });
       const { pools } = await demand.snapshot({ pools: (pool) => pool !== 'etl', span: spanOf });
       expect(pools.map(({ pool }) => pool).sort()).toEqual(Array.from(names).sort());
       expect(pools.filter((pool) => pool.buckets.length > 0).map(({ pool }) => pool)).toEqual(['many-7']);
@@ -271,15 +276,15 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
 
     test('demand is paged newest first', async () => {
       const demand = new DemandStore(store.dataSource);
-      const newest = await demand.page({ pool: 'etl', limit: 2 });
+      const newest = await demand.page({ pool: 'etl', bucketS: 1, limit: 2 });
       expect(newest.map(({ startMs }) => startMs)).toEqual([12_000, 11_000]);
-      const rest = await demand.page({ pool: 'etl', beforeMs: 11_000, limit: 2 });
+      const rest = await demand.page({ pool: 'etl', bucketS: 1, beforeMs: 11_000, limit: 2 });
       expect(rest.map(({ startMs }) => startMs)).toEqual([10_000]);
     });
 
     test('arrivals are read in pages, oldest first, or summed with their age', async () => {
       const demand = new DemandStore(store.dataSource);
-      const span = { pool: 'etl', fromMs: 10_000, toMs: 12_001 };
+      const span = { pool: 'etl', bucketS: 1, fromMs: 10_000, toMs: 12_001 };
       const first = await demand.arrivalsPage({ ...span, limit: 2 });
       expect(first).toEqual([
         { startMs: 10_000, arrivals: 5 },
@@ -307,18 +312,67 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         inFlight: 2,
       });
       expect(await demand.chainsOf('nobody')).toEqual([]);
-      expect(await demand.poolStanding({ pool: 'etl', partition: 9 })).toEqual({
+      expect(await demand.poolStanding({ pool: 'etl', bucketS: 1, partition: 9 })).toEqual({
         chains: await demand.chainsOf('etl'),
+        fromMs: 0,
         firstMs: 10_000,
       });
       const [partition, offset] = [2 ** 30, { topic: 'demand.v1', partition: 5 }];
       for (const [i, firstMs] of [11_000, 12_000, undefined].entries()) {
         const chain = { pool: 'etl', partition, nextOffset: 10_001 + i * 1000, backlog: 0, inFlight: 0 };
         await demand.write({ buckets: [], chains: [chain], step: { ...offset, from: i, nextOffset: i + 1 } });
-        const { chains, firstMs: found } = await demand.poolStanding({ pool: 'etl', partition });
+        const of = { pool: 'etl', bucketS: 1, partition };
+        const { chains, firstMs: found } = await demand.poolStanding(of);
         expect(chains).toContainEqual(chain);
         expect(found).toBe(firstMs);
       }
+    });
+
+    test('of a pool whose buckets have got another length, who asks for one length gets no other', async () => {
+      const demand = () => new DemandStore(store.dataSource);
+      const pool = 'relengthened';
+      const span = { fromMs: 0, toMs: 60_000 };
+      const startsOf = async (bucketS: number) => {
+        const of = { pool, bucketS };
+        const starts = (await demand().arrivalsPage({ ...of, ...span, limit: 9 })).map(
+          ({ startMs }) => startMs,
+        );
+        const page = await demand().page({ ...of, limit: 9 });
+        expect(page.map(({ startMs }) => startMs)).toEqual(starts.toReversed());
+        const { pools } = await demand().snapshot({
+          pools: (each) => each === pool,
+          span: () => ({ bucketS, ...span }),
+        });
+        expect(pools[0]?.buckets.map(({ startMs }) => startMs)).toEqual(starts);
+        expect(await demand().firstFrom({ ...of, fromMs: 0 })).toBe(starts[0]);
+        // Of one arrival each, and as good as not fading.
+        const faded = await demand().fadedArrivals({ ...of, ...span, halfLifeMs: 1e12 });
+        expect(faded).toBeCloseTo(starts.length, 3);
+        const standing = await demand().poolStanding({ ...of, partition: 9 });
+        expect([standing.firstMs, standing.fromMs]).toEqual([starts[0], pools[0]?.fromMs]);
+        return starts;
+      };
+      const write = (starts: number[], series: { bucketS: number; fromMs: number }[], from: number) =>
+        demand().write({
+          buckets: starts.map((startMs) => ({ pool, bucket: bucketAt(startMs, 1) })),
+          chains: [{ pool, partition: 0, nextOffset: 1, backlog: 0, inFlight: 0 }],
+          series: series.map((row) => ({ pool, ...row })),
+          step: { topic: 'demand.v1', partition: 3, from, nextOffset: from + 1 },
+        });
+      await write([1_000, 2_000], [], 0);
+      // Nobody has said how long they are.
+      expect(await startsOf(1)).toEqual([1_000, 2_000]);
+      expect(await startsOf(10)).toEqual([1_000, 2_000]);
+      await write([3_000], [{ bucketS: 1, fromMs: 0 }], 1);
+      expect(await startsOf(1)).toEqual([1_000, 2_000, 3_000]);
+      expect(await startsOf(10)).toEqual([]);
+      await write([10_000, 20_000], [{ bucketS: 10, fromMs: 20_000 }], 2);
+      await reopen();
+      expect(await startsOf(1)).toEqual([]);
+      expect(await startsOf(10)).toEqual([20_000]);
+      expect(await demand().seriesOf([pool, 'none'])).toEqual([{ pool, bucketS: 10, fromMs: 20_000 }]);
+      // When something was counted last, in whatever length.
+      expect(await demand().lastBefore({ pool, beforeMs: 20_000 })).toBe(10_000);
     });
 
     test('a forecast that is made again replaces the first one', async () => {

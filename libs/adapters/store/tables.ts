@@ -58,6 +58,21 @@ export const demandChains = new EntitySchema<DemandChainRow>({
   },
 });
 
+/** The buckets of a pool that belong together: of this length, from this time on. Older ones may have had another. */
+export interface DemandSeriesRow {
+  pool: string;
+  bucketS: number;
+  fromMs: number;
+}
+export const demandSeries = new EntitySchema<DemandSeriesRow>({
+  name: 'demand_series',
+  columns: {
+    pool: { type: 'text', primary: true },
+    bucketS: { type: 'int', name: 'bucket_s' },
+    fromMs: { ...bigint, name: 'from_ms' },
+  },
+});
+
 export interface ForecastRow {
   pool: string;
   originMs: number;

@@ -185,7 +185,14 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reader', 'outcome'],
     meaning:
-      'Demand messages by reader and what became of them: `applied`, `seen` (included already, normal after a restart), `unreadable` (no demand at all), or `gap` (messages in between are missing: demand is undercounted; this must stay at zero).',
+      'Demand messages by reader and what became of them: `applied`, `seen` (included already, normal after a restart), `other-length` (its buckets are not of the pool’s length: from before bucketS was changed, or from a process that has not got the change yet; the table keeps them), `unreadable` (no demand at all), or `gap` (messages in between are missing: demand is undercounted; this must stay at zero).',
+  },
+  demandSeriesRestarts: {
+    name: 'headroom_demand_series_restarts_total',
+    kind: 'counter',
+    labels: [],
+    meaning:
+      'Pools whose history began anew because bucketS was changed in the configuration. What is kept from before is left out of history, forecasts and API, and goes with retention; the log names the pool.',
   },
   unreadableRecords: {
     name: 'headroom_unreadable_records_total',

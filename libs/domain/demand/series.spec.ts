@@ -154,6 +154,19 @@ describe('laws', () => {
   });
 });
 
+test('buckets of another length change what waits and is served, and are no part of the series', () => {
+  const series = newSeries(10);
+  const second = bucket(0, { arrivals: 9, starts: 4 }, [20]);
+  expect(apply([partial([0, -1, 5], second), partial([0, 7, 9], second)], series)).toEqual([
+    'other-length',
+    'gap',
+  ]);
+  expect(arrivalsOf(series)).toEqual({});
+  const view = demandView({ countedToMs: at(20) }, series);
+  expect(view).toMatchObject({ arrivalRatePerS: 0, backlog: 10, inFlight: 8, serviceMs: { count: 0 } });
+  expect(apply([partial([0, 3, 4], second)], series)).toEqual(['seen']);
+});
+
 describe('view', () => {
   test('the rate covers closed buckets of the last two seconds; the open bucket is not part of it', () => {
     const series = newSeries();
@@ -187,7 +200,8 @@ describe('view', () => {
 
   test('a longer bucket is its own rate window', () => {
     const series = newSeries(10);
-    applyPartial(partial([0, -1, 5], bucket(0, { arrivals: 50 }), bucket(10, { arrivals: 200 })), series);
+    const tens = partial([0, -1, 5], bucket(0, { arrivals: 50 }), bucket(10, { arrivals: 200 }));
+    applyPartial({ ...tens, bucketS: 10 }, series);
     expect(demandView({ countedToMs: at(20) }, series).arrivalRatePerS).toBe(20);
     expect(demandView({ countedToMs: at(19) }, series).arrivalRatePerS).toBe(5);
   });

@@ -29,6 +29,8 @@ export interface DemandSeries {
   chains: Map<number, Chain>;
   /** Before it buckets may have been dropped although there was room, epoch ms. */
   keptFromMs: number;
+  /** Before it buckets had another length, or were under way when they got theirs, epoch ms. */
+  wholeFromMs: number;
   trailing: TrailingMean;
   /** Service time of the latest attempts seen, however long ago, the newer weighing more: an idle pool keeps its capacity. */
   lastServiceMs: Sketch;
@@ -72,7 +74,7 @@ const TRAILING_SEASONS = 3.5;
 
 export function newDemandSeries({ bucketS, seasonS }: { bucketS: number; seasonS: number }): DemandSeries {
   const trailing = { halfLifeS: TRAILING_SEASONS * seasonS, untilMs: 0, ratePerS: 0, weight: 0 };
-  const kept = { buckets: new Map(), chains: new Map(), keptFromMs: -Infinity };
+  const kept = { buckets: new Map(), chains: new Map(), keptFromMs: -Infinity, wholeFromMs: -Infinity };
   return { bucketS, ...kept, trailing, lastServiceMs: emptySketch() };
 }
 
@@ -90,7 +92,8 @@ export function resumeDropped(
 }
 
 export interface Applied {
-  outcome: 'applied' | 'gap' | 'seen';
+  /** `other-length`: its buckets are not of the pool's length any more, or not yet. */
+  outcome: 'applied' | 'gap' | 'seen' | 'other-length';
   changed: Bucket[];
 }
 
@@ -102,7 +105,7 @@ export interface Applied {
 export function extendChain(
   { range: { partition, from, to }, buckets, levels = {} }: DemandPartial,
   chains: Map<number, Chain>,
-): Applied['outcome'] {
+): Exclude<Applied['outcome'], 'other-length'> {
   const chain = chains.get(partition) ?? { to: -1, backlog: 0, inFlight: 0 };
   if (from < chain.to) return 'seen';
   const outcome = from > chain.to ? 'gap' : 'applied';
@@ -118,13 +121,16 @@ export function extendChain(
 }
 
 /**
- * Adds a partial. `changed` holds the counts of the buckets it touched (absolute, not copies), those within the window:
+ * Adds a partial. Buckets of another length than the series' change the chain alone: they are of its past, or of a process
+ * that was not told yet. `changed` holds the counts of the buckets it touched (absolute, not copies), those within the window:
  * what an older bucket adds up to, and the sketches of all but the newest, are known to the store only. Buckets further
  * ahead of `nowMs` than {@link MAX_AHEAD_MS} change the chain alone; without a clock none is.
  */
 export function applyPartial(partial: DemandPartial, series: DemandSeries, nowMs = Infinity): Applied {
   const outcome = extendChain(partial, series.chains);
   if (outcome === 'seen') return { outcome, changed: [] };
+  if (partial.bucketS !== series.bucketS)
+    return { outcome: outcome === 'applied' ? 'other-length' : outcome, changed: [] };
   dropAhead(series, nowMs);
   const timely = partial.buckets.filter(({ startMs }) => startMs <= nowMs + MAX_AHEAD_MS);
   const changed = timely.flatMap((change) => changeBucket(change, series) ?? []);
@@ -254,7 +260,8 @@ export function closedArrivals(
   series: DemandSeries,
 ): { startMs: number; arrivals: number }[] {
   const bucketMs = series.bucketS * 1000;
-  const earliestMs = Math.max(toMs - WINDOW_BUCKETS * bucketMs, windowStartMs(series), series.keptFromMs);
+  const knownFromMs = Math.max(series.keptFromMs, series.wholeFromMs);
+  const earliestMs = Math.max(toMs - WINDOW_BUCKETS * bucketMs, windowStartMs(series), knownFromMs);
   const closed: { startMs: number; arrivals: number }[] = [];
   for (let startMs = Math.max(fromMs, earliestMs); startMs < toMs; startMs += bucketMs) {
     closed.push({ startMs, arrivals: series.buckets.get(startMs)?.arrivals ?? 0 });

@@ -17,6 +17,7 @@ export const STORE_TABLES = [
   'policies',
   'demand',
   'demand_chains',
+  'demand_series',
   'forecasts',
   'decisions',
   'projection_offsets',

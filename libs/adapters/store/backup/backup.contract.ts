@@ -42,6 +42,7 @@ export class Load {
     await this.demand.write({
       buckets: [{ pool: 'web', bucket: bucketAt(atMs, 3) }],
       chains: [{ pool: 'web', partition: 0, nextOffset, backlog: 0, inFlight: 0 }],
+      series: [{ pool: 'web', bucketS: 1, fromMs: 0 }],
       step: { topic: 'demand.v1', partition: 0, from, nextOffset },
     });
     const step = { topic: 'forecasts.v1', partition: 0, from, nextOffset };
@@ -113,7 +114,7 @@ export function backupContract(
             ),
           );
           expect(ours).toEqual(theirs);
-          expect(await tablesInUse(target.dataSource, [])).toHaveLength(6);
+          expect(await tablesInUse(target.dataSource, [])).toHaveLength(7);
           // Ids and places go on from there.
           const step = {
             topic: 'decisions.v1',
@@ -145,9 +146,16 @@ export function backupContract(
           expect(await tablesInUse(target.dataSource, [])).toEqual([]);
           const whole = readBackup(Readable.from([taken]));
           const rows = await restoreBackup(target.dataSource, whole, { ...RESTORE, newLog: true });
-          expect(Object.keys(rows)).toEqual(['policies', 'demand', 'forecasts', 'decisions']);
+          expect(Object.keys(rows)).toEqual([
+            'policies',
+            'demand',
+            'demand_series',
+            'forecasts',
+            'decisions',
+          ]);
           const demand = new DemandStore(target.dataSource);
           expect(await demand.standing()).toEqual({ chains: [], droppedTo: new Map(), offsets: [] });
+          expect(await demand.seriesOf(['web'])).toEqual([{ pool: 'web', bucketS: 1, fromMs: 0 }]);
           expect(await totalArrivals(target, 'web')).toBe(3 * load.steps);
         } finally {
           await target.close();

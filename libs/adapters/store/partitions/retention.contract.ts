@@ -28,7 +28,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
       outcomes = [];
       offsets = {};
       await store.dataSource.query(
-        'truncate policies, demand, demand_chains, forecasts, decisions, projection_offsets',
+        'truncate policies, demand, demand_chains, demand_series, forecasts, decisions, projection_offsets',
       );
       for (const table of ['demand', 'forecasts', 'decisions'])
         for (const partition of await partitionsOf(table))
@@ -57,9 +57,15 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         step: stepOf('demand.v1'),
       });
     const startsOf = async (demand: DemandStore, pool: string) =>
-      (await demand.arrivalsPage({ pool, fromMs: 0, toMs: nowMs + DAY_MS, limit: ARRIVALS_PER_PAGE })).map(
-        ({ startMs }) => (startMs - START_MS) / HOUR_MS,
-      );
+      (
+        await demand.arrivalsPage({
+          pool,
+          bucketS: 1,
+          fromMs: 0,
+          toMs: nowMs + DAY_MS,
+          limit: ARRIVALS_PER_PAGE,
+        })
+      ).map(({ startMs }) => (startMs - START_MS) / HOUR_MS);
     const partitionsOf = async (table: string) =>
       (
         await store.dataSource.query<{ name: string }[]>(
@@ -130,6 +136,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
     test('a pool without a policy leaves nothing behind but how far its source partitions were counted', async () => {
       const demand = new DemandStore(store.dataSource, options());
       await new PolicyStore(store.dataSource).create({ pool: 'etl', policy: policySchema.parse({}), nowMs });
+      const all = ['etl', 'slow', 'gone', 'over'];
       const chainOf = (pool: string, partition: number, nextOffset: number) => {
         return { pool, partition, nextOffset, backlog: 0, inFlight: 0 };
       };
@@ -142,10 +149,15 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
           chainOf('gone', 1, 7),
           chainOf('over', 0, 60),
         ],
+        series: all.map((pool) => ({ pool, bucketS: 1, fromMs: 0 })),
         step: stepOf('demand.v1'),
       });
       await demand.retain(signal);
-      const kept = async () => (await demand.standing()).chains.map(({ pool }) => pool).toSorted();
+      const kept = async () => {
+        const chains = (await demand.standing()).chains.map(({ pool }) => pool).toSorted();
+        expect((await demand.seriesOf(all)).map(({ pool }) => pool).toSorted()).toEqual(chains);
+        return chains;
+      };
       expect(await kept()).toEqual(['etl', 'slow']);
       expect((await demand.standing()).droppedTo).toEqual(
         new Map([
@@ -158,7 +170,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
       expect(await kept()).toEqual(['etl']);
       const { droppedTo, pools } = await demand.snapshot({
         pools: () => true,
-        span: () => ({ fromMs: 0, toMs: nowMs }),
+        span: () => ({ bucketS: 1, fromMs: 0, toMs: nowMs }),
       });
       expect(droppedTo.get(0)).toBe(80);
       expect(pools.map(({ pool }) => pool)).toEqual(['etl']);
@@ -166,7 +178,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
 
     test('forecasts are kept as long as their pool keeps them', async () => {
       const forecasts = new ForecastStore(store.dataSource, options());
-      const made = ['fast', 'slow'].flatMap((pool) =>
+      const made = ['fast', 'slow', 'gone'].flatMap((pool) =>
         hoursAgo(9, 3, 0).map((originMs) => forecastAt(originMs, 1, pool)),
       );
       await forecasts.write({ made, step: stepOf('forecasts.v1') });
@@ -175,7 +187,11 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         (await forecasts.page({ pool, limit: 9 })).map(({ originMs }) => (originMs - START_MS) / HOUR_MS);
       expect(await kept('fast')).toEqual([0]);
       expect(await kept('slow')).toEqual([0, -3]);
-      expect((await forecasts.latest()).map(({ pool }) => pool)).toEqual(['fast', 'slow']);
+      expect((await forecasts.latest()).map(({ pool }) => pool)).toEqual(['fast', 'gone', 'slow']);
+      // Nobody has a policy here: what nobody knows goes with its time as well.
+      nowMs += 9 * HOUR_MS + 1;
+      await forecasts.retain(signal);
+      for (const pool of ['fast', 'slow', 'gone']) expect(await kept(pool)).toEqual([]);
     });
 
     test('decisions go with their time, those of a pool without a policy to the last', async () => {
