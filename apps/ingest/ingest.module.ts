@@ -88,8 +88,10 @@ export class IngestModule {
         {
           provide: SampledDemandLoop,
           useFactory: (table: DemandTable) => {
-            const given = { log, table, pools: sources.sampled, bucketSOf, nowMs, observer };
-            return new SampledDemandLoop(new SampledDemand(given), observer.loop);
+            const given = { log, table, bucketSOf, nowMs, observer };
+            const bySource = Map.groupBy(sources.sampled, ({ source }) => source).values();
+            const systems = [...bySource].map((pools) => new SampledDemand({ ...given, pools }));
+            return new SampledDemandLoop(systems, observer.loop);
           },
           inject: [DemandTable],
         },

@@ -137,6 +137,10 @@ const meter: { tell(span: SampleSpan): Promise<DemandSample[]>; sample: DemandSa
   sample: (span) => meter.tell(span),
 };
 
+/** Does not answer, until the test ends. */
+let silence = Promise.withResolvers<DemandSample[]>();
+const silent: DemandSampler = { sample: () => silence.promise };
+
 /** A source in this process that is told what it gives; it gives a batch again until it is taken. */
 class RecordQueue implements RecordSource {
   static current: RecordQueue;
@@ -217,7 +221,10 @@ async function start(): Promise<void> {
         { topic: 'platform.events', mapping: undefined },
       ],
       records: [{ name: 'queue', mapping: jobs, open: (options) => new RecordQueue(options) }],
-      sampled: [{ source: 'meter', pool: 'measured', sampler: meter, delayS: 1 }],
+      sampled: [
+        { source: 'silent', pool: 'measured', sampler: silent, delayS: 1 },
+        { source: 'meter', pool: 'measured', sampler: meter, delayS: 1 },
+      ],
     },
   });
   const adapter = apiAdapter({ bodyLimitBytes: 1_048_576 });
@@ -242,6 +249,8 @@ async function start(): Promise<void> {
 }
 
 async function stop(): Promise<void> {
+  silence.resolve([]);
+  silence = Promise.withResolvers();
   await app.close();
   expect(RecordQueue.current.closed).toBe(true);
   await log.close();

@@ -7,26 +7,28 @@ const PERIOD_MS = 1_000;
 /** Longer than an answer may take. */
 const TIMEOUT_MS = 30_000;
 
-/** Asks other systems for the buckets that have closed. */
+/** Asks other systems for the buckets that have closed, each by itself: one that does not answer holds up no other. */
 export class SampledDemandLoop implements OnApplicationBootstrap, OnModuleDestroy {
-  private readonly loop: Loop;
+  private readonly loops: Loop[];
 
-  constructor(sampled: SampledDemand, observer: LoopObserver) {
-    const run = (signal: AbortSignal) => sampled.run(signal);
-    this.loop = new Loop({
-      name: 'sampled-demand',
-      periodMs: PERIOD_MS,
-      timeoutMs: TIMEOUT_MS,
-      run,
-      observer,
+  constructor(systems: readonly SampledDemand[], observer: LoopObserver) {
+    this.loops = systems.map((sampled) => {
+      const run = (signal: AbortSignal) => sampled.run(signal);
+      return new Loop({
+        name: 'sampled-demand',
+        periodMs: PERIOD_MS,
+        timeoutMs: TIMEOUT_MS,
+        run,
+        observer,
+      });
     });
   }
 
   onApplicationBootstrap(): void {
-    this.loop.start();
+    for (const loop of this.loops) loop.start();
   }
 
   async onModuleDestroy(): Promise<void> {
-    await this.loop.stop();
+    await Promise.all(this.loops.map((loop) => loop.stop()));
   }
 }

@@ -44,6 +44,7 @@ export class SampledDemand {
     private readonly given: {
       log: EventLog;
       table: Pick<DemandTable, 'chainsOf'>;
+      /** Of one source: they are asked for one after the other, some at a time. */
       pools: readonly SampledPool[];
       bucketSOf: (pool: string) => number;
       nowMs: () => number;
