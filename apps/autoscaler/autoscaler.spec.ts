@@ -294,10 +294,10 @@ test('a pool is decided for while its past is being read; then its mean load is 
   const asked = Promise.withResolvers<void>();
   const may = Promise.withResolvers<void>();
   class SlowStore extends DemandStore {
-    override async fadedArrivals(query: Parameters<DemandStore['fadedArrivals']>[0]): Promise<number> {
+    override async faded(query: Parameters<DemandStore['faded']>[0]): ReturnType<DemandStore['faded']> {
       asked.resolve();
       await may.promise;
-      return super.fadedArrivals(query);
+      return super.faded(query);
     }
   }
   // It ends two minutes before the start: in those nobody counted.

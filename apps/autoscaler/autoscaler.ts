@@ -248,7 +248,7 @@ export class Autoscaler {
     const { bucketS, seasonsS, settleMs, sampledBy = [] } = settingsOf(pool);
     const series = reader.of(pool) ?? newDemandSeries({ bucketS, seasonS: seasonsS[0] as number });
     const countedToMs = Math.min(allCountedToMs - settleMs, sampledToMs(sampledBy, series.chains));
-    means.follow(series, bucketStartMs(countedToMs, bucketS));
+    means.follow(pool, series, bucketStartMs(countedToMs, bucketS));
     return demandView({ countedToMs }, series);
   }
 

@@ -1,6 +1,14 @@
 import type { DemandReader, Downtime, Uncounted } from '#adapters/demand-reader';
 import type { DemandStore } from '#adapters/store';
-import { bucketStartMs, closedArrivals, trail, trailSpan, type DemandSeries } from '#domain/demand';
+import {
+  bucketStartMs,
+  closedArrivals,
+  toldToMs,
+  trail,
+  trailSpan,
+  type DemandSeries,
+  type TrailedSpan,
+} from '#domain/demand';
 import type { ScaledPool } from './scaled-pool.js';
 
 /** History for the mean load, in first seasons. */
@@ -12,7 +20,7 @@ const ROUND_MS = 5_000;
 
 export interface MeanLoadsOptions {
   reader: Pick<DemandReader, 'of'>;
-  store: Pick<DemandStore, 'firstFrom' | 'fadedArrivals'>;
+  store: Pick<DemandStore, 'firstFrom' | 'faded'>;
   downtime: Pick<Downtime, 'of'>;
   settingsOf(pool: string): ScaledPool;
   nowMs(): number;
@@ -38,9 +46,10 @@ export class MeanLoads {
   }
 
   /** Moves the mean over what has closed since, once its past is in it. */
-  follow(series: DemandSeries, toMs: number): void {
+  follow(pool: string, series: DemandSeries, toMs: number): void {
     if (!this.known.has(series)) return;
-    trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs }, series), series);
+    const { levelsBy } = this.options.settingsOf(pool);
+    trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs, levelsBy }, series), series);
   }
 
   /** What closes from now on may not be followed. */
@@ -59,13 +68,13 @@ export class MeanLoads {
     const sinceMs = Math.max(toMs - seasonsMs, trailing.untilMs);
     const firstMs = await store.firstFrom({ pool, bucketS, fromMs: sinceMs });
     const uncounted = await downtime.of(pool, settings);
-    const spans: Parameters<typeof trailSpan>[0][] = [];
+    const spans: TrailedSpan[] = [];
     const fromMs = bucketStartMs(firstMs ?? toMs, bucketS);
+    const unknownToMs = toldToMs(series.chains, settings.levelsBy);
     for (const span of spansOf({ fromMs, toMs, uncounted, bucketS })) {
       if (signal.aborted) return;
-      const halfLifeMs = trailing.halfLifeS * 1000;
-      const fadedArrivals = await store.fadedArrivals({ pool, bucketS, ...span, halfLifeMs });
-      spans.push({ ...span, fadedArrivals });
+      const faded = await store.faded({ pool, bucketS, ...span, halfLifeMs: trailing.halfLifeS * 1000 });
+      spans.push({ ...span, faded, areOthersKnown: span.fromMs >= unknownToMs });
     }
     for (const span of spans) trailSpan(span, series);
     trailing.untilMs = Math.max(trailing.untilMs, uncounted?.toMs ?? 0);

@@ -9,4 +9,6 @@ export interface ScaledPool {
   leadTimeMaxS: number;
   /** Partitions of the sources that measure it: beyond what they have told it is not known. */
   sampledBy?: readonly number[];
+  /** Those of them that tell no arrivals. */
+  levelsBy?: readonly number[];
 }

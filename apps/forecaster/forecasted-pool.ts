@@ -12,6 +12,8 @@ export interface ForecastedPool {
   leadTimeS: number;
   /** Partitions of the sources that measure it: beyond what they have told it is not known. */
   sampledBy?: readonly number[];
+  /** Those of them that tell no arrivals. */
+  levelsBy?: readonly number[];
 }
 
 /** A pool of which a bucket has closed that was not forecast. */

@@ -115,7 +115,7 @@ export class Forecaster {
 
   /** A step for each bucket that has closed since, a few when it was late: with what late events may have corrected. */
   private newlyClosed({ pool, settings, toMs }: DuePool): ForecastStep[] {
-    const { bucketS, latenessS } = settings;
+    const { bucketS, latenessS, levelsBy } = settings;
     const bucketMs = bucketS * 1000;
     const latenessMs = Math.ceil(latenessS / bucketS) * bucketMs;
     const series = this.options.reader.of(pool);
@@ -124,7 +124,7 @@ export class Forecaster {
     return Array.from({ length: late }, (_, i) => toMs - (late - 1 - i) * bucketMs).flatMap((endMs) => {
       const fromMs = (this.seenToMs.get(pool) as number) - latenessMs;
       this.seenToMs.set(pool, endMs);
-      const closed = series === undefined ? [] : closedArrivals({ fromMs, toMs: endMs }, series);
+      const closed = series === undefined ? [] : closedArrivals({ fromMs, toMs: endMs, levelsBy }, series);
       return closed.length === 0 ? [] : [{ settings: forecastSettings(pool, settings), closed }];
     });
   }

@@ -1,6 +1,6 @@
 import type { DemandReader, Downtime, Uncounted } from '#adapters/demand-reader';
 import { ARRIVALS_PER_PAGE, type DemandStore } from '#adapters/store';
-import { bucketStartMs, type Bucket } from '#domain/demand';
+import { bucketStartMs, toldToMs, type Bucket } from '#domain/demand';
 import { learnedBuckets } from '#domain/forecasting';
 import type { ForecastStep, ForecastThread } from './forecast-thread.js';
 import { forecastSettings, type DuePool } from './forecasted-pool.js';
@@ -72,7 +72,9 @@ export class PoolPasts {
     const startMs = bucketStartMs(firstMs, bucketS);
     const endMs = Math.min(toMs, coveredToMs, startMs + limit * bucketMs);
     const uncounted = await this.options.downtime.of(pool, settings);
-    const closed = withoutHoles([...page, ...seen], { fromMs: startMs, toMs: endMs, bucketMs, uncounted });
+    const unknownToMs = toldToMs(this.options.reader.of(pool)?.chains ?? new Map(), settings.levelsBy);
+    const span = { fromMs: startMs, toMs: endMs, bucketMs };
+    const closed = withoutHoles([...page, ...seen], { ...span, uncounted, unknownToMs });
     return { due, step: { settings: forecast, closed }, toMs: endMs };
   }
 
@@ -95,12 +97,18 @@ export class PoolPasts {
 /** A bucket without events has no row, nor has one in which nobody counted; the later of two counts. */
 function withoutHoles(
   counted: readonly { startMs: number; arrivals: number }[],
-  given: { fromMs: number; toMs: number; bucketMs: number; uncounted: Uncounted | undefined },
+  given: {
+    fromMs: number;
+    toMs: number;
+    bucketMs: number;
+    uncounted: Uncounted | undefined;
+    unknownToMs: number;
+  },
 ): ForecastStep['closed'] {
-  const { fromMs, toMs, bucketMs, uncounted } = given;
+  const { fromMs, toMs, bucketMs, uncounted = { fromMs: toMs, toMs }, unknownToMs } = given;
   const arrivals = new Map(counted.map((bucket) => [bucket.startMs, bucket.arrivals]));
   const isUncounted = (startMs: number) =>
-    uncounted !== undefined && startMs >= uncounted.fromMs && startMs < uncounted.toMs;
+    startMs < unknownToMs || (startMs >= uncounted.fromMs && startMs < uncounted.toMs);
   const closed: ForecastStep['closed'] = [];
   for (let startMs = fromMs; startMs < toMs; startMs += bucketMs)
     closed.push({ startMs, arrivals: arrivals.get(startMs) ?? (isUncounted(startMs) ? null : 0) });

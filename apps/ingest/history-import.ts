@@ -23,7 +23,7 @@ export interface HistoryPiece {
   /** Of whole buckets. */
   fromMs: number;
   toMs: number;
-  /** In [fromMs, toMs), at most {@link MAX_HISTORY_BUCKETS}; those without arrivals may be left out. */
+  /** In [fromMs, toMs), at most {@link MAX_HISTORY_BUCKETS}; what is left out is not known. */
   buckets: readonly HistoryBucket[];
   /** It is the last one: who learns from the past shall look again. */
   isLast: boolean;

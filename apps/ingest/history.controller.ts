@@ -25,7 +25,7 @@ const piece = z
     buckets: z
       .array(z.strictObject({ startMs: timeMs, arrivals: z.int().min(0).max(MAX_ARRIVALS) }))
       .max(MAX_HISTORY_BUCKETS)
-      .describe('In order of time; those without arrivals may be left out.'),
+      .describe('In order of time; what is left out is not known.'),
     isLast: z.boolean().default(false).describe('Forecasts shall learn from the past again.'),
   })
   .refine(({ fromMs, toMs }) => fromMs < toMs, { path: ['toMs'], message: 'after fromMs' })

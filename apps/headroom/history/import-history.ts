@@ -87,9 +87,12 @@ async function fill(
   }
   const steps = await past.steps(span);
   if (!steps.ok) return steps;
-  const history = rebucketed(steps.value, span);
+  const known = rebucketed(steps.value, span);
+  const begins = known.findIndex(({ arrivals }) => arrivals > 0);
+  // Before it was used a pool was not idle.
+  const history = includedToMs === null ? known.slice(begins) : known;
   const [first] = history;
-  if (first !== undefined)
+  if (begins >= 0 && first !== undefined)
     return send(target, { history, span: { ...span, fromMs: first.startMs } }, context);
   // A history that goes on may have come to a quiet time, which says nothing of the query or the file.
   return includedToMs === null ? noArrivals(span) : nothingNew(target, standing, includedToMs);

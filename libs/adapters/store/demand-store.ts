@@ -193,19 +193,23 @@ export class DemandStore {
   }
 
   /**
-   * Sum of the arrivals of the buckets within [fromMs, toMs), each halved for every half-life from its start to `toMs`.
+   * Of the buckets within [fromMs, toMs) that the table holds: the sum of their arrivals, and their number, each halved for
+   * every half-life from its start to `toMs`.
    */
-  async fadedArrivals(
+  async faded(
     query: PoolBuckets & { fromMs: number; toMs: number; halfLifeMs: number },
-  ): Promise<number> {
+  ): Promise<{ arrivals: number; buckets: number }> {
     const { pool, toMs, halfLifeMs } = query;
     const fromMs = Math.max(query.fromMs, await seriesStart(this.dataSource.manager, query));
-    const rows = await this.dataSource.query<{ faded: number }[]>(
-      `select coalesce(sum(arrivals * power(0.5::float8, ($3::bigint - start_ms) / $4::float8)), 0) as faded
-       from demand where pool = $1 and start_ms >= $2 and start_ms < $3::bigint`,
+    const [row] = await this.dataSource.query<[{ arrivals: number; buckets: number }]>(
+      `select coalesce(sum(arrivals * weight), 0) as arrivals, coalesce(sum(weight), 0) as buckets
+       from (
+         select arrivals, power(0.5::float8, ($3::bigint - start_ms) / $4::float8) as weight
+         from demand where pool = $1 and start_ms >= $2 and start_ms < $3::bigint
+       ) as held`,
       [pool, fromMs, toMs, halfLifeMs],
     );
-    return Number(rows[0]?.faded);
+    return { arrivals: Number(row.arrivals), buckets: Number(row.buckets) };
   }
 
   /**

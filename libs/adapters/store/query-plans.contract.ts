@@ -196,7 +196,7 @@ export function queryPlansContract(
       const span = { ...since, toMs: NOW_MS + 1 };
       for (const read of [
         () => demand.arrivalsPage({ ...span, limit: 400 }),
-        () => demand.fadedArrivals({ ...span, halfLifeMs: DAY_MS }),
+        () => demand.faded({ ...span, halfLifeMs: DAY_MS }),
       ]) {
         const found = await scans('demand', read);
         expect(notBy(/_pkey$/, found)).toEqual([]);

@@ -297,9 +297,13 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await demand.arrivalsPage({ ...span, pool: 'none', limit: 9 })).toEqual([]);
       expect(await demand.lastBefore({ pool: 'etl', beforeMs: 12_000 })).toBe(11_000);
       expect(await demand.lastBefore({ pool: 'etl', beforeMs: 10_000 })).toBeUndefined();
-      const faded = await demand.fadedArrivals({ ...span, toMs: 12_000, halfLifeMs: 2_000 });
-      expect(faded).toBeCloseTo(5 * 0.5 + 8 * 0.5 ** 0.5, 9);
-      expect(await demand.fadedArrivals({ ...span, pool: 'none', halfLifeMs: 2_000 })).toBe(0);
+      const faded = await demand.faded({ ...span, toMs: 12_000, halfLifeMs: 2_000 });
+      expect(faded.arrivals).toBeCloseTo(5 * 0.5 + 8 * 0.5 ** 0.5, 9);
+      expect(faded.buckets).toBeCloseTo(0.5 + 0.5 ** 0.5, 9);
+      expect(await demand.faded({ ...span, pool: 'none', halfLifeMs: 2_000 })).toEqual({
+        arrivals: 0,
+        buckets: 0,
+      });
     });
 
     test('what is included of a pool, and where its demand begins', async () => {
@@ -346,8 +350,8 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         expect(pools[0]?.buckets.map(({ startMs }) => startMs)).toEqual(starts);
         expect(await demand().firstFrom({ ...of, fromMs: 0 })).toBe(starts[0]);
         // Of one arrival each, and as good as not fading.
-        const faded = await demand().fadedArrivals({ ...of, ...span, halfLifeMs: 1e12 });
-        expect(faded).toBeCloseTo(starts.length, 3);
+        const faded = await demand().faded({ ...of, ...span, halfLifeMs: 1e12 });
+        expect(faded.buckets).toBeCloseTo(starts.length, 3);
         const standing = await demand().poolStanding({ ...of, partition: 9 });
         expect([standing.firstMs, standing.fromMs]).toEqual([starts[0], pools[0]?.fromMs]);
         return starts;

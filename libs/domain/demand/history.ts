@@ -23,8 +23,8 @@ export interface HistorySpan {
 
 /**
  * What of the steps lies in the buckets of the span. A step that is longer than a bucket is spread evenly over those it
- * touches, and fractions go over to the next bucket, so that less than one arrival is lost. Buckets without arrivals are
- * left out.
+ * touches, and fractions go over to the next bucket, so that less than one arrival is lost. Buckets of which no step is
+ * known are left out.
  */
 export function rebucketed(steps: Iterable<HistoryStep>, span: HistorySpan): HistoryBucket[] {
   const sums = new Map<number, number>();
@@ -37,10 +37,10 @@ export function rebucketed(steps: Iterable<HistoryStep>, span: HistorySpan): His
   let rest = 0;
   return [...sums]
     .toSorted(([a], [b]) => a - b)
-    .flatMap(([startMs, exact]) => {
+    .map(([startMs, exact]) => {
       const whole = Math.floor(exact + rest + ROUNDING);
       rest += exact - whole;
-      return whole > 0 ? [{ startMs, arrivals: whole }] : [];
+      return { startMs, arrivals: whole };
     });
 }
 

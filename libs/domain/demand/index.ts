@@ -41,6 +41,7 @@ export {
   type Chain,
   type DemandSeries,
   type DemandView,
+  type TrailedSpan,
   type TrailingMean,
 } from './series.js';
 export {
@@ -57,6 +58,7 @@ export {
   sampledPartial,
   sampledPartition,
   sampledToMs,
+  toldToMs,
   serviceAround,
   type DemandSample,
   type SampledSpan,

@@ -8,7 +8,7 @@ import {
   serviceAround,
   type DemandSample,
 } from './sampled.js';
-import { demandView, newDemandSeries, applyPartial } from './series.js';
+import { applyPartial, closedArrivals, demandView, newDemandSeries, trail } from './series.js';
 import { sketchMean } from './sketch.js';
 
 const T = 1_800_000_000_000;
@@ -63,6 +63,22 @@ describe('sampled demand', () => {
         expect([backlogChange(sum), inFlightChange(sum)]).toEqual([0, 0]);
       }),
     );
+  });
+
+  test('what was told to be empty is known, what was not told is not; levels tell no arrivals', () => {
+    const series = newDemandSeries({ bucketS: 10, seasonS: 600 });
+    const told = [0, 1, 4].map((i) => ({ startMs: T + i * 10 * S, arrivals: i === 1 ? 0 : 60 }));
+    applyPartial(sampledPartial(spanOf(told, T + 50 * S), undefined).partial, series);
+    const span = { fromMs: T, toMs: T + 70 * S };
+    const arrivals = (levelsBy?: number[]) =>
+      closedArrivals({ ...span, levelsBy }, series).map((bucket) => bucket.arrivals);
+    // Beyond what was told, whoever counts events knows that there were none.
+    expect(arrivals()).toEqual([60, 0, null, null, 60, 0, 0]);
+    expect(arrivals([sampledPartition('prom')])).toEqual([60, 0, 0, 0, 60, 0, 0]);
+    const levels = sampledPartial(spanOf([{ startMs: T, backlog: 3 }]), undefined).partial;
+    expect(levels.buckets).toEqual([]);
+    trail(closedArrivals(span, series), series);
+    expect(series.trailing.ratePerS / series.trailing.weight).toBeCloseTo(2.4, 1);
   });
 
   test('a level that is not told stays, one that is told replaces', () => {

@@ -37,7 +37,7 @@ export interface SampledSpan {
   /** See {@link sampledPartition}. */
   partition: number;
   bucketS: number;
-  /** In order; buckets in between that are missing had nothing. */
+  /** In order; of buckets in between that are missing nothing is known. */
   samples: readonly DemandSample[];
   /** End of the span: samples up to it are in. */
   toMs: number;
@@ -54,11 +54,12 @@ export function sampledPartial(
   chain: Chain | undefined,
 ): { partial: DemandPartial; fraction: number } {
   let rest = fraction;
-  const buckets = samples.flatMap(({ startMs, arrivals = 0, service = [] }) => {
+  const buckets = samples.flatMap(({ startMs, arrivals, service = [] }) => {
+    // One that was told to be empty is there: those that are not are unknown.
+    if (arrivals === undefined) return [];
     const exact = arrivals + rest;
     const whole = Math.floor(exact);
     rest = exact - whole;
-    if (whole === 0 && service.length === 0) return [];
     const bucket = { ...emptyBucket(startMs), arrivals: whole, starts: whole, completions: whole };
     for (const { valueMs, count } of service) addManyToSketch(bucket.serviceMs, valueMs, count);
     return [bucket];
@@ -109,4 +110,16 @@ export function serviceAround(meanMs: number, count: number): { valueMs: number;
  */
 export function sampledToMs(partitions: readonly number[], chains: ReadonlyMap<number, Chain>): number {
   return Math.min(Infinity, ...partitions.map((partition) => chains.get(partition)?.to ?? -1));
+}
+
+/**
+ * Up to when a pool's arrivals were told by other systems, epoch ms: of a bucket before it that they did not tell nothing
+ * is known; later ones without events are empty. −Infinity: nobody told any. `levelsBy`: partitions of those that tell
+ * levels only.
+ */
+export function toldToMs(chains: ReadonlyMap<number, Chain>, levelsBy: readonly number[] = []): number {
+  const told = [...chains].filter(
+    ([partition]) => isSampledPartition(partition) && !levelsBy.includes(partition),
+  );
+  return Math.max(-Infinity, ...told.map(([, { to }]) => to));
 }

@@ -363,10 +363,14 @@ describe('history', () => {
       [300, 301],
       [301, 500],
     ] as const) {
-      const fadedArrivals = closed
-        .slice(from, to)
-        .reduce((sum, { startMs, arrivals }) => sum + arrivals * 0.5 ** ((at(to) - startMs) / halfLifeMs), 0);
-      trailSpan({ fromMs: at(from), toMs: at(to), fadedArrivals }, summed);
+      const faded = { arrivals: 0, buckets: 0 };
+      for (const { startMs, arrivals } of closed.slice(from, to)) {
+        const weight = 0.5 ** ((at(to) - startMs) / halfLifeMs);
+        faded.arrivals += arrivals * weight;
+        faded.buckets += weight;
+      }
+      const isKnown = from === 0;
+      trailSpan({ fromMs: at(from), toMs: at(to), faded, areOthersKnown: isKnown }, summed);
     }
     expect(summed.trailing.ratePerS).toBeCloseTo(each.trailing.ratePerS, 9);
     expect(summed.trailing.weight).toBeCloseTo(each.trailing.weight, 9);

@@ -7,6 +7,7 @@ import {
   type Bucket,
   type DemandPartial,
 } from './bucket.js';
+import { toldToMs } from './sampled.js';
 import { emptySketch, fadeSketch, mergeInto, type Sketch } from './sketch.js';
 
 /** What a reader has counted of one (pool, source partition). */
@@ -251,50 +252,70 @@ export function demandView({ countedToMs }: { countedToMs: number }, series: Dem
   };
 }
 
+export interface ClosedArrivals {
+  startMs: number;
+  /** null: not known. */
+  arrivals: number | null;
+}
+
 /**
  * Arrivals of the closed buckets from `fromMs` to `toMs` (both bucket starts, the second excluded), the empty ones
- * included, as far back as the window reaches.
+ * included, as far back as the window reaches. null: not known, see {@link toldToMs}.
  */
 export function closedArrivals(
-  { fromMs, toMs }: { fromMs: number; toMs: number },
+  { fromMs, toMs, levelsBy }: { fromMs: number; toMs: number; levelsBy?: readonly number[] | undefined },
   series: DemandSeries,
-): { startMs: number; arrivals: number }[] {
+): ClosedArrivals[] {
   const bucketMs = series.bucketS * 1000;
   const knownFromMs = Math.max(series.keptFromMs, series.wholeFromMs);
   const earliestMs = Math.max(toMs - WINDOW_BUCKETS * bucketMs, windowStartMs(series), knownFromMs);
-  const closed: { startMs: number; arrivals: number }[] = [];
+  const unknownToMs = toldToMs(series.chains, levelsBy);
+  const closed: ClosedArrivals[] = [];
   for (let startMs = Math.max(fromMs, earliestMs); startMs < toMs; startMs += bucketMs) {
-    closed.push({ startMs, arrivals: series.buckets.get(startMs)?.arrivals ?? 0 });
+    const untold = startMs < unknownToMs ? null : 0;
+    closed.push({ startMs, arrivals: series.buckets.get(startMs)?.arrivals ?? untold });
   }
   return closed;
 }
 
-/** Moves the trailing mean over closed buckets, in order; what it has seen already is left out. */
-export function trail(closed: { startMs: number; arrivals: number }[], series: DemandSeries): void {
+/** Moves the trailing mean over closed buckets, in order; what it has seen already, and what is not known, is left out. */
+export function trail(closed: ClosedArrivals[], series: DemandSeries): void {
   const { trailing, bucketS } = series;
   const keep = 0.5 ** (bucketS / trailing.halfLifeS);
   for (const { startMs, arrivals } of closed) {
-    if (startMs < trailing.untilMs) continue;
+    if (startMs < trailing.untilMs || arrivals === null) continue;
     trailing.ratePerS = keep * trailing.ratePerS + (1 - keep) * (arrivals / bucketS);
     trailing.weight = keep * trailing.weight + (1 - keep);
     trailing.untilMs = startMs + bucketS * 1000;
   }
 }
 
+/** See {@link trailSpan}. */
+export interface TrailedSpan {
+  fromMs: number;
+  toMs: number;
+  faded: { arrivals: number; buckets: number };
+  areOthersKnown: boolean;
+}
+
 /**
- * Moves the trailing mean over a span of closed buckets, the empty ones included, that somebody else has summed.
- * `fadedArrivals`: of each bucket, halved for every half-life from its start to the end of the span.
+ * Moves the trailing mean over a span of closed buckets that somebody else has summed. `faded`: of each bucket that is
+ * held, its arrivals, and 1, halved for every half-life from its start to the end of the span. The others are empty, or
+ * not known (`areOthersKnown`).
  */
 export function trailSpan(
-  { fromMs, toMs, fadedArrivals }: { fromMs: number; toMs: number; fadedArrivals: number },
+  { fromMs, toMs, faded, areOthersKnown }: TrailedSpan,
   { trailing, bucketS }: DemandSeries,
 ): void {
   const keep = 0.5 ** (bucketS / trailing.halfLifeS);
   const left = 0.5 ** ((toMs - fromMs) / 1000 / trailing.halfLifeS);
   // A bucket fades from its end on, not from its start.
-  const ratePerS = ((1 - keep) / keep) * (fadedArrivals / bucketS);
-  trailing.ratePerS = left * trailing.ratePerS + ratePerS;
-  trailing.weight = left * trailing.weight + (1 - left);
+  const share = (1 - keep) / keep;
+  // What is not known takes no weight from what is.
+  const weight = areOthersKnown ? 1 - left : share * faded.buckets;
+  const kept = areOthersKnown ? left : 1 - weight;
+  trailing.ratePerS = kept * trailing.ratePerS + share * (faded.arrivals / bucketS);
+  trailing.weight = kept * trailing.weight + weight;
   trailing.untilMs = toMs;
 }
 
