@@ -34,7 +34,7 @@ const HOUR_EVENTS = 3600 * RATE_PER_S;
 const FILLED = ARGUMENTS.has('--hour') ? HOUR_EVENTS : IS_QUICK ? 2_000_000 : 10_000_000;
 /** Slower readers get fewer. */
 const NEST_EVENTS = Math.min(EVENTS, 1_000_000);
-const EMBEDDED_EVENTS = Math.min(EVENTS, 500_000);
+const EMBEDDED_EVENTS = 200_000;
 const LIVE_S = IS_QUICK ? 10 : 60;
 
 type Row = Reader | 'ingest' | 'embedded';
