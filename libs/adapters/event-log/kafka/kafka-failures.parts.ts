@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import kafkajs, { type Admin } from 'kafkajs';
 import { startKafka, type Kafka } from '#parts/kafka';
@@ -19,6 +20,8 @@ jest.setTimeout(120_000);
 const IN = 'in.v1';
 const OUT = 'out.v1';
 const PARTITIONS = 2;
+/** 4 MiB that wait for a reader, 2 MiB that were asked for before they were there, and the batch at hand. */
+const MAX_FETCHED_BYTES = 10 * 1024 * 1024;
 const COPY = { topic: IN, group: 'copy', commits: true } as const;
 const TOPIC: Omit<TopicSpec, 'name'> = { partitions: PARTITIONS, retentionMs: 3_600_000, compacted: false };
 
@@ -229,6 +232,41 @@ test('more than may wait is refused while a broker does not answer, and written 
   await Promise.all(appends);
   expect(outcomes).toHaveLength(refused);
   expect(await log.endOffset({ topic: IN, partition: 0 })).toBe(80 - refused);
+});
+
+test('while a handler takes its time, the rest stays at the brokers but for some megabytes', async () => {
+  await ensure(IN);
+  const [count, value] = [40, 'x'.repeat(1_000_000)];
+  for (let n = 0; n < count; n++) await log.append(IN, records(value));
+  const sockets: Socket[] = [];
+  const socketFactory = ({
+    host,
+    port,
+    onConnect,
+  }: {
+    host: string;
+    port: number;
+    onConnect: () => void;
+  }) => {
+    sockets.push(new Socket().connect({ host, port }, onConnect));
+    return sockets.at(-1) as Socket;
+  };
+  const slow = await KafkaEventLog.open(settings, { socketFactory });
+  await slow.ensureTopics([{ ...TOPIC, name: IN }]);
+  const [atHand, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let handled = 0;
+  const onBatch = async (batch: RecordBatch) => {
+    atHand.resolve();
+    await mayEnd.promise;
+    handled += batch.records.length;
+  };
+  await slow.subscribe({ group: 'slow', topics: [IN], onBatch });
+  await atHand.promise;
+  expect(await valuesIn(IN)).toHaveLength(count); // in which time all of it could have been fetched
+  expect(sockets.reduce((sum, { bytesRead }) => sum + bytesRead, 0)).toBeLessThan(MAX_FETCHED_BYTES);
+  mayEnd.resolve();
+  await until(() => handled === count);
+  await slow.close();
 });
 
 test('a record that is too large is refused before anything is sent; its neighbours are written', async () => {
