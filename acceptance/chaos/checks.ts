@@ -1,8 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
 import { TOPICS } from '#adapters/event-log';
 import type { KafkaEventLog } from '#adapters/event-log/kafka';
 import type { Deployed } from '../deployment.js';
-import { eventually } from '../headroom-process.js';
 import type { SeparatelyDeployed } from '../separate-processes.js';
 import { ordersWithoutRecord, type Order } from './orders.js';
 import {
@@ -19,6 +19,7 @@ import {
 // What must hold when all faults are healed. Each check resolves to what is wrong, at most a few lines; empty: nothing.
 
 const WITHIN_MS = 60_000;
+const LOOK_EVERY_MS = 100;
 const MAX_COMPLAINTS = 5;
 
 /** What each execution adds to its pool once; everything else that demand counts stays at zero. */
@@ -115,13 +116,13 @@ function lagging({ api }: Deployed): () => Promise<string[]> {
   };
 }
 
-/** Asks until nothing is left, and tells what is left in the end. */
-async function emptied(ask: () => Promise<string[]>): Promise<string[]> {
-  let left: string[] = [];
-  const done = async () => ((left = await ask()).length === 0 ? [] : undefined);
-  return eventually('nothing left', done, WITHIN_MS).catch((error: Error) =>
-    left.length > 0 ? left : [error.message],
-  );
+/** Asks until nothing is left; resolves to what is left in the end. */
+export async function emptied(ask: () => Promise<string[]>, withinMs = WITHIN_MS): Promise<string[]> {
+  for (const deadlineMs = performance.now() + withinMs; ;) {
+    const left = await ask();
+    if (left.length === 0 || performance.now() > deadlineMs) return left;
+    await delay(LOOK_EVERY_MS);
+  }
 }
 
 /** The table of decisions has what decisions.v1 has, row by row, and nothing else. Of a program that has stopped. */

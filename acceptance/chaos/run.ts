@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventually, DEMO_HANDLERS, type Workplace } from '../headroom-process.js';
+import { DEMO_HANDLERS, type Workplace } from '../headroom-process.js';
 import { seededRandom } from '../killed-program.js';
+import type { SeparatelyDeployed } from '../separate-processes.js';
 import {
   countedOnce,
   decisionsInTable,
+  emptied,
   noAlarms,
   noDeadLetters,
   nothingStuck,
@@ -46,8 +48,6 @@ export interface Outcome {
   checks: [name: string, complaints: string[]][];
 }
 
-/** How often it is looked whether the program has recovered. */
-const LOOK_EVERY_MS = 100;
 /** Executions of one fault are spread over at least this time. */
 const PORTION_MS = 8_000;
 /** A fault strikes so long after its portion has begun, at most. */
@@ -147,25 +147,26 @@ async function undergoAll({ seed, faults, executions: count }: Plan, scene: Scen
 
 /** Until all that is acknowledged now has counted, and every process is ready. */
 async function recovery({ stage, executions }: Scene): Promise<number> {
-  const { api, database } = stage.deployed;
   const healedMs = performance.now();
   const owed = [...executions.acknowledged];
-  const hasCounted = async () => {
-    const counted = await arrivalsIn(database);
-    return owed.every(([pool, count]) => (counted.get(pool) ?? 0) >= count);
-  };
-  const isReady = async () => (await api.get('/readyz')).status === 200;
-  const isRecovered = async () => {
-    // Somebody who is not there yet is not recovered.
-    const [ready, counted] = await Promise.allSettled([isReady(), hasCounted()]);
-    if (isTrue(ready) && isTrue(counted)) return true;
-    await delay(LOOK_EVERY_MS);
-    return undefined;
-  };
-  await eventually('recovery', isRecovered, RECOVERED_WITHIN_MS);
-  return performance.now() - healedMs;
+  const left = await emptied(() => missing(stage.deployed, owed), RECOVERED_WITHIN_MS);
+  if (left.length === 0) return performance.now() - healedMs;
+  throw new Error(`recovery within ${RECOVERED_WITHIN_MS} ms: ${shortened(left).join('; ')}`);
 }
 
-const isTrue = (settled: PromiseSettledResult<boolean>): boolean =>
-  settled.status === 'fulfilled' && settled.value;
+async function missing(
+  { api, database }: SeparatelyDeployed,
+  owed: readonly [pool: string, count: number][],
+): Promise<string[]> {
+  const [ready, counted] = await Promise.allSettled([api.get('/readyz'), arrivalsIn(database)]);
+  if (ready.status === 'rejected') return [`every process: an answer, got ${ready.reason}`];
+  if (counted.status === 'rejected') return [`the store: an answer, got ${counted.reason}`];
+  const unready =
+    ready.value.status === 200 ? [] : [`every process: ready, got ${JSON.stringify(ready.value.body)}`];
+  const uncounted = owed
+    .filter(([pool, count]) => (counted.value.get(pool) ?? 0) < count)
+    .map(([pool, count]) => `${pool}: ${count} arrivals, got ${counted.value.get(pool)}`);
+  return [...unready, ...uncounted];
+}
+
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

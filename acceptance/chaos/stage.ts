@@ -31,7 +31,9 @@ export interface Stage {
 const listenerOf = (name: PlaceName) => name.replace('-', '').toUpperCase();
 
 export async function setStage(work: Workplace, configuration: Configuration): Promise<Stage> {
-  const [kafkaPorts, postgresPorts] = [await freePorts(PLACES.length), await freePorts(PLACES.length)];
+  // At once: nobody listens on them yet, so they would be found free twice.
+  const free = await freePorts(2 * PLACES.length);
+  const [kafkaPorts, postgresPorts] = [free.slice(PLACES.length), free.slice(0, PLACES.length)];
   const advertised = PLACES.map((name, i) => {
     const listener = { protocol: 'PLAINTEXT', advertisedPort: kafkaPorts[i] as number } as const;
     return [listenerOf(name), listener] as const;
