@@ -1,7 +1,4 @@
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { EmbeddedEventLog, TOPICS, type StoredRecord } from '#adapters/event-log';
-import { openEmbeddedStore } from '#adapters/store';
 import { ApiClient } from './api-client.js';
 import { DEADLINE_MS, eventually, freePorts, Workplace, type HeadroomProcess } from './headroom-process.js';
 import { completed, type SentEvent } from './sent-events.js';
@@ -25,6 +22,7 @@ beforeAll(async () => {
     router: { port: routerPort },
     log: { statusEveryS: 0 },
     ingest: { maxPools: 2 },
+    deadLetters: { payload: 'keep' },
     pools: { [POOL]: { bucketS: 1, seasonsS: [60], latenessS: 1 } },
   };
   program = work.start(work.write('headroom.yaml', config));
@@ -215,13 +213,9 @@ test(
 test(
   'everything that counts nowhere is in executions.dlq.v1, as it came, with reason and source',
   async () => {
-    program.kill('SIGTERM');
-    expect(await program.ended).toEqual({ code: 0, signal: null });
-    const letters = await deadLetters();
+    const { items: letters } = (await api.get<{ items: Letter[] }>('/v1/dead-letters?limit=100')).body;
     const reasons = (from: RegExp) =>
-      letters
-        .filter(({ headers }) => from.test(headers['source'] as string))
-        .map(({ headers }) => headers['reason']);
+      letters.filter(({ source }) => from.test(source)).map(({ reason }) => reason);
     expect(reasons(/^POST \/v1\/events$/)).toHaveLength(12);
     expect(reasons(/^executions\.v1\[\d\]@\d+$/).toSorted()).toEqual([
       'future',
@@ -230,19 +224,20 @@ test(
       'too_old',
     ]);
     const tomorrow = letters.find(({ key }) => key === 'tomorrow');
-    expect(JSON.parse(tomorrow?.value ?? '')).toMatchObject({ subject: 'tomorrow', data: { pool: POOL } });
+    const place = `${tomorrow?.partition}/${tomorrow?.offset}`;
+    const { payload } = (await api.get<Letter>(`/v1/dead-letters/${place}`)).body;
+    expect(JSON.parse(payload.text)).toMatchObject({ subject: 'tomorrow', data: { pool: POOL } });
+    program.kill('SIGTERM');
+    expect(await program.ended).toEqual({ code: 0, signal: null });
   },
   DEADLINE_MS,
 );
 
-/** There is no API for topics: the log of a program that has ended is read where it lies. */
-async function deadLetters(): Promise<StoredRecord[]> {
-  const store = await openEmbeddedStore({ dataDir: join(work.dataDir, 'store') });
-  const log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0 });
-  try {
-    return await log.read({ topic: TOPICS.deadLetters, partition: 0, offset: 0, maxRecords: 1000 });
-  } finally {
-    await log.close();
-    await store.close();
-  }
+interface Letter {
+  partition: number;
+  offset: number;
+  reason: string;
+  source: string;
+  key: string;
+  payload: { text: string };
 }

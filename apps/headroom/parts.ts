@@ -95,7 +95,7 @@ export class Parts {
   }
 
   readonly forIngest = (): IngestModuleOptions => {
-    const { ingest, pools } = this.options.config;
+    const { ingest, pools, deadLetters } = this.options.config;
     return {
       log: this.log,
       stores: this.stores(),
@@ -105,6 +105,7 @@ export class Parts {
       defaults: this.settingsOf(''),
       mappings: this.opened.mappings,
       sources: this.opened.sources,
+      deadLetters,
       nowMs: Date.now,
     };
   };

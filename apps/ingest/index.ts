@@ -1,3 +1,11 @@
+export {
+  DEAD_LETTER_ROUTES,
+  type LetterAnswer,
+  type LetterSummary,
+  type ReplayAnswer,
+  type ReplayBody,
+} from './dead-letter-routes.js';
+export { MAX_REPLAYED_LETTERS } from './dead-letter-replay.js';
 export { EVENT_ROUTES } from './events.controller.js';
 export { WEBHOOK_ROUTES } from './webhooks.controller.js';
 export { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
