@@ -3,7 +3,10 @@
 export default {
   rootDir: '.',
   testEnvironment: 'node',
+  roots: ['<rootDir>/dist'],
   testMatch: ['<rootDir>/dist/**/*.spec.js'],
+  // All cores: half of the time a suite waits, for processes it has started and for time to pass.
+  maxWorkers: '100%',
   // A machine that is busy with something else is slow, not wrong.
   testTimeout: 20_000,
   transform: { '^.+/dist/.+\\.js$': '<rootDir>/scripts/jest-compiled.cjs' },

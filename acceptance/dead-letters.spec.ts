@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { ApiClient } from './api-client.js';
-import { DEADLINE_MS, eventually, freePorts, Workplace, type HeadroomProcess } from './headroom-process.js';
+import { allInOne } from './all-in-one.js';
+import type { Deployed } from './deployment.js';
+import { DEADLINE_MS, eventually, Workplace } from './headroom-process.js';
 import { completed } from './sent-events.js';
 
 // One story: records are refused, an operator looks why, mends what can be mended, and replays them.
@@ -8,28 +9,18 @@ import { completed } from './sent-events.js';
 const TIMEOUT_MS = 4 * DEADLINE_MS;
 const LATE = 5;
 const work = new Workplace();
-let ports: number[];
-let program: HeadroomProcess;
-let api: ApiClient;
+let deployed: Deployed;
 
-beforeAll(async () => {
-  ports = await freePorts(2);
-  await startWith({ maxPools: 1 });
-}, DEADLINE_MS);
+beforeAll(() => startWith({ maxPools: 1 }), DEADLINE_MS);
 afterAll(() => work.clean());
 
 async function startWith(ingest: object): Promise<void> {
-  const config = work.write('headroom.yaml', {
-    api: { port: ports[0] },
-    router: { port: ports[1] },
+  deployed = await allInOne().start(work, {
     log: { statusEveryS: 0 },
     deadLetters: { payload: 'keep' },
     ingest,
     pools: { web: { bucketS: 1, seasonsS: [60] } },
   });
-  program = work.start(config);
-  await program.line(/^headroom: ready/m);
-  api = new ApiClient(`http://127.0.0.1:${ports[0]}`, await work.token('all'));
 }
 
 /** `headroom dead-letters …`, with the key and the configuration of the running program. */
@@ -46,7 +37,9 @@ const lettersLeft = (count: number) =>
   });
 /** 0 while the pool is not known. */
 const arrivals = async (pool: string) => {
-  const { status, body } = await api.get<{ items: { arrivals: number }[] }>(`/v1/pools/${pool}/demand`);
+  const { status, body } = await deployed.api.get<{ items: { arrivals: number }[] }>(
+    `/v1/pools/${pool}/demand`,
+  );
   return status === 200 ? body.items.reduce((sum, bucket) => sum + bucket.arrivals, 0) : 0;
 };
 
@@ -60,7 +53,7 @@ test(
       ),
       completed({ id: 'old', pool: 'web', queuedAtMs: now - 86_400_000 }),
     ];
-    expect((await api.send('POST', '/v1/events', { body: events })).status).toBe(202);
+    expect((await deployed.api.send('POST', '/v1/events', { body: events })).status).toBe(202);
     await lettersLeft(LATE + 1);
     const { lines } = await letters(
       'list',
@@ -85,8 +78,7 @@ test(
 test(
   'once there is room for the pool, its events count, each once, however often they are replayed',
   async () => {
-    program.kill('SIGTERM');
-    await program.gone();
+    await deployed.stop();
     await startWith({ maxPools: 2 });
     for (let times = 0; times < 2; times++) {
       const { code, lines } = await letters('replay', '--reason', 'too_many_pools', '--limit', '100');
@@ -94,11 +86,11 @@ test(
     }
     await eventually('all demand', async () => (await arrivals('late')) === LATE || undefined);
     await eventually('the duplicates', async () => {
-      const metrics = await api.metrics();
+      const metrics = await deployed.api.metrics();
       return metrics.get('headroom_ingest_records_total{outcome="duplicate"}') === LATE || undefined;
     });
     expect(await arrivals('late')).toBe(LATE);
-    const metrics = await api.metrics();
+    const metrics = await deployed.api.metrics();
     expect(metrics.get('headroom_replayed_dead_letters_total{outcome="replayed"}')).toBe(2 * LATE);
     await lettersLeft(LATE + 1);
   },

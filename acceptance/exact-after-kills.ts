@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals';
-import { ApiClient } from './api-client.js';
-import { DEMO_HANDLERS, freePorts, type Workplace } from './headroom-process.js';
+import type { Deployment } from './deployment.js';
+import { DEMO_HANDLERS, type Workplace } from './headroom-process.js';
 import { killAgainAndAgain, stateAfter } from './killed-program.js';
 
 const SENDERS = 4;
@@ -8,27 +8,19 @@ const SENDERS = 4;
 /** Runs the story of killed-program.ts with a seed by chance, which is printed, and checks what must hold after it. */
 export async function expectExactAfterKills(given: {
   work: Workplace;
+  deployment: Deployment;
   kills: number;
   withinMs: number;
   seed?: number;
-  /** More of the configuration. */
-  config?: object;
-}): Promise<{ resent: number }> {
-  const { work, kills, withinMs, seed = Math.floor(Math.random() * 2 ** 32), config = {} } = given;
-  process.stdout.write(`${kills} kills, seed ${seed}\n`);
-  const [apiPort, routerPort] = await freePorts(2);
+}): Promise<{ acknowledged: number; resent: number }> {
+  const { work, deployment, kills, withinMs, seed = Math.floor(Math.random() * 2 ** 32) } = given;
+  process.stdout.write(`${kills} kills, ${deployment.name}, seed ${seed}\n`);
   const pool = 'web';
-  const configFile = work.write('headroom.yaml', {
-    ...config,
-    api: { port: apiPort },
-    router: { port: routerPort },
+  const deployed = await deployment.start(work, {
     log: { statusEveryS: 0, level: 'warn' },
     pools: { [pool]: { bucketS: 1, seasonsS: [60], worker: { handlers: DEMO_HANDLERS } } },
   });
-  const start = () => work.start(configFile);
-  const connect = async () => new ApiClient(`http://127.0.0.1:${apiPort}`, await work.token('all'));
-  const plan = { kills, withinMs, seed, senders: SENDERS };
-  const after = await killAgainAndAgain({ start, connect, pool, ...plan });
+  const after = await killAgainAndAgain({ deployed, pool, kills, withinMs, seed, senders: SENDERS });
   const state = await stateAfter(after, pool);
   const { acknowledged, resent, seen } = after;
   process.stdout.write(
@@ -42,5 +34,5 @@ export async function expectExactAfterKills(given: {
   expect(state.policyVersion).toBe(seen.policyVersion);
   expect(seen.decisions.size).toBeGreaterThan(0);
   for (const [id, firstAt] of seen.decisions) expect(state.decisions.get(id)).toBe(firstAt);
-  return { resent };
+  return { acknowledged, resent };
 }

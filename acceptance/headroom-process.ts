@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo, type Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -39,6 +39,7 @@ export class HeadroomProcess {
       this.child.once('error', reject);
       this.child.once('close', (code, signal) => resolve((this.end = { code, signal })));
     });
+    this.ended.catch(() => undefined); // whoever waits for it is told
   }
 
   get pid(): number {
@@ -101,7 +102,7 @@ function statOf(pid: string): string[] {
   }
 }
 
-/** Asks until the answer is defined; rejects after DEADLINE_MS, naming what was waited for and the last failure. */
+/** Asks until the answer is defined; rejects after `withinMs`, naming what was waited for. */
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,
@@ -116,12 +117,33 @@ export async function eventually<T>(
   }
 }
 
-/** Ports that were free a moment ago, all different. */
+/**
+ * Below those that systems give to connections and to whoever asks for any port: what is free stays free until its
+ * program has started, and after it was killed.
+ */
+const PORTS = { from: 20_000, to: 32_000 };
+/** Suites that run at the same time have different ones. */
+const WORKERS = 16;
+
+/** Ports that nobody listens on, all different. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, listenAnywhere));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const worker = Number(process.env['JEST_WORKER_ID'] ?? 0) % WORKERS;
+  const found = new Set<number>();
+  while (found.size < count) {
+    const nth = Math.floor((Math.random() * (PORTS.to - PORTS.from)) / WORKERS);
+    const port = PORTS.from + nth * WORKERS + worker;
+    if (await isFree(port)) found.add(port);
+  }
+  return [...found];
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const listens = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+  });
+  if (listens) await new Promise((resolve) => server.close(resolve));
+  return listens;
 }
 
 export async function listenAnywhere(): Promise<Server> {
@@ -168,9 +190,15 @@ export class Workplace {
     return command.stdout.trim();
   }
 
+  /** Ends what still runs, as a test that failed in the middle leaves it: the next one must not fail with it. */
+  async end(): Promise<void> {
+    const started = this.processes.splice(0);
+    for (const each of started) each.killGroup('SIGKILL');
+    await Promise.all(started.map((each) => each.gone()));
+  }
+
   async clean(): Promise<void> {
-    for (const started of this.processes) started.killGroup('SIGKILL');
-    await Promise.all(this.processes.map((started) => started.gone()));
+    await this.end();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -1,6 +1,8 @@
-import { ApiClient } from './api-client.js';
-import { eventually, type HeadroomProcess } from './headroom-process.js';
+import type { ApiClient } from './api-client.js';
+import type { Deployed } from './deployment.js';
+import { eventually } from './headroom-process.js';
 import { completed, type SentEvent } from './sent-events.js';
+import { demandSettled } from './settled-demand.js';
 
 // The same story for three kills in the suite and for twenty in the faults: a program that is killed again and again
 // while senders resend what was not acknowledged. Afterwards every event has counted, and every one once.
@@ -29,16 +31,24 @@ export class ResendingSender {
   /** Requests that failed and were sent again. */
   resent = 0;
   private stopped = false;
+  private hasGivenUp = false;
   private readonly running: Promise<void>;
 
   constructor(private readonly given: { api: ApiClient; pool: string; name: string; random: () => number }) {
     this.running = this.run();
+    this.running.catch(() => undefined); // told by stop()
   }
 
   /** Resolves when everything it has begun to send is acknowledged. */
   async stop(): Promise<void> {
     this.stopped = true;
     await this.running;
+  }
+
+  /** Sends nothing more, acknowledged or not: after something else has failed. */
+  giveUp(): void {
+    this.stopped = true;
+    this.hasGivenUp = true;
   }
 
   private async run(): Promise<void> {
@@ -58,7 +68,7 @@ export class ResendingSender {
   private async untilAcknowledged(events: SentEvent[]): Promise<void> {
     const body = events.length === 1 ? events[0] : events;
     await eventually(`acknowledgement of ${events[0]?.id}`, async () => {
-      if (await this.isAcknowledged(body)) return true;
+      if (this.hasGivenUp || (await this.isAcknowledged(body))) return true;
       this.resent += 1;
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       return undefined;
@@ -76,9 +86,7 @@ export class ResendingSender {
 }
 
 export interface Kills {
-  start(): HeadroomProcess;
-  /** Called when the program is ready for the first time. */
-  connect(): Promise<ApiClient>;
+  deployed: Deployed;
   pool: string;
   senders: number;
   kills: number;
@@ -106,29 +114,30 @@ export interface Seen {
   decisions: Map<string, string>;
 }
 
-/** Starts the program, kills it with kill -9 under load, again and again, and leaves it running and acknowledged. */
-export async function killAgainAndAgain({ start, connect, pool, ...plan }: Kills): Promise<AfterKills> {
+/** Kills a running program with kill -9 under load, again and again, and leaves it running and acknowledged. */
+export async function killAgainAndAgain({ deployed, pool, ...plan }: Kills): Promise<AfterKills> {
+  const { api } = deployed;
   const random = seededRandom(plan.seed);
   const seen: Seen = { policyVersion: 1, maxWorkers: 0, decisions: new Map() };
-  let program = start();
-  await program.line(/^headroom: ready/m);
-  const api = await connect();
   const senders = Array.from({ length: plan.senders }, (_, i) => {
     const name = `${plan.seed}-${i}`;
     return new ResendingSender({ api, pool, name, random: seededRandom(plan.seed + 1 + i) });
   });
-  for (let kill = 0; kill < plan.kills; kill++) {
-    if (kill % 2 === 0) {
-      await program.line(/^headroom: ready/m);
-      await lookAndChange({ api, pool, maxWorkers: 10 + kill }, seen);
+  try {
+    for (let kill = 0; kill < plan.kills; kill++) {
+      if (kill % 2 === 0) {
+        await deployed.ready();
+        await lookAndChange({ api, pool, maxWorkers: 10 + kill }, seen);
+      }
+      await new Promise((resolve) => setTimeout(resolve, random() * plan.withinMs));
+      await deployed.killOne(random());
     }
-    await new Promise((resolve) => setTimeout(resolve, random() * plan.withinMs));
-    program.kill('SIGKILL');
-    await program.gone();
-    program = start();
+    await deployed.ready();
+    await Promise.all(senders.map((sender) => sender.stop()));
+  } catch (error) {
+    for (const sender of senders) sender.giveUp();
+    throw error;
   }
-  await program.line(/^headroom: ready/m);
-  await Promise.all(senders.map((sender) => sender.stop()));
   const sum = (of: (sender: ResendingSender) => number) =>
     senders.reduce((total, sender) => total + of(sender), 0);
   return { api, acknowledged: sum((s) => s.acknowledged), resent: sum((s) => s.resent), seen };
@@ -161,9 +170,7 @@ export async function stateAfter(
     const buckets = await api.all<Record<typeof what, number>>(`/v1/pools/${pool}/demand`);
     return buckets.reduce((sum, bucket) => sum + bucket[what], 0);
   };
-  await eventually('ingest at the end of its topic', async () => {
-    return (await api.metrics()).get('headroom_consumer_lag_seconds{group="ingest"}') === 0 || undefined;
-  });
+  await demandSettled(api);
   await eventually(
     'all demand in the table',
     async () => (await total('arrivals')) >= acknowledged || undefined,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { ApiClient } from './api-client.js';
 import {
   bin,
@@ -73,6 +73,7 @@ async function expectNothingLeft(program: HeadroomProcess): Promise<void> {
 
 describe('a running program', () => {
   let program: HeadroomProcess;
+  afterAll(() => work.end());
 
   test(
     'says that it is ready, and where everything is',
@@ -143,6 +144,8 @@ describe('a running program', () => {
       'GET /openapi.json',
       'GET /readyz',
       'GET /v1/backup',
+      'GET /v1/dead-letters',
+      'GET /v1/dead-letters/{partition}/{offset}',
       'GET /v1/fleet/memberships',
       'GET /v1/fleet/pools',
       'GET /v1/policies',
@@ -152,7 +155,10 @@ describe('a running program', () => {
       'GET /v1/pools/{pool}/decisions',
       'GET /v1/pools/{pool}/demand',
       'GET /v1/pools/{pool}/forecast',
+      'GET /v1/pools/{pool}/history',
+      'POST /v1/dead-letters/replay',
       'POST /v1/events',
+      'POST /v1/pools/{pool}/history',
       'POST /v1/webhooks/{mapping}',
       'PUT /v1/fleet/pools/{pool}',
       'PUT /v1/policies/{pool}',
@@ -227,6 +233,8 @@ async function arrivals(): Promise<number> {
 }
 
 describe('the next start', () => {
+  afterEach(() => work.end());
+
   test(
     'continues after kill -9: policies, decisions, demand and workers are there; SIGTERM ends it',
     async () => {
@@ -308,10 +316,15 @@ describe('the next start', () => {
       const own = operationsOf(body).map(({ path }) => path);
       expect(own.filter((path) => path.startsWith('/v1/')).toSorted()).toEqual([
         '/v1/backup',
+        '/v1/dead-letters',
+        '/v1/dead-letters/replay',
+        '/v1/dead-letters/{partition}/{offset}',
         '/v1/events',
         '/v1/fleet/memberships',
         '/v1/fleet/pools',
         '/v1/fleet/pools/{pool}',
+        '/v1/pools/{pool}/history',
+        '/v1/pools/{pool}/history',
         '/v1/webhooks/{mapping}',
       ]);
       expect(await api.get('/v1/pools')).toMatchObject({ status: 404 });
@@ -330,6 +343,8 @@ function startArguments(): string[] {
 }
 
 describe('a program whose store ends', () => {
+  afterEach(() => work.end());
+
   test(
     'says so and exits with 5, and leaves nothing behind',
     async () => {
@@ -358,6 +373,8 @@ describe('a program whose store ends', () => {
 });
 
 describe('what cannot start says why and exits with 2', () => {
+  afterEach(() => work.end());
+
   test.each([
     ['API', 0],
     ['router', 1],
@@ -372,11 +389,12 @@ describe('what cannot start says why and exits with 2', () => {
         router: { port: index === 1 ? port : ports[1] },
       };
       const program = work.start(work.write('taken.yaml', taken));
-      expect(await program.ended).toEqual({ code: 2, signal: null });
+      const ended = await program.ended;
+      other.close();
+      expect(ended).toEqual({ code: 2, signal: null });
       expect(program.stderr).toMatch(
         new RegExp(`^headroom: port ${port}: must be free, another program listens there$`, 'm'),
       );
-      other.close();
       await expectNothingLeft(program);
     },
     DEADLINE_MS,

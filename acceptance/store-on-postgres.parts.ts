@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { startPostgres, type Postgres } from '#parts/postgres';
+import { allInOne } from './all-in-one.js';
 import { ApiClient } from './api-client.js';
 import { expectExactAfterKills } from './exact-after-kills.js';
 import { DEADLINE_MS, eventually, freePorts, Workplace } from './headroom-process.js';
@@ -50,9 +51,9 @@ test('killed again and again: every event counts, and every one once', async () 
   work = new Workplace();
   const story = expectExactAfterKills({
     work,
+    deployment: allInOne({ store: store(urlOf('kills')) }),
     kills: 3,
     withinMs: 1_500,
-    config: { store: store(urlOf('kills')) },
   });
   expect((await story).resent).toBeGreaterThan(0);
 }, 180_000);

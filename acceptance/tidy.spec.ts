@@ -119,6 +119,63 @@ test('relative imports stay inside their library or service; only the program kn
   expect(found).toEqual([]);
 });
 
+/** Names of package.json's `imports`, with the sources of what they stand for; the longest first. */
+const OWN_NAMES = Object.entries(
+  (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { imports: Record<string, string> })
+    .imports,
+)
+  .map(([name, target]) => [name, target.replace('./dist/', '').replace(/\.js$/, '.ts')] as const)
+  .toSorted(([one], [other]) => other.length - one.length);
+
+/** Path of the source that a file imports by this name; undefined: it is a package's. */
+function imported(from: string, name: string): string | undefined {
+  if (name.startsWith('.')) return join(dirname(from), name.replace(/\.js$/, '.ts'));
+  for (const [own, target] of OWN_NAMES) {
+    const [before = '', after] = own.split('*');
+    if (after === undefined ? name === own : name.startsWith(before))
+      return target.replace('*', name.slice(before.length));
+  }
+  return undefined;
+}
+
+/** Packages that are loaded together with the file, by its static imports and those of what it imports. */
+function packagesLoadedWith(path: string, seen = new Set<string>()): string[] {
+  if (seen.has(path)) return [];
+  seen.add(path);
+  const text = sources.find((source) => source.path === path)?.text;
+  if (text === undefined) throw new Error(`a source, got ${path}`);
+  const names = [...text.matchAll(/^(?:import|export) (?!type)(?:[^';]* from )?'([^']+)';/gm)];
+  const loaded = names
+    .map(([, name]) => name as string)
+    .filter((name) => !name.startsWith('node:'))
+    .flatMap((name) => {
+      const own = imported(path, name);
+      return own === undefined ? [name] : packagesLoadedWith(own, seen);
+    });
+  return [...new Set(loaded)].toSorted();
+}
+
+test('what is started often loads little', () => {
+  const remedy = (path: string) =>
+    `${path} loads packages that it does not need: import the file that has what it needs, or import them when needed`;
+  // Every worker has it in its memory and in its lead time.
+  const worker = 'apps/worker/main.ts';
+  expect({ [remedy(worker)]: packagesLoadedWith(worker) }).toEqual({ [remedy(worker)]: [] });
+  // Every command.
+  for (const [path, packages] of [
+    ['apps/headroom/main.ts', ['commander']],
+    ['apps/headroom/config-file.ts', ['yaml', 'zod']],
+  ] as const)
+    expect({ [remedy(path)]: packagesLoadedWith(path) }).toEqual({ [remedy(path)]: packages });
+});
+
+test('a program on its own loads no client of a server that it may never have', () => {
+  const clients = ['@platformatic/kafka', 'amqplib', 'ioredis', 'kafkajs', 'pg'];
+  const loaded = packagesLoadedWith('apps/headroom/run-program.ts');
+  expect(loaded).toContain('typeorm'); // it looks where it should
+  expect(loaded.filter((name) => clients.includes(name))).toEqual([]); // else: await import where it is used
+});
+
 test('the environment is read in main.ts only', () => {
   const found = complaints(
     sources.filter(({ path, isTest }) => !isTest && basename(path) !== 'main.ts'),
@@ -126,6 +183,34 @@ test('the environment is read in main.ts only', () => {
       /process\.env/.test(text) ? ['reads process.env; take it as an argument from main.ts'] : [],
   );
   expect(found).toEqual([]);
+  // The launcher hands it on to another Node, with a mark that it reads itself, and nothing else.
+  const launcher = readFileSync(join(root, 'apps', 'headroom', 'bin.js'), 'utf8');
+  expect([...new Set(launcher.match(/process\.env[.[\w]*/g))].toSorted()).toEqual([
+    'process.env',
+    'process.env.HEADROOM_REEXECUTED',
+  ]);
+});
+
+test('in the domain time and chance are arguments', () => {
+  const found = complaints(
+    sources.filter(inLib('domain')).filter(({ isTest }) => !isTest),
+    ({ text }) =>
+      [...text.matchAll(/\b(?:Date\.now|performance\.now|Math\.random|new Date\(\))/g)].map(
+        ([call]) => `calls ${call}; take it as an argument`,
+      ),
+  );
+  expect(found).toEqual([]);
+});
+
+test('each decision has a number of its own', () => {
+  const pages = readdirSync(join(root, 'docs', 'decisions'));
+  const numbers = pages.map((page) => page.slice(0, 4));
+  expect(numbers.filter((number, i) => numbers.indexOf(number) !== i)).toEqual([]);
+  const untitled = pages.filter((page) => {
+    const text = readFileSync(join(root, 'docs', 'decisions', page), 'utf8');
+    return !text.startsWith(`# ${Number(page.slice(0, 4))}. `);
+  });
+  expect(untitled).toEqual([]); // begin it with its number
 });
 
 test('decorators stay in the files whose names say so', () => {

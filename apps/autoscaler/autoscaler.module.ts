@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { DemandReader, type DemandReaderOptions } from '#adapters/demand-reader';
+import { DemandReader, Downtime, type DemandReaderOptions } from '#adapters/demand-reader';
 import { RecordObserver, type EventLog } from '#adapters/event-log';
 import type { Fleet } from '#adapters/fleet';
 import type { LoopObserver } from '#adapters/loop';
@@ -11,6 +11,7 @@ import { DemandConsumer } from './demand.consumer.js';
 import { FleetViews } from './fleet-views.js';
 import { ForecastsConsumer } from './forecasts.consumer.js';
 import { LatestForecasts } from './latest-forecasts.js';
+import { MeanLoads } from './mean-loads.js';
 import { PoliciesController, PolicyLimits, type PolicyObserver } from './policies.controller.js';
 import { PolicyCache } from './policy-cache.js';
 import { PoolsController } from './pools.controller.js';
@@ -32,6 +33,8 @@ export interface AutoscalerModuleOptions {
   nowMs(): number;
   /** Never goes back, ms from any start; default: the process's. */
   uptimeMs?: () => number;
+  /** How often every pool is decided, ms; default: half a second. */
+  periodMs?: number;
 }
 
 /** Demand + forecast + fleet + policy → decisions, and the API of policies and pools. */
@@ -70,13 +73,25 @@ export class AutoscalerModule {
             }),
         },
         {
+          provide: Downtime,
+          useFactory: () =>
+            new Downtime({ demandStore: stores.demand, forecastStore: stores.forecasts, nowMs }),
+        },
+        {
+          provide: MeanLoads,
+          inject: [DemandReader, Downtime],
+          useFactory: (reader: DemandReader, downtime: Downtime) =>
+            new MeanLoads({ reader, store: stores.demand, downtime, settingsOf, nowMs }),
+        },
+        {
           provide: Autoscaler,
-          inject: [DemandReader, LatestForecasts, PolicyCache, FleetViews],
+          inject: [DemandReader, LatestForecasts, PolicyCache, FleetViews, MeanLoads],
           useFactory: (
             reader: DemandReader,
             forecasts: LatestForecasts,
             policies: PolicyCache,
             fleetViews: FleetViews,
+            means: MeanLoads,
           ) =>
             new Autoscaler({
               log,
@@ -85,7 +100,7 @@ export class AutoscalerModule {
               policies,
               fleet,
               fleetViews,
-              demandStore: stores.demand,
+              means,
               recorded: new RecordedDecisions(log, stores.decisions),
               settingsOf,
               observer,
@@ -95,9 +110,15 @@ export class AutoscalerModule {
         },
         {
           provide: AutoscalerLoop,
-          inject: [Autoscaler, PolicyCache],
-          useFactory: (autoscaler: Autoscaler, policies: PolicyCache) =>
-            new AutoscalerLoop(autoscaler, policies, { store: stores.decisions, observer }),
+          inject: [Autoscaler, PolicyCache, MeanLoads, Downtime],
+          useFactory: (autoscaler: Autoscaler, policies: PolicyCache, means: MeanLoads, downtime: Downtime) =>
+            new AutoscalerLoop(autoscaler, policies, {
+              means,
+              downtime,
+              store: stores.decisions,
+              observer,
+              periodMs: options.periodMs,
+            }),
         },
       ],
       exports: [Autoscaler, PolicyCache],

@@ -31,11 +31,14 @@ import { Autoscaler } from './autoscaler.js';
 import { AutoscalerModule } from './autoscaler.module.js';
 import { FleetViews } from './fleet-views.js';
 import { LatestForecasts } from './latest-forecasts.js';
+import { MeanLoads } from './mean-loads.js';
 import { PolicyCache } from './policy-cache.js';
 import { RecordedDecisions } from './recorded-decisions.js';
 
 const START_MS = 1_800_000_000_000;
 const METER = sampledPartition('meter');
+/** The clock is the tests' own; what is waited for is the next decision. */
+const PERIOD_MS = 50;
 
 let dataDir: string;
 let store: EmbeddedStore;
@@ -91,13 +94,13 @@ function newFleet(): SimulatedFleet {
 }
 
 /** One process of the autoscaler; `made` takes its decisions. */
-async function start({ made = decided, uptimeMs }: Partial<Started> = {}): Promise<void> {
+async function start({ made = decided, uptimeMs, demand }: Partial<Started> = {}): Promise<void> {
   const { dataSource } = store;
   const module = AutoscalerModule.register({
     log,
     stores: {
       policies: new PolicyStore(dataSource),
-      demand: new DemandStore(dataSource),
+      demand: demand ?? new DemandStore(dataSource),
       forecasts: new ForecastStore(dataSource),
       decisions: new DecisionStore(dataSource),
     },
@@ -128,6 +131,7 @@ async function start({ made = decided, uptimeMs }: Partial<Started> = {}): Promi
       failed: ({ error }) => failures.push(error.message),
     },
     nowMs: () => nowMs,
+    periodMs: PERIOD_MS,
     ...(uptimeMs && { uptimeMs }),
   });
   const server = new EventLogServer(log, {
@@ -145,6 +149,7 @@ async function start({ made = decided, uptimeMs }: Partial<Started> = {}): Promi
 interface Started {
   made: Decision[];
   uptimeMs: () => number;
+  demand: DemandStore;
 }
 
 /** Waits for a state, looked at whenever something has happened. */
@@ -194,7 +199,7 @@ test('a record that is no decision, or no forecast, is left out and stops nothin
       { key: 'etl', value: '{"v":1}' },
     ]);
   await start();
-  await until(async () => (await new DecisionStore(store.dataSource).latest('etl')) !== undefined);
+  await until(async () => (await new DecisionStore(store.dataSource).latestOf(['etl'])).size > 0);
   await until(() => unreadable.length === 4);
   expect(unreadable.toSorted()).toEqual([
     'decisions.v1@0',
@@ -256,8 +261,9 @@ test('a start goes on from the record: workers, memory, demand, forecast', async
   nowMs = START_MS + 3_000;
   await forecastOf(300, START_MS + 2_000);
   const kept = new DecisionStore(store.dataSource);
-  await until(async () => ((await kept.latest('etl'))?.decision.desired ?? 0) > 3);
-  const before = (await kept.latest('etl'))?.decision.desired as number;
+  const keptDesired = async () => (await kept.latestOf(['etl'])).get('etl')?.decision.desired ?? 0;
+  await until(async () => (await keptDesired()) > 3);
+  const before = await keptDesired();
   await app.close();
   [fleet, decided, restored] = [newFleet(), [], []];
   nowMs += 10_000;
@@ -280,6 +286,42 @@ test('a pool that was never used is idle; one whose workers run elsewhere is dec
   const elsewhere = decided.findLast(({ pool }) => pool === 'elsewhere');
   expect(elsewhere?.explanation).toMatch(/its workers run elsewhere/);
   expect(orderErrors).toEqual([]);
+});
+
+test('a pool is decided for while its past is being read; then its mean load is that of its seasons', async () => {
+  await given({ mode: 'reactive' });
+  const asked = Promise.withResolvers<void>();
+  const may = Promise.withResolvers<void>();
+  class SlowStore extends DemandStore {
+    override async fadedArrivals(query: Parameters<DemandStore['fadedArrivals']>[0]): Promise<number> {
+      asked.resolve();
+      await may.promise;
+      return super.fadedArrivals(query);
+    }
+  }
+  // It ends two minutes before the start: in those nobody counted.
+  const past = Array.from({ length: 300 }, (_, s) => ({
+    pool: 'etl',
+    bucket: { ...emptyBucket(START_MS + (s - 420) * 1000), arrivals: s % 2 === 0 ? 0 : 14 },
+  }));
+  const demand = new SlowStore(store.dataSource);
+  await demand.write({
+    buckets: past.filter(({ bucket }) => bucket.arrivals > 0),
+    chains: [{ pool: 'etl', partition: 0, nextOffset: 9, backlog: 0, inFlight: 0 }],
+    step: { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 },
+  });
+  await start({ demand });
+  await asked.promise;
+  const before = decided.length;
+  await until(() => decided.length > before + 1);
+  const trailing = () => app.get(DemandReader).of('etl')?.trailing;
+  expect(trailing()?.weight).toBe(0);
+  may.resolve();
+  // Five seasons of a half-life of three and a half.
+  await until(() => (trailing()?.weight ?? 0) > 0.6);
+  const { ratePerS, weight } = trailing() ?? { ratePerS: 0, weight: 1 };
+  expect(ratePerS / weight).toBeCloseTo(7, 0);
+  expect(failures).toEqual([]);
 });
 
 test('a pool that loses its policy is forgotten', async () => {
@@ -340,7 +382,7 @@ test('decisions that the event log does not take wait for it, a bounded number; 
     policies: app.get(PolicyCache),
     fleet,
     fleetViews: app.get(FleetViews),
-    demandStore: new DemandStore(store.dataSource),
+    means: app.get(MeanLoads),
     recorded: new RecordedDecisions(log, new DecisionStore(store.dataSource)),
     settingsOf: app.get(FleetViews).settingsOf,
     observer: {
@@ -477,8 +519,22 @@ test('the last decision is found in the topic when the table does not hold it ye
       lastDesired: desired,
       lastNowMs: atMs,
     };
-    const decision = { kind: 'hold', pool, atMs, desired, previousDesired: desired, limits: [] } as unknown;
-    return { v: 1 as const, decision: decision as Decision, memory, policyVersion: 1 };
+    const decision: Decision = {
+      kind: 'hold',
+      pool,
+      atMs,
+      desired,
+      previousDesired: desired,
+      reason: 'reaction',
+      explanation: 'stays',
+      inputs: {},
+      neededNow: undefined,
+      pricedLevel: undefined,
+      pricedHorizonS: undefined,
+      objectiveReachable: true,
+      limits: [],
+    };
+    return { v: 1 as const, decision, memory, policyVersion: 1 };
   };
   const append = (...records: unknown[]) =>
     log.append(
@@ -491,7 +547,7 @@ test('the last decision is found in the topic when the table does not hold it ye
   await decisions.write({ made, step: { topic: 'decisions.v1', partition, from: 0, nextOffset: 2 } });
   const lastDesired = async () => (await recorded.latestOf(['etl', 'none'])).get('etl')?.memory.lastDesired;
   expect(await lastDesired()).toBe(2);
-  await append(recordOf(3, 3), 'no decision', recordOf(4, 4), recordOf(9, 9, 'another pool'));
+  await append(recordOf(3, 3), 'no decision', recordOf(4, 4), recordOf(9, 9, 'another-pool'));
   expect(await lastDesired()).toBe(4);
   expect([...(await recorded.latestOf(['etl', 'none'])).keys()]).toEqual(['etl']);
 });

@@ -2,16 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DemandReader } from '#adapters/demand-reader';
 import type { EventLog } from '#adapters/event-log';
 import type { Fleet } from '#adapters/fleet';
-import type { DecisionRecord, DemandStore, PolicyRow } from '#adapters/store';
-import {
-  bucketStartMs,
-  closedArrivals,
-  demandView,
-  newDemandSeries,
-  sampledToMs,
-  trail,
-  type DemandView,
-} from '#domain/demand';
+import type { DecisionRecord, PolicyRow } from '#adapters/store';
+import { bucketStartMs, demandView, newDemandSeries, sampledToMs, type DemandView } from '#domain/demand';
 import {
   decide,
   type Decision,
@@ -23,6 +15,7 @@ import {
 import { viewOf, type FleetViews, type MissingInput } from './fleet-views.js';
 import { inTime, within } from './in-time.js';
 import type { LatestForecasts } from './latest-forecasts.js';
+import type { MeanLoads } from './mean-loads.js';
 import type { PolicyCache } from './policy-cache.js';
 import type { RecordedDecisions } from './recorded-decisions.js';
 import type { ScaledPool } from './scaled-pool.js';
@@ -55,7 +48,7 @@ export interface AutoscalerOptions {
   policies: PolicyCache;
   fleet: Pick<Fleet, 'scale'>;
   fleetViews: FleetViews;
-  demandStore: Pick<DemandStore, 'arrivalsSince'>;
+  means: MeanLoads;
   recorded: RecordedDecisions;
   settingsOf(pool: string): ScaledPool;
   observer: AutoscalerObserver;
@@ -66,13 +59,11 @@ export interface AutoscalerOptions {
   maxUnrecorded?: number;
 }
 
-/** History for the mean load, in first seasons. */
-const MEAN_LOAD_SEASONS = 7;
 /** Decisions made between two turns of the event loop, some milliseconds' worth. */
 const POOLS_PER_TURN = 100;
 /** Decisions that wait for the event log. */
 const MAX_UNRECORDED = 20_000;
-/** Pools whose past is read back in one run. */
+/** Pools whose last decisions are read back in one run. */
 const MAX_OPENED_PER_RUN = 200;
 /** An order is given within this time of its decision, or not at all: a process that was paused may have an heir. */
 const ORDER_WITHIN_MS = 5_000;
@@ -174,6 +165,7 @@ export class Autoscaler {
 
   private forget(pool: string): void {
     this.memories.delete(pool);
+    this.options.means.forget(pool);
     this.options.observer.forgotten(pool);
   }
 
@@ -274,12 +266,11 @@ export class Autoscaler {
   }
 
   private demandOf(pool: string, allCountedToMs: number): DemandView {
-    const { reader, settingsOf } = this.options;
+    const { reader, settingsOf, means } = this.options;
     const { bucketS, seasonsS, settleMs, sampledBy = [] } = settingsOf(pool);
     const series = reader.of(pool) ?? newDemandSeries({ bucketS, seasonS: seasonsS[0] as number });
     const countedToMs = Math.min(allCountedToMs - settleMs, sampledToMs(sampledBy, series.chains));
-    const toMs = bucketStartMs(countedToMs, bucketS);
-    trail(closedArrivals({ fromMs: series.trailing.untilMs, toMs }, series), series);
+    means.follow(series, bucketStartMs(countedToMs, bucketS));
     return demandView({ countedToMs }, series);
   }
 
@@ -288,26 +279,9 @@ export class Autoscaler {
     const { losses } = this;
     if (pools.length === 0) return;
     const latest = await this.options.recorded.latestOf(pools);
-    for (const pool of pools) {
-      await this.trailFromTable(pool);
-      // Whoever has lost a pool meanwhile opens it anew: another owner may have gone on.
-      if (this.losses === losses) this.memories.set(pool, latest.get(pool)?.memory);
-    }
-  }
-
-  private async trailFromTable(pool: string): Promise<void> {
-    const { demandStore, reader, settingsOf, nowMs } = this.options;
-    const series = reader.of(pool);
-    if (series === undefined) return;
-    const { bucketS, seasonsS } = settingsOf(pool);
-    const bucketMs = bucketS * 1000;
-    const toMs = bucketStartMs(nowMs(), bucketS) - bucketMs;
-    const seasonsMs = MEAN_LOAD_SEASONS * (seasonsS[0] as number) * 1000;
-    const rows = await demandStore.arrivalsSince({
-      pool,
-      fromMs: Math.max(toMs - seasonsMs, series.trailing.untilMs),
-    });
-    trail(withoutHoles(rows, { toMs, bucketMs }), series);
+    // Whoever has lost a pool meanwhile opens it anew: another owner may have gone on.
+    if (this.losses !== losses) return;
+    for (const pool of pools) this.memories.set(pool, latest.get(pool)?.memory);
   }
 }
 
@@ -318,16 +292,4 @@ async function failureOf(work: Promise<void>): Promise<Error | undefined> {
   } catch (error) {
     return error as Error;
   }
-}
-
-/** A bucket without events has no row. */
-function withoutHoles(
-  rows: { startMs: number; arrivals: number }[],
-  { toMs, bucketMs }: { toMs: number; bucketMs: number },
-): { startMs: number; arrivals: number }[] {
-  const arrivals = new Map(rows.map((row) => [row.startMs, row.arrivals]));
-  const filled: { startMs: number; arrivals: number }[] = [];
-  for (let startMs = rows[0]?.startMs ?? toMs; startMs < toMs; startMs += bucketMs)
-    filled.push({ startMs, arrivals: arrivals.get(startMs) ?? 0 });
-  return filled;
 }

@@ -21,7 +21,7 @@ export class DemandConsumer {
   @EventPattern({ ...demand, on: 'revoked' })
   async revoked(@Payload() partitions: TopicPartition[]): Promise<void> {
     this.reader.revoked(partitions);
-    // The next owner must find what was decided here.
+    // What was decided here belongs into the record before this process can say that it has left.
     await this.autoscaler.letGo();
   }
 

@@ -41,7 +41,11 @@ const inputs = z
     demandAsOfMs: z.number().optional().describe('End of the newest bucket counted, epoch ms.'),
     arrivalRatePerS: z.number().optional(),
     attemptsPerArrival: z.number().optional(),
-    backlog: z.number().optional().describe('Attempts that wait.'),
+    backlog: z.number().optional().describe('Attempts whose start was not told.'),
+    waiting: z
+      .number()
+      .optional()
+      .describe('Of the backlog, what is not being served already; the reaction works it off.'),
     serviceMsMean: z.number().optional(),
     reactionMarginRatio: z.number().optional().describe('Of the policy.'),
     forecastOriginMs: z.number().optional().describe('Start of the last bucket the forecast knew, epoch ms.'),

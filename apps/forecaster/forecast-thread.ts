@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Forecast, ForecastSettings } from '#domain/forecasting';
 
-/** Newly closed buckets of one pool; a pool the thread does not know starts with its history. */
+/** Newly closed buckets of one pool; a pool the thread does not know starts with its history, in one step or several. */
 export interface ForecastStep {
   settings: ForecastSettings;
   /** Consecutive, oldest first; null = missing. */
@@ -21,8 +21,16 @@ export interface StepResult {
   failed: { pool: string; message: string }[];
 }
 
-/** A step that takes longer has hung: 10,000 pools with their history take a few seconds. */
+/**
+ * A message whose steps take longer has hung: 7 µs for each bucket and horizon, so those who send it bound their product
+ * (docs/benchmarks/decide.md).
+ */
 const STEP_DEADLINE_MS = 60_000;
+
+/** What a step costs the thread, in buckets × horizons. */
+export function workOf({ settings, closed }: ForecastStep): number {
+  return closed.length * settings.horizonsS.length;
+}
 
 interface Waiting {
   resolve(result: StepResult): void;

@@ -17,6 +17,7 @@ function stepPool({ settings, closed }: ForecastStep): Forecast | undefined {
 function answer({ id, steps }: Extract<ToForecastThread, { kind: 'step' }>): FromForecastThread {
   const reply: FromForecastThread = { id, forecasts: [], failed: [] };
   for (const step of steps) {
+    if (reply.failed.some(({ pool }) => pool === step.settings.pool)) continue;
     try {
       const forecast = stepPool(step);
       if (forecast !== undefined) reply.forecasts.push(forecast);

@@ -7,12 +7,27 @@ import type { INestMicroservice } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, EventLogServer, HandlerErrors, topicSpecs } from '#adapters/event-log';
-import { DemandStore, ForecastStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
-import { emptyBucket, sampledPartial, sampledPartition, type DemandPartial } from '#domain/demand';
+import {
+  DemandStore,
+  ForecastStore,
+  openEmbeddedStore,
+  PolicyStore,
+  type EmbeddedStore,
+} from '#adapters/store';
+import {
+  emptyBucket,
+  historyEnd,
+  historyPartition,
+  sampledPartial,
+  sampledPartition,
+  type DemandPartial,
+} from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
+import { policySchema } from '#domain/scaling';
 import { ForecastThread } from './forecast-thread.js';
-import { horizonsOf } from './forecaster.js';
+import { horizonsOf } from './forecasted-pool.js';
 import { ForecasterModule } from './forecaster.module.js';
+import { PoolsWithPolicy } from './pools-with-policy.js';
 
 const SEASON_S = 60;
 const START_MS = 1_800_000_000_000;
@@ -31,6 +46,7 @@ let changed: () => void;
 let toOfLast: number;
 let failedPools: string[];
 const leadTimeS = new Map<string, number>();
+const seasonS = new Map<string, number>();
 
 beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'headroom-forecaster-'));
@@ -44,7 +60,8 @@ afterAll(async () => {
 beforeEach(async () => {
   unreadable = [];
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
-  await store.engine.query('truncate demand, demand_chains, forecasts, projection_offsets');
+  await store.engine.query('truncate policies, demand, demand_chains, forecasts, projection_offsets');
+  for (const pool of ['etl', 'measured', 'far', 'long']) await givePolicy(pool);
   log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0 });
   await log.ensureTopics(topicSpecs({ partitions: 2, dedupeWindowS: 10 }));
   [nowMs, made, gaps, failures, changed, toOfLast] = [START_MS, [], 0, [], () => undefined, -1];
@@ -60,9 +77,10 @@ async function start(): Promise<void> {
     log,
     demandStore: new DemandStore(store.dataSource),
     forecastStore: new ForecastStore(store.dataSource),
+    policyStore: new PolicyStore(store.dataSource),
     settingsOf: (pool) => ({
       bucketS: 1,
-      seasonsS: [SEASON_S],
+      seasonsS: [seasonS.get(pool) ?? SEASON_S],
       settleMs: 0,
       latenessS: 2,
       leadTimeS: leadTimeS.get(pool) ?? 2,
@@ -91,6 +109,9 @@ async function start(): Promise<void> {
   await app.listen();
 }
 
+const givePolicy = (pool: string) =>
+  new PolicyStore(store.dataSource).create({ pool, policy: policySchema.parse({}), nowMs: START_MS });
+
 /** Waits for a state, looked at whenever something has happened. */
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const met = Promise.withResolvers<void>();
@@ -109,6 +130,16 @@ async function demandFrom(second: number, arrivals: number[], pool = 'etl'): Pro
   const partial: DemandPartial = { v: 1, pool, bucketS: 1, range, watermarkMs: nowMs, buckets };
   if (pool === 'etl') toOfLast = range.to;
   await log.append('demand.v1', [{ key: pool, value: JSON.stringify(partial) }]);
+}
+
+/** A forecast that a program made which has ended since. */
+async function forecastBefore(pool: string, originMs: number): Promise<void> {
+  const horizons = [{ horizonS: 1, levels: [0.5], values: [50] }];
+  const provenance = { weights: { last: 1 }, historyBuckets: 1, state: 'warm' as const };
+  await new ForecastStore(store.dataSource).write({
+    made: [{ v: 1, pool, originMs, bucketS: 1, horizons, provenance }],
+    step: { topic: 'forecasts.v1', partition: 0, from: 0, nextOffset: 0 },
+  });
 }
 
 const latest = () => made.at(-1);
@@ -132,8 +163,30 @@ test('a pool that is measured is forecast as far as its measurements go: what is
   await until(() => latest()?.originMs === START_MS + 2_000);
   await tell(3, 6);
   await until(() => latest()?.originMs === START_MS + 5_000);
-  expect(made.map(({ originMs }) => originMs)).toEqual([START_MS + 2_000, START_MS + 5_000]);
+  expect(made.map(({ originMs }) => originMs - START_MS)).toEqual([2_000, 3_000, 4_000, 5_000]);
   expect(gaps).toBe(0);
+});
+
+test('a past that is brought in is learned from at once', async () => {
+  await start();
+  await demandFrom(0, [5, 6, 7]);
+  nowMs = START_MS + 3_500;
+  await until(() => latest()?.originMs === START_MS + 2_000);
+  expect(latest()?.provenance.historyBuckets).toBe(3);
+  // As an import leaves it: in the table first, then the word that it is there.
+  const rows = Array.from({ length: 100 }, (_, i) => ({
+    pool: 'etl',
+    bucket: { ...emptyBucket(START_MS - (100 - i) * 1000), arrivals: 5 },
+  }));
+  const at = { topic: 'demand.v1', partition: log.partitionOf({ topic: 'demand.v1', key: 'etl' }) };
+  await new DemandStore(store.dataSource).write({
+    buckets: rows,
+    chains: [],
+    step: { ...at, from: 0, nextOffset: 1 },
+  });
+  const end = historyEnd({ pool: 'etl', bucketS: 1, partition: historyPartition('csv'), toMs: START_MS });
+  await log.append('demand.v1', [{ key: 'etl', value: JSON.stringify(end) }]);
+  await until(() => latest()?.provenance.historyBuckets === 103);
 });
 
 test('a closed bucket makes one forecast, which is published and kept', async () => {
@@ -156,6 +209,19 @@ test('a bucket without events is an empty bucket, not a missing one', async () =
   nowMs = START_MS + 6_000;
   await until(() => latest()?.originMs === START_MS + 5_000);
   expect(latest()?.provenance.historyBuckets).toBe(6);
+});
+
+test('buckets that closed while nobody looked have a forecast each, a few of them; the rest is history', async () => {
+  await start();
+  await demandFrom(0, [5]);
+  const secondsOf = () => made.map(({ originMs }) => (originMs - START_MS) / 1000);
+  for (const second of [1, 4, 24]) {
+    nowMs = START_MS + second * 1_000;
+    await until(() => latest()?.originMs === nowMs - 1_000);
+  }
+  expect(secondsOf()).toEqual([0, 1, 2, 3, 19, 20, 21, 22, 23]);
+  expect(latest()?.provenance.historyBuckets).toBe(24);
+  expect(failedPools).toEqual([]);
 });
 
 test('a start learns from the table what was before, and goes on from the topic', async () => {
@@ -184,6 +250,65 @@ test('a start learns from the table what was before, and goes on from the topic'
     latest()?.horizons.map(({ values, levels }) => values[levels.indexOf(0.5)] as number) ?? [];
   expect(next).toBeLessThan(20);
   expect(third).toBeGreaterThan(60);
+});
+
+test('a past of two long seasons is learned in pieces, and pools that are known do not wait for it', async () => {
+  const LONG_S = 45_000;
+  seasonS.set('long', LONG_S);
+  // A rush of a minute, once a season; the third one begins when the past ends.
+  const rushes = [2, 1].flatMap((seasons) =>
+    Array.from({ length: 60 }, (_, i) => START_MS + (4 + i - seasons * LONG_S) * 1000),
+  );
+  const at = { partition: 0, nextOffset: 9, backlog: 0, inFlight: 0 };
+  await new DemandStore(store.dataSource).write({
+    buckets: [
+      ...rushes.map((startMs) => ({ pool: 'long', bucket: { ...emptyBucket(startMs), arrivals: 90 } })),
+      { pool: 'etl', bucket: { ...emptyBucket(START_MS), arrivals: 5 } },
+    ],
+    chains: [
+      { pool: 'long', ...at },
+      { pool: 'etl', ...at },
+    ],
+    step: { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 },
+  });
+  await forecastBefore('long', START_MS + 2_000);
+  nowMs = START_MS + 3_000;
+  await start();
+  await until(() => made.some(({ pool }) => pool === 'etl'));
+  nowMs = START_MS + 4_000;
+  await until(() => made.some(({ pool }) => pool === 'long'));
+  const ofEtl = made.filter(({ pool }) => pool === 'etl').map(({ originMs }) => originMs - START_MS);
+  expect(ofEtl).toEqual([2_000, 3_000]);
+  expect(latest()).toMatchObject({ pool: 'long', originMs: START_MS + 3_000 });
+  expect(latest()?.provenance.historyBuckets).toBe(2 * LONG_S);
+  // Nothing arrived for almost a season: only the season knows what comes.
+  const [next] = latest()?.horizons ?? [];
+  expect(next?.values[next.levels.indexOf(0.5)]).toBeGreaterThan(20);
+}, 60_000);
+
+test.each([
+  ['nobody forecast', undefined, 121],
+  ['there was a forecast of nothing', START_MS - 21_000, 161],
+])('what was not counted before a start is unknown, not empty: %s', async (_, lastOriginMs, known) => {
+  const buckets = Array.from({ length: 120 }, (__, i) => ({
+    pool: 'etl',
+    bucket: { ...emptyBucket(START_MS + (i - 180) * 1000), arrivals: 50 },
+  }));
+  const chain = { pool: 'etl', partition: 0, nextOffset: 100, backlog: 0, inFlight: 0 };
+  const partition = log.partitionOf({ topic: 'demand.v1', key: 'etl' });
+  await new DemandStore(store.dataSource).write({
+    buckets,
+    chains: [chain],
+    step: { topic: 'demand.v1', partition, from: 0, nextOffset: 0 },
+  });
+  if (lastOriginMs !== undefined) await forecastBefore('etl', lastOriginMs);
+  toOfLast = 100;
+  await start();
+  await until(() => app.get(ForecastThread).knows('etl'));
+  await demandFrom(0, [50]);
+  nowMs = START_MS + 1_000;
+  await until(() => latest()?.originMs === START_MS);
+  expect(latest()?.provenance.historyBuckets).toBe(known);
 });
 
 test('a record that is no forecast is left out of the table, and stops nothing', async () => {
@@ -284,9 +409,31 @@ test('pools without history do not keep the others waiting', async () => {
   const buckets = [{ pool: 'etl', bucket: { ...emptyBucket(START_MS - 2_000), arrivals: 4 } }];
   const step = { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 };
   await new DemandStore(store.dataSource).write({ buckets, chains, step });
+  for (const pool of idle) await givePolicy(pool);
   await start();
   await until(() => latest()?.originMs === START_MS - 1_000);
   expect(latest()?.pool).toBe('etl');
+});
+
+test('a pool that loses its policy is forecast no more; with one it starts from its history', async () => {
+  await start();
+  await demandFrom(0, [5, 6, 7]);
+  nowMs = START_MS + 3_000;
+  await until(() => latest()?.originMs === START_MS + 2_000);
+  const seen = { version: 1, updatedAtMs: START_MS };
+  await new PolicyStore(store.dataSource).delete({ pool: 'etl', seen });
+  await app.get(PoolsWithPolicy).refresh();
+  await until(() => !app.get(ForecastThread).knows('etl'));
+  await demandFrom(3, [8]);
+  nowMs = START_MS + 4_000;
+  let looks = 0;
+  await until(() => (looks += 1) > 5);
+  await givePolicy('etl');
+  await app.get(PoolsWithPolicy).refresh();
+  nowMs = START_MS + 5_000;
+  await until(() => latest()?.originMs === START_MS + 4_000);
+  expect(made.map(({ originMs }) => originMs - START_MS)).toEqual([2_000, 4_000]);
+  expect(latest()?.provenance.historyBuckets).toBe(5);
 });
 
 test('after the clock was set back the pool is forecast from where it is', async () => {

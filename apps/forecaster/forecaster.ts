@@ -1,23 +1,11 @@
 import type { DemandReader } from '#adapters/demand-reader';
 import type { EventLog } from '#adapters/event-log';
-import type { DemandStore } from '#adapters/store';
 import { bucketStartMs, closedArrivals, MAX_AHEAD_MS, sampledToMs } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
-import type { ForecastStep, ForecastThread } from './forecast-thread.js';
-
-/** What the forecaster must know of a pool. */
-export interface ForecastedPool {
-  bucketS: number;
-  seasonsS: readonly number[];
-  /** Wait after a bucket's end before it is used provisionally, ms. */
-  settleMs: number;
-  /** Events so late still correct the history of later forecasts, seconds. */
-  latenessS: number;
-  /** Longest lead time that forecasts must cover, seconds. */
-  leadTimeS: number;
-  /** Partitions of the sources that measure it: beyond what they have told it is not known. */
-  sampledBy?: readonly number[];
-}
+import { workOf, type ForecastStep, type ForecastThread, type StepResult } from './forecast-thread.js';
+import { forecastSettings, type DuePool, type ForecastedPool } from './forecasted-pool.js';
+import type { PastPiece, PoolPasts } from './pool-pasts.js';
+import type { PoolsWithPolicy } from './pools-with-policy.js';
 
 export interface ForecasterObserver {
   forecast(forecast: Forecast): void;
@@ -29,124 +17,188 @@ export interface ForecasterObserver {
 export interface ForecasterOptions {
   log: EventLog;
   reader: DemandReader;
-  store: Pick<DemandStore, 'arrivalsSince'>;
+  pasts: PoolPasts;
+  policies: Pick<PoolsWithPolicy, 'has'>;
   thread: ForecastThread;
   settingsOf(pool: string): ForecastedPool;
   observer: ForecasterObserver;
   nowMs(): number;
 }
 
-/** History that is read back when a pool is opened, in longest seasons: three copies of each to learn from, and a rest. */
-const HISTORY_SEASONS = 4.2;
-/** A bound of that for short seasons and for small buckets in long ones. */
-const MAX_HISTORY_BUCKETS = 40_320;
-/** Pools that are opened in one run, so that a start with many pools keeps the others in time. */
-const MAX_OPENED_PER_RUN = 200;
-/** Forecasts of one pool: beyond this many horizons only every n-th is made, the last always. */
-const MAX_HORIZONS = 24;
+/** Buckets that closed while nobody looked and still get a forecast of their own; of older ones nobody would read it. */
+const MAX_LATE_BUCKETS = 5;
+/** Work of one message of buckets that have closed: some three seconds of the thread (docs/benchmarks/decide.md). */
+const MAX_MESSAGE_WORK = 500_000;
+/**
+ * A message that opens pools has this work of pasts that are under way, and as much of others, so that a long one does not
+ * keep the rest waiting; each ends with the piece that reaches it. Some 0.2 s, for which buckets that close meanwhile wait.
+ */
+const OPENING_WORK = 15_000;
+/** Pools whose past is looked for in one run. */
+const MAX_LOOKED_FOR_PER_RUN = 50;
 
-/** Makes one forecast for every pool whose bucket has closed. */
+/** Makes one forecast for every pool with a policy whose bucket has closed. */
 export class Forecaster {
   /** End of the newest closed bucket when each pool was last looked at, epoch ms: what its forecast has seen. */
   private readonly seenToMs = new Map<string, number>();
-  /** Where the next run begins: each pool has its turn, however many are opened before it. */
-  private nextPool = 0;
 
   constructor(private readonly options: ForecasterOptions) {}
 
+  /** First the pools that the thread knows, in messages of their own: opening the others must not keep them waiting. */
   async run(): Promise<void> {
-    const { log, thread, observer } = this.options;
-    const steps = await this.dueSteps();
-    if (steps.length === 0) return;
-    const startedMs = performance.now();
-    const { forecasts, failed } = await thread.step(steps).catch((error: unknown) => {
-      // These buckets have no forecast yet: the thread that follows starts with them.
-      for (const { settings } of steps) this.seenToMs.delete(settings.pool);
-      throw error;
-    });
-    observer.stepped({ pools: steps.length, durationMs: performance.now() - startedMs });
-    for (const failure of failed) observer.stepFailed(failure);
-    for (const forecast of forecasts) observer.forecast(forecast);
-    const records = forecasts.map((forecast) => ({ key: forecast.pool, value: JSON.stringify(forecast) }));
-    if (records.length > 0) await log.append('forecasts.v1', records);
+    const { reader, thread, pasts } = this.options;
+    const nowMs = this.options.nowMs();
+    const behindMs = await reader.behindMs();
+    if (behindMs === undefined) return;
+    this.forget(reader.takeRenewed());
+    this.forgetUnwanted();
+    const due = this.duePools(nowMs, behindMs);
+    const isOpen = ({ pool }: DuePool) => thread.knows(pool) && !pasts.isUnderWay(pool);
+    const [open, closed] = [due.filter(isOpen), due.filter((each) => !isOpen(each))];
+    await this.follow(open);
+    await this.openSome(closed);
   }
 
-  /** Pools that are read elsewhere now. */
+  /** Pools that are read elsewhere now, or of which more is known than was learned. */
   forget(pools: string[]): void {
+    if (pools.length === 0) return;
     for (const pool of pools) this.seenToMs.delete(pool);
+    this.options.pasts.forget(pools);
     this.options.thread.forget(pools);
   }
 
-  private async dueSteps(): Promise<ForecastStep[]> {
-    const { reader, thread, settingsOf } = this.options;
-    const nowMs = this.options.nowMs();
-    const behindMs = await reader.behindMs();
-    if (behindMs === undefined) return [];
-    const steps: ForecastStep[] = [];
-    const pools = reader.pools();
-    const first = this.nextPool;
-    let opened = 0;
-    for (let i = 0; i < pools.length; i++) {
-      const turn = (first + i) % pools.length;
-      const pool = pools[turn] as string;
+  private duePools(nowMs: number, behindMs: number): DuePool[] {
+    const { reader, settingsOf, policies } = this.options;
+    const wanted = reader.pools().filter((pool) => policies.has(pool));
+    return wanted.flatMap((pool) => {
       const settings = settingsOf(pool);
       const knownToMs = sampledToMs(settings.sampledBy ?? [], reader.of(pool)?.chains ?? new Map());
       const countedToMs = Math.min(nowMs - behindMs - settings.settleMs, knownToMs);
       const toMs = bucketStartMs(countedToMs, settings.bucketS);
       this.forgetAhead(pool, nowMs);
-      if (toMs <= (this.seenToMs.get(pool) ?? -Infinity)) continue;
-      const known = thread.knows(pool);
-      if (!known && opened >= MAX_OPENED_PER_RUN) continue;
-      if (!known && ++opened === MAX_OPENED_PER_RUN) this.nextPool = turn + 1;
-      const closed = known ? this.newlyClosed(pool, toMs) : await this.history(pool, toMs);
-      // Also without a bucket to see: there will be none before the next one has closed.
-      this.seenToMs.set(pool, toMs);
-      if (closed.length > 0) steps.push({ settings: forecastSettings(pool, settings), closed });
-    }
-    return steps;
+      return toMs > this.reachedMs(pool) ? [{ pool, settings, toMs }] : [];
+    });
+  }
+
+  /** One that gets a policy again starts from its history. */
+  private forgetUnwanted(): void {
+    const { reader, policies } = this.options;
+    const unwanted = reader.pools().filter((pool) => !policies.has(pool));
+    this.forget(unwanted.filter((pool) => this.reachedMs(pool) > -Infinity));
+  }
+
+  /** Up to where a pool was forecast, or its past given to the thread. */
+  private reachedMs(pool: string): number {
+    const { pasts } = this.options;
+    return Math.max(this.seenToMs.get(pool) ?? -Infinity, pasts.givenToMs(pool) ?? -Infinity);
   }
 
   /** After the clock was set back the pool starts again from its history: its memory has seen what is yet to come. */
   private forgetAhead(pool: string, nowMs: number): void {
-    if ((this.seenToMs.get(pool) ?? -Infinity) > nowMs + MAX_AHEAD_MS) this.forget([pool]);
+    if (this.reachedMs(pool) > nowMs + MAX_AHEAD_MS) this.forget([pool]);
   }
 
-  /** What has closed since, and before it what late events may have corrected. */
-  private newlyClosed(pool: string, toMs: number): ForecastStep['closed'] {
-    const series = this.options.reader.of(pool);
-    const { bucketS, latenessS } = this.options.settingsOf(pool);
-    const fromMs = (this.seenToMs.get(pool) as number) - Math.ceil(latenessS / bucketS) * bucketS * 1000;
-    return series === undefined ? [] : closedArrivals({ fromMs, toMs }, series);
+  private async follow(due: DuePool[]): Promise<void> {
+    const { thread } = this.options;
+    try {
+      for (const message of inMessages(due.flatMap((each) => this.newlyClosed(each)))) {
+        // One that failed in the message before has lost its memory.
+        const { forecasts } = await this.step(message.filter(({ settings }) => thread.knows(settings.pool)));
+        await this.publish(forecasts);
+      }
+    } catch (error) {
+      // Buckets that the thread has taken along have no forecast yet: the one that follows starts with them.
+      for (const { pool } of due) if (!thread.knows(pool)) this.seenToMs.delete(pool);
+      throw error;
+    }
   }
 
-  /** The table first, then what the reader has seen since; a bucket without events counts as empty. */
-  private async history(pool: string, toMs: number): Promise<ForecastStep['closed']> {
-    const { bucketS, seasonsS } = this.options.settingsOf(pool);
+  /** A step for each bucket that has closed since, a few when it was late: with what late events may have corrected. */
+  private newlyClosed({ pool, settings, toMs }: DuePool): ForecastStep[] {
+    const { bucketS, latenessS } = settings;
     const bucketMs = bucketS * 1000;
-    const longestMs = (seasonsS.at(-1) as number) * 1000;
-    const wantedMs = Math.min(HISTORY_SEASONS * longestMs, MAX_HISTORY_BUCKETS * bucketMs);
-    const rows = await this.options.store.arrivalsSince({ pool, fromMs: toMs - wantedMs });
+    const latenessMs = Math.ceil(latenessS / bucketS) * bucketMs;
     const series = this.options.reader.of(pool);
-    const recent = [...(series?.buckets.values() ?? [])];
-    const arrivals = new Map([...rows, ...recent].map((bucket) => [bucket.startMs, bucket.arrivals]));
-    const closed: ForecastStep['closed'] = [];
-    const firstMs = Math.max(Math.min(...arrivals.keys()), toMs - wantedMs);
-    for (let startMs = bucketStartMs(firstMs, bucketS); startMs < toMs; startMs += bucketMs)
-      closed.push({ startMs, arrivals: arrivals.get(startMs) ?? 0 });
-    return closed;
+    const buckets = Math.round((toMs - (this.seenToMs.get(pool) as number)) / bucketMs);
+    const late = Math.min(buckets, MAX_LATE_BUCKETS);
+    return Array.from({ length: late }, (_, i) => toMs - (late - 1 - i) * bucketMs).flatMap((endMs) => {
+      const fromMs = (this.seenToMs.get(pool) as number) - latenessMs;
+      this.seenToMs.set(pool, endMs);
+      const closed = series === undefined ? [] : closedArrivals({ fromMs, toMs: endMs }, series);
+      return closed.length === 0 ? [] : [{ settings: forecastSettings(pool, settings), closed }];
+    });
+  }
+
+  /** Gives the thread a bounded part of the pasts of pools that it does not know up to now. */
+  private async openSome(due: DuePool[]): Promise<void> {
+    const pieces = await this.nextPieces(due);
+    if (pieces.length === 0) return;
+    const { forecasts, failed } = await this.step(pieces.map(({ step }) => step));
+    const broken = new Set(failed.map(({ pool }) => pool));
+    const opened = new Set<string>();
+    for (const piece of pieces) {
+      const { pool, toMs } = piece.due;
+      if (broken.has(pool)) this.options.pasts.forget([pool]);
+      else if (this.options.pasts.given(piece)) opened.add(pool);
+      else continue;
+      // Also of one that failed: it is tried again when the next bucket has closed.
+      this.seenToMs.set(pool, toMs);
+    }
+    await this.publish(forecasts.filter(({ pool }) => opened.has(pool)));
+  }
+
+  /** What was begun goes on; of the others those that were not looked for the longest begin. */
+  private async nextPieces(due: DuePool[]): Promise<PastPiece[]> {
+    const { thread, pasts } = this.options;
+    const isBegun = ({ pool }: DuePool) => thread.knows(pool) && pasts.isUnderWay(pool);
+    const lookedAtMs = ({ pool }: DuePool) => this.seenToMs.get(pool) ?? 0;
+    const others = due.filter((each) => !isBegun(each));
+    others.sort((one, other) => lookedAtMs(one) - lookedAtMs(other));
+    return [...(await this.piecesOf(due.filter(isBegun))), ...(await this.piecesOf(others))];
+  }
+
+  private async piecesOf(due: DuePool[]): Promise<PastPiece[]> {
+    const { pasts } = this.options;
+    const pieces: PastPiece[] = [];
+    let [work, lookedFor] = [0, 0];
+    for (const each of due) {
+      if (work >= OPENING_WORK || lookedFor >= MAX_LOOKED_FOR_PER_RUN) break;
+      if (!pasts.isKnownEmpty(each.pool)) lookedFor += 1;
+      const piece = await pasts.next(each, OPENING_WORK);
+      // Without a bucket to see there will be none before the next one has closed.
+      if (piece === undefined) this.seenToMs.set(each.pool, each.toMs);
+      else pieces.push(piece);
+      work += piece === undefined ? 0 : workOf(piece.step);
+    }
+    return pieces;
+  }
+
+  private async step(steps: ForecastStep[]): Promise<StepResult> {
+    const { thread, observer } = this.options;
+    const startedMs = performance.now();
+    const result = await thread.step(steps);
+    observer.stepped({ pools: steps.length, durationMs: performance.now() - startedMs });
+    for (const failure of result.failed) observer.stepFailed(failure);
+    return result;
+  }
+
+  private async publish(forecasts: Forecast[]): Promise<void> {
+    const { log, observer } = this.options;
+    for (const forecast of forecasts) observer.forecast(forecast);
+    const records = forecasts.map((forecast) => ({ key: forecast.pool, value: JSON.stringify(forecast) }));
+    if (records.length > 0) await log.append('forecasts.v1', records);
   }
 }
 
-function forecastSettings(pool: string, settings: ForecastedPool): ForecastStep['settings'] {
-  const { bucketS, seasonsS } = settings;
-  return { pool, bucketS, seasonsS: [...seasonsS], horizonsS: horizonsOf(settings) };
-}
-
-/** Every horizon a decision may look at: from the next bucket to the one after the lead time. */
-export function horizonsOf({ bucketS, leadTimeS }: Pick<ForecastedPool, 'bucketS' | 'leadTimeS'>): number[] {
-  const last = Math.ceil(leadTimeS / bucketS) + 1;
-  const stride = Math.ceil(last / MAX_HORIZONS);
-  const horizons: number[] = [];
-  for (let horizon = last; horizon > 0; horizon -= stride) horizons.unshift(horizon * bucketS);
-  return horizons;
+/** In order; a message ends with the step that reaches {@link MAX_MESSAGE_WORK}. */
+function* inMessages(steps: ForecastStep[]): Generator<ForecastStep[]> {
+  let [message, work]: [ForecastStep[], number] = [[], 0];
+  for (const step of steps) {
+    message.push(step);
+    work += workOf(step);
+    if (work < MAX_MESSAGE_WORK) continue;
+    yield message;
+    [message, work] = [[], 0];
+  }
+  if (message.length > 0) yield message;
 }

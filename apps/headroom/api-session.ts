@@ -1,113 +1,140 @@
-import { canSign, type Scope } from '#adapters/identity';
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import type { Scope } from '#adapters/identity';
 import { formatProblem } from '#adapters/input-problems';
-import type { CommandContext } from './commands/command-context.js';
+import type { CommandContext, Failure, Outcome } from './commands/command-context.js';
 import { loadConfig } from './config-file.js';
-import { EXIT, type ExitCode } from './exit-codes.js';
+import { EXIT, exitCodeOfStatus } from './exit-codes.js';
 import { configFileOf, dataDirOf } from './locations.js';
-import { openIdentity } from './open-identity.js';
+import { openSigner } from './open-identity.js';
 import { originOf } from './origin.js';
 
 /** Options of a command that calls the API of a running program. */
-export interface SessionOptions {
+export interface ApiOptions {
   url?: string;
   config?: string;
   dataDir?: string;
 }
 
-/** What `context.fail` takes. */
-export interface SessionFailure {
-  ok: false;
-  code: ExitCode;
-  message: string;
-  hint?: string | undefined;
+export interface ApiRequest {
+  method: 'GET' | 'POST';
+  path: string;
+  body?: unknown;
 }
 
-export type ApiAnswer<T> = { ok: true; body: T } | SessionFailure;
-
+/** All of an answer comes within this time; of one that is long, its beginning does. */
 const ANSWER_MS = 30_000;
+const BEGIN_MS = 60_000;
 const TOKEN_S = 3_600;
 /** The program may be busy for a moment: it says when to come again. */
 const MAX_TRIES = 10;
 const MAX_RETRY_AFTER_S = 10;
 
-/** Calls the API with one token. */
+const problem = z.object({ detail: z.string().optional(), hint: z.string().optional() }).catch({});
+
+type Begun = { ok: true; answer: Response } | ({ ok: false; retryAfterS?: number } & Failure);
+
+/** Calls the API with one token, which must allow one scope. */
 export class ApiSession {
   constructor(
-    readonly url: string,
-    private readonly token: string | undefined,
+    private readonly url: string,
+    private readonly access: { token: string | undefined; scope: Scope },
   ) {}
 
-  /** The body of a success; everything else with its exit code. A 503 is tried again when it says so. */
-  async call<T>(method: string, path: string, body?: unknown): Promise<ApiAnswer<T>> {
+  /** The body of a success. A 503 is asked again when it says so. */
+  async call<T>(request: ApiRequest, schema: z.ZodType<T>): Promise<Outcome<T>> {
     for (let tries = 1; ; tries++) {
-      const asked = await this.ask(method, path, body).catch((error: Error) => this.unreachable(error));
-      if ('code' in asked) return asked;
-      if (asked.ok) return { ok: true, body: (await asked.json()) as T };
-      const retryAfterS = Number(asked.headers.get('retry-after') ?? Number.NaN);
-      if (asked.status !== 503 || !(retryAfterS <= MAX_RETRY_AFTER_S) || tries === MAX_TRIES)
-        return refused(asked);
-      await new Promise((resolve) => setTimeout(resolve, retryAfterS * 1000));
+      const begun = await this.ask(request, AbortSignal.timeout(ANSWER_MS));
+      if (begun.ok) return this.read(begun.answer, schema);
+      const { retryAfterS = Infinity } = begun;
+      if (retryAfterS > MAX_RETRY_AFTER_S || tries === MAX_TRIES) return begun;
+      await delay(retryAfterS * 1000);
     }
   }
 
-  private ask(method: string, path: string, body: unknown): Promise<Response> {
+  /** Resolves when a success begins; its body may take any time. */
+  async open(path: string): Promise<Outcome<Response>> {
+    const beginning = new AbortController();
+    const late = setTimeout(() => beginning.abort(new Error(`nothing within ${BEGIN_MS} ms`)), BEGIN_MS);
+    try {
+      const begun = await this.ask({ method: 'GET', path }, beginning.signal);
+      return begun.ok ? { ok: true, value: begun.answer } : begun;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  private async ask({ method, path, body }: ApiRequest, signal: AbortSignal): Promise<Begun> {
+    const { token } = this.access;
     const headers = {
-      ...(this.token !== undefined && { authorization: `Bearer ${this.token}` }),
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
       ...(body !== undefined && { 'content-type': 'application/json' }),
     };
     const content = body === undefined ? {} : { body: JSON.stringify(body) };
-    const signal = AbortSignal.timeout(ANSWER_MS);
-    return fetch(new URL(path, this.url), { method, headers, signal, ...content });
+    try {
+      const answer = await fetch(new URL(path, this.url), { method, headers, signal, ...content });
+      return answer.ok ? { ok: true, answer } : await this.refusal(answer);
+    } catch (error) {
+      return this.unreachable(error as Error);
+    }
+  }
+
+  private async read<T>(answer: Response, schema: z.ZodType<T>): Promise<Outcome<T>> {
+    try {
+      const body = schema.safeParse(await answer.json());
+      if (body.success) return { ok: true, value: body.data };
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) return this.unreachable(error as Error);
+    }
+    const message = `${this.url}: must answer as the API of Headroom, got something else`;
+    return { ok: false, code: EXIT.usage, message, hint: 'the API is at api.port of the configuration' };
+  }
+
+  private async refusal(answer: Response): Promise<Begun> {
+    const { status, headers, url } = answer;
+    const { detail, hint } = problem.parse(await answer.json().catch(() => undefined));
+    const code = exitCodeOfStatus(status);
+    const retryAfterS = Number(headers.get('retry-after') ?? Number.NaN);
+    return {
+      ok: false,
+      code,
+      message: detail ?? `${url}: must succeed, got ${status}`,
+      hint: code === EXIT.notAllowed ? `HEADROOM_TOKEN needs the scope ${this.access.scope}` : hint,
+      ...(status === 503 && retryAfterS >= 0 && { retryAfterS }),
+    };
   }
 
   /** `fetch failed` says nothing; its cause does. */
-  private unreachable(error: Error): SessionFailure {
-    const { message, code = message } = (error.cause ?? error) as { message: string; code?: string };
-    return failure(EXIT.unreachable, `${this.url}: must answer, got ${code}`, 'is it started?');
+  private unreachable(error: Error): { ok: false } & Failure {
+    const { code, message } = (error.cause ?? error) as { message: string; code?: unknown };
+    const actual = typeof code === 'string' ? code : message;
+    const hint = 'is it started?';
+    return { ok: false, code: EXIT.unreachable, message: `${this.url}: must answer, got ${actual}`, hint };
   }
 }
 
-/** With HEADROOM_TOKEN where an address is named; otherwise with the key of the data directory. */
+/** With HEADROOM_TOKEN where an address is named; otherwise with the key of the configuration or the data directory. */
 export async function openApiSession(
-  options: SessionOptions,
-  scopes: readonly Scope[],
+  options: ApiOptions,
+  { scope, subject }: { scope: Scope; subject: string },
   context: CommandContext,
-): Promise<{ ok: true; session: ApiSession } | SessionFailure> {
+): Promise<Outcome<ApiSession>> {
   const url = options.url ?? context.environment.url;
-  if (url !== undefined && !URL.canParse(url))
-    return failure(EXIT.usage, `--url: must be an address, got ${url}`);
-  if (url !== undefined) return { ok: true, session: new ApiSession(url, context.environment.token) };
+  if (url !== undefined) {
+    if (!URL.canParse(url)) return usage(`--url: must be an address, got ${url}`);
+    return { ok: true, value: new ApiSession(url, { scope, token: context.environment.token }) };
+  }
   const loaded = await loadConfig(configFileOf({ option: options.config, ...context }));
-  if (!loaded.ok) return failure(EXIT.usage, loaded.problems.map(formatProblem).join('\n'));
+  if (!loaded.ok) return usage(loaded.problems.map(formatProblem).join('\n'));
   const { config } = loaded;
-  const { tokenMaxS, keyFile } = config.identity;
   const dataDir = dataDirOf({ option: options.dataDir, configured: config.dataDir, ...context });
-  const opened = await openIdentity({ ...config, dataDir, create: false });
-  if (!opened.ok) {
-    const code = opened.reason === 'not-readable' ? EXIT.notAllowed : EXIT.usage;
-    return failure(code, opened.problem, opened.hint);
-  }
-  const { identity } = opened;
-  if (!canSign(identity)) {
-    const message = `identity.keyFile ${keyFile}: must be a private key to sign, got a public one`;
-    return failure(EXIT.usage, message, 'give --url and HEADROOM_TOKEN');
-  }
-  const lifetimeS = Math.min(TOKEN_S, tokenMaxS);
-  const { token } = await identity.signToken({ scopes, lifetimeS, subject: 'cli' });
-  return { ok: true, session: new ApiSession(originOf(config.api), token) };
+  const signer = await openSigner({ ...config, dataDir });
+  if (!signer.ok) return { ...signer, hint: signer.hint ?? 'or name --url, with a token in HEADROOM_TOKEN' };
+  const lifetimeS = Math.min(TOKEN_S, config.identity.tokenMaxS);
+  const { token } = await signer.value.signToken({ scopes: [scope], lifetimeS, subject });
+  return { ok: true, value: new ApiSession(originOf(config.api), { scope, token }) };
 }
 
-async function refused(answer: Response): Promise<SessionFailure> {
-  const problem = (await answer.json().catch(() => ({}))) as { detail?: string; hint?: string };
-  const message = problem.detail ?? `${answer.url}: must succeed, got ${answer.status}`;
-  return failure(exitCodeOf(answer.status), message, problem.hint);
-}
-
-function exitCodeOf(status: number): ExitCode {
-  if (status === 401 || status === 403) return EXIT.notAllowed;
-  return status >= 500 ? EXIT.unreachable : EXIT.usage;
-}
-
-function failure(code: ExitCode, message: string, hint?: string): SessionFailure {
-  return { ok: false, code, message, hint };
+function usage(message: string): { ok: false } & Failure {
+  return { ok: false, code: EXIT.usage, message };
 }

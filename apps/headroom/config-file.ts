@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { withFiles } from '#adapters/event-log';
+import { withFiles } from '#adapters/event-log/kafka-settings';
 import type { InputProblem } from '#adapters/input-problems';
 import { configSchema, type Config } from './config.js';
 import { checkYaml } from './yaml.js';

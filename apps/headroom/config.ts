@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { kafkaSettingsSchema } from '#adapters/event-log';
-import { syntheticSourceSchema } from '#adapters/sources';
-import { storeSchema } from '#adapters/store';
+// The schemas alone: every command reads the configuration, and few need what it describes.
+import { kafkaSettingsSchema } from '#adapters/event-log/kafka-settings';
+import { syntheticSourceSchema } from '#adapters/sources/synthetic';
+import { storeSchema } from '#adapters/store/settings';
 import { poolName } from '#domain/events';
 import { MAX_HORIZON_BUCKETS } from '#domain/forecasting';
 import { policySchema, staleAfterS } from '#domain/scaling';
@@ -396,7 +397,6 @@ export const configSchema = z
   });
 export type Config = z.output<typeof configSchema>;
 export type PoolConfig = Config['pools'][string];
-export type WorkerConfig = PoolConfig['worker'];
 
 /** JSON Schema of the file for editors; docs/config.schema.json is this, checked by a test. */
 export function configJsonSchema(): Record<string, unknown> {

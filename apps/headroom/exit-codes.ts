@@ -17,4 +17,11 @@ export function exitCodeOfSignal(signal: 'SIGINT' | 'SIGTERM'): ExitCode {
   return signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
 }
 
+/** For a command whose request was answered with this status, which is no success. */
+export function exitCodeOfStatus(status: number): ExitCode {
+  if (status === 401 || status === 403) return EXIT.notAllowed;
+  if (status === 409) return EXIT.failed;
+  return status >= 500 ? EXIT.unreachable : EXIT.usage;
+}
+
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

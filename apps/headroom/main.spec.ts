@@ -1,11 +1,11 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { openLocalIdentity } from '#adapters/identity';
 
 const projectDir = join(import.meta.dirname, '..', '..', '..');
@@ -15,6 +15,7 @@ let server: Server;
 let url: string;
 let onRequest = () => {};
 let status = 200;
+const children: ChildProcess[] = [];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'headroom-cli-'));
@@ -31,6 +32,11 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
+afterEach(() => {
+  // As a test that failed in the middle leaves things.
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+  [onRequest, status] = [() => {}, 200];
+});
 afterAll(() => {
   server.close();
   server.closeAllConnections();
@@ -42,6 +48,7 @@ function start(args: string[], environment: Record<string, string> = {}) {
     cwd: folder,
     env: { ...process.env, HEADROOM_DATA_DIR: join(folder, 'data'), ...environment },
   });
+  children.push(child);
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()));
@@ -161,7 +168,6 @@ describe('headroom replay', () => {
   test('a replay without one good answer is a failure', async () => {
     status = 503;
     const { code, stderr } = await run(...replay('--speed', '1000', '--peak-rps', '100'));
-    status = 200;
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr: expect.stringMatching(
@@ -177,7 +183,6 @@ describe('headroom replay', () => {
       code: 130,
       stdout: expect.stringContaining('replay of pool web stopped'),
     });
-    onRequest = () => {};
   });
 
   test('a bad trace, window or pool is 2; no router is 3', async () => {

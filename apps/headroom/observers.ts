@@ -6,7 +6,7 @@ import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
 import type { PartitionOptions } from '#adapters/store';
 import type { RecordSourceObserver } from '#adapters/record-sources';
-import type { Logger, Metrics } from '#adapters/telemetry';
+import { forgetPool, type Logger, type Metrics } from '#adapters/telemetry';
 import { decisionIdOf, forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
 import type { PolicyObserver } from '../autoscaler/policies.controller.js';
@@ -197,7 +197,8 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
       metrics.replayedDeadLetters.inc({ outcome }, letters);
       logger.info({ outcome, letters, subject }, 'dead letters were to be replayed');
     },
-    appendFailed: (err) => logger.error({ err }, 'events could not be appended'),
+    historyTaken: (outcome) => metrics.historyPieces.inc({ outcome }),
+    appendFailed: (err) => logger.error({ err }, 'events or demand could not be appended'),
   };
 }
 
@@ -273,9 +274,8 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
     policyChanged: ({ what, ...change }) => logger.info(change, `policy ${what}`),
     forgotten: (pool) => {
       status.forgotten(pool);
-      metrics.objectiveReachable.remove({ pool });
-      for (const state of ['desired', 'ready', 'starting', 'draining'])
-        metrics.workers.remove({ pool, state });
+      const { decisions, decisionLimits, shortForecastDecisions, objectiveReachable, workers } = metrics;
+      void forgetPool(pool, [decisions, decisionLimits, shortForecastDecisions, objectiveReachable, workers]);
     },
     restored: ({ pool, desired, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'restored' : 'failed' });

@@ -1,4 +1,5 @@
-import { EmbeddedEventLog, KafkaEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
+import { EmbeddedEventLog, topicSpecs, type EventLog } from '#adapters/event-log';
+import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
 import type { EmbeddedPostgres } from '#adapters/store';
 import type { Logger } from '#adapters/telemetry';
@@ -9,6 +10,10 @@ interface Given {
   /** Of the data directory; the embedded log lives in it. */
   engine: EmbeddedPostgres | undefined;
   logger: Logger;
+  /** Of the housekeeping of an embedded log. */
+  observer: LoopObserver;
+  /** Between its rounds; default: a minute. */
+  housekeepingMs?: number;
 }
 
 /**
@@ -26,10 +31,17 @@ export async function openEventLog(given: Given): Promise<EventLog> {
   }
 }
 
-function openLog({ config: { eventLog }, engine, logger }: Given): Promise<EventLog> {
-  if (eventLog.kind === 'embedded') return EmbeddedEventLog.open(engine as EmbeddedPostgres);
-  const notes = new LimitedNotes(({ msg, ...about }) => logger.warn(about, msg));
+async function openLog(given: Given): Promise<EventLog> {
+  const { eventLog } = given.config;
+  if (eventLog.kind === 'embedded') return openEmbedded(given);
+  const { KafkaEventLog } = await import('#adapters/event-log/kafka');
+  const notes = new LimitedNotes(({ msg, ...about }) => given.logger.warn(about, msg));
   return KafkaEventLog.open(eventLog, {
     note: (err) => notes.note({ msg: 'the Kafka client has trouble', err }),
   });
+}
+
+function openEmbedded({ engine, observer, housekeepingMs }: Given): Promise<EventLog> {
+  const period = housekeepingMs === undefined ? {} : { housekeepingMs };
+  return EmbeddedEventLog.open(engine as EmbeddedPostgres, { observer, ...period });
 }

@@ -1,13 +1,6 @@
 import { join } from 'node:path';
 import { LocalProcessFleet, RemoteFleet, type Fleet } from '#adapters/fleet';
-import {
-  canSign,
-  signedTokens,
-  tokensOfFile,
-  type Scope,
-  type TokenSource,
-  type Verifier,
-} from '#adapters/identity';
+import { canSign, signedTokens, tokensOfFile, type Identity, type Verifier } from '#adapters/identity';
 import type { Config } from './config.js';
 import type { Observers } from './observers.js';
 import { originOf } from './origin.js';
@@ -42,18 +35,14 @@ export function openFleet(given: Given & { hostsWorkers: boolean }): Fleet {
 }
 
 function remoteFleet({ config, identity, observers }: Given, fleet: FleetConfig<'remote'>): RemoteFleet {
-  const token =
-    fleet.tokenFile === undefined
-      ? signed(
-          { config, identity },
-          {
-            scopes: ['fleet:read', 'fleet:scale'],
-            subject: 'fleet-client',
-            otherwise: 'or fleet.tokenFile be given',
-          },
-        )
-      : tokensOfFile(fleet.tokenFile);
-  return new RemoteFleet({ url: fleet.url, token, observer: observers.remoteFleet });
+  const { url, tokenFile } = fleet;
+  const signed = () => {
+    const scopes = ['fleet:read', 'fleet:scale'] as const;
+    const request = { scopes, lifetimeS: lifetimeS(config), subject: 'fleet-client' };
+    return signedTokens(signer(identity, 'or fleet.tokenFile be given'), request);
+  };
+  const token = tokenFile === undefined ? signed() : tokensOfFile(tokenFile);
+  return new RemoteFleet({ url, token, observer: observers.remoteFleet });
 }
 
 function localFleet(
@@ -64,28 +53,25 @@ function localFleet(
     const { handlers: handlersDir, ...settings } = worker;
     return handlersDir === undefined ? [] : [[pool, { ...settings, handlersDir }] as const];
   });
-  const about = { scopes: ['events:write'], subject: 'worker', otherwise: 'where workers run' } as const;
+  const options = { workerEntry: WORKER_ENTRY, pools: Object.fromEntries(pools), observer: observers.fleet };
+  if (pools.length === 0) return new LocalProcessFleet(options);
+  const own = signer(identity, 'where workers run');
+  const request = { scopes: ['events:write'], lifetimeS: lifetimeS(config), subject: 'worker' } as const;
   return new LocalProcessFleet({
-    workerEntry: WORKER_ENTRY,
-    pools: Object.fromEntries(pools),
+    ...options,
     events: {
       url: fleet.eventsUrl ?? originOf(config.api),
-      token: signed({ config, identity }, about),
-      renewMs: (lifetimeS(config) * 1000) / 2,
+      // A new one each time: whoever gets it keeps it for a while.
+      token: async () => (await own.signToken(request)).token,
+      renewMs: (request.lifetimeS * 1000) / 2,
       onRenewalFailed: observers.tokenRenewalFailed,
     },
-    observer: observers.fleet,
   });
 }
 
-function signed(
-  { config, identity }: Pick<Given, 'config' | 'identity'>,
-  about: { scopes: readonly Scope[]; subject: string; otherwise: string },
-): TokenSource {
-  const { otherwise, ...request } = about;
-  if (!canSign(identity))
-    throw new CannotSign(`identity.keyFile: must be a private key ${otherwise}, got a public one`);
-  return signedTokens(identity, { ...request, lifetimeS: lifetimeS(config) });
+function signer(identity: Verifier, otherwise: string): Identity {
+  if (canSign(identity)) return identity;
+  throw new CannotSign(`identity.keyFile: must be a private key ${otherwise}, got a public one`);
 }
 
 function lifetimeS({ identity }: Config): number {

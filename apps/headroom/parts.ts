@@ -11,7 +11,6 @@ import {
   ForecastStore,
   EmbeddedPostgres,
   openEmbeddedStore,
-  openPostgresStore,
   PolicyStore,
   spaceProblemIn,
   type Retention,
@@ -44,6 +43,8 @@ export interface PartsOptions {
   needs: ReadonlySet<Need>;
   /** By the name of a source; absent: none has one. */
   sourcePasswords?: ReadonlyMap<string, string>;
+  /** Between rounds of the embedded event log's housekeeping; default: its own. */
+  housekeepingMs?: number;
 }
 
 /** What a service stands on. `workers`: it hosts the local ones, its children, for every `fleet`. */
@@ -111,11 +112,12 @@ export class Parts {
   };
 
   readonly forForecaster = (): ForecasterModuleOptions => {
-    const { demand: demandStore, forecasts: forecastStore } = this.stores();
+    const { demand: demandStore, forecasts: forecastStore, policies: policyStore } = this.stores();
     return {
       log: this.log,
       demandStore,
       forecastStore,
+      policyStore,
       settingsOf: (pool) => {
         const { leadTimeMaxS, ...settings } = this.settingsOf(pool);
         return { ...settings, leadTimeS: leadTimeMaxS };
@@ -256,7 +258,7 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
     // Before anything that must be closed: it may find that it cannot sign.
     if (needs.has('fleet') || needs.has('workers'))
       opened.fleet = openFleet({ ...options, observers, hostsWorkers: needs.has('workers') });
-    await openStoreAndLog(opened, { config, dataDir: join(dataDir, 'store'), logger, needs, observers });
+    await openStoreAndLog(opened, { ...options, dataDir: join(dataDir, 'store'), observers });
     return parts;
   } catch (error) {
     // Its housekeeping would keep the process alive.
@@ -270,14 +272,14 @@ export async function openParts(options: PartsOptions): Promise<Parts> {
 
 async function openStoreAndLog(
   opened: Opened,
-  given: Pick<PartsOptions, 'config' | 'dataDir' | 'logger' | 'needs'> & { observers: Observers },
+  given: PartsOptions & { observers: Observers },
 ): Promise<void> {
-  const { config, logger, needs, observers } = given;
+  const { config, needs, observers } = given;
   const sharesEngine = needs.has('log') && config.eventLog.kind === 'embedded';
   const { store, engine } = needs.has('store') || sharesEngine ? await openStore(given) : NO_STORE;
   if (store !== undefined) opened.store = store;
   if (!needs.has('log')) return;
-  const log = await openEventLog({ config, engine, logger });
+  const log = await openEventLog({ ...given, engine, observer: observers.log });
   opened.log = log;
   opened.sink = new LogSink({ log, observer: observers.sink });
   if (store === undefined) return;
@@ -297,6 +299,7 @@ async function openStore(given: {
     const store = await openEmbeddedStore({ dataDir, observer: observers.log });
     return { store, engine: store.engine };
   }
+  const { openPostgresStore } = await import('#adapters/store/postgres');
   if (config.eventLog.kind !== 'embedded')
     return {
       store: await openPostgresStore(config.store, { observer: observers.log }),

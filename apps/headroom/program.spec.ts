@@ -26,7 +26,8 @@ beforeAll(async () => {
   const config = configSchema.parse({ api: { host: '127.0.0.1', port }, pools: { web: {} } });
   const logger = createLogger({ level: 'info', destination: { write: (line) => void logged.push(line) } });
   const targets = ['ingest', 'autoscaler'] as const;
-  const options: PartsOptions = { config, dataDir, identity, logger, needs: needsOf(targets) };
+  const needs = needsOf(targets);
+  const options: PartsOptions = { config, dataDir, identity, logger, needs, housekeepingMs: 1000 };
   parts = await openParts(options);
   program = await startOn(parts, { ...options, targets, version: '0' });
   const scopes = ['metrics:read', 'policies:write', 'policies:read', 'pools:read'] as const;
@@ -65,6 +66,13 @@ test('/metrics answers although the log does not; only the lag is not told', asy
   expect(answer.status).toBe(200);
   expect(answer.text).not.toContain(lag);
   log.lag = original;
+});
+
+test('rounds of the event log’s housekeeping are counted among the loops', async () => {
+  const counted = /^headroom_loop_runs_total\{loop="log-housekeeping",outcome="(ran|overran)"\} [1-9]/m;
+  let page = '';
+  while (!counted.test(page)) page = (await send('GET', '/metrics')).text;
+  expect(page).not.toContain('loop="log-housekeeping",outcome="failed"');
 });
 
 test('the policy of a pool of the configuration cannot be deleted: a restart would make it again', async () => {

@@ -16,7 +16,7 @@ import { CannotListen, startProgram, type Program } from './program.js';
 import { StoreAheadOfLog } from './store-and-log.js';
 import { storeExitCode } from './store-exit-code.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
-import { parseTargets, type TargetName } from './targets.js';
+import { needsOf, parseTargets, type TargetName } from './targets.js';
 import { readSourcePasswords } from './source-passwords.js';
 import { tokenCommand } from './token-command.js';
 import { openWebhookProofs } from './webhook-proofs.js';
@@ -156,9 +156,19 @@ async function announce(
   context.print(`  api       ${program.urls.api}${tokenHint}`);
   if (program.urls.router !== undefined) context.print(`  router    ${program.urls.router}/<pool>/…`);
   context.print(`  config    ${about.file}`);
-  context.print(`  data      ${about.dataDir}`);
-  const { store } = about.config;
-  if (store.kind === 'postgres') context.print(`  store     ${store.url}`);
+  const { config } = about;
+  if (usesDataDir(about)) context.print(`  data      ${about.dataDir}`);
+  if (config.store.kind === 'postgres' && needsOf(about.targets).has('store'))
+    context.print(`  store     ${config.store.url}`);
+}
+
+/** The key, the store and the log may all be elsewhere. */
+function usesDataDir({ config, targets }: Run): boolean {
+  const needs = needsOf(targets);
+  const isEmbedded =
+    (needs.has('store') && config.store.kind === 'embedded') ||
+    (needs.has('log') && config.eventLog.kind === 'embedded');
+  return isEmbedded || config.identity.keyFile === undefined;
 }
 
 function statusTimer(program: Program, everyS: number, context: CommandContext): NodeJS.Timeout | undefined {

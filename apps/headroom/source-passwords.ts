@@ -12,19 +12,24 @@ export async function readSourcePasswords(
   for (const [name, source] of Object.entries(sources)) {
     const [key, file] = secretFileOf(source);
     if (file === undefined) continue;
+    const read = await readSecret(file);
     const rule = `sources.${name}.${key}: must be a readable file with a secret`;
-    try {
-      const [password = ''] = (await readFile(file, 'utf8')).split(/\r?\n/);
-      if (password === '') return { ok: false, problem: `${rule}, got an empty one` };
-      passwords.set(name, password);
-    } catch (error) {
-      return {
-        ok: false,
-        problem: `${rule}, got ${(error as NodeJS.ErrnoException).code} (${file})`,
-      };
-    }
+    if (!read.ok) return { ok: false, problem: `${rule}, got ${read.actual}` };
+    passwords.set(name, read.secret);
   }
   return { ok: true, passwords };
+}
+
+/** The first line of a file, or what is there instead. */
+export async function readSecret(
+  file: string,
+): Promise<{ ok: true; secret: string } | { ok: false; actual: string }> {
+  try {
+    const [secret = ''] = (await readFile(file, 'utf8')).split(/\r?\n/);
+    return secret === '' ? { ok: false, actual: 'an empty one' } : { ok: true, secret };
+  } catch (error) {
+    return { ok: false, actual: `${(error as NodeJS.ErrnoException).code} (${file})` };
+  }
 }
 
 function secretFileOf(source: EventSourceConfig): [key: string, file: string | undefined] {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll } from '@jest/globals';
-import { KafkaEventLog, kafkaSettingsSchema } from '#adapters/event-log';
+import { KafkaEventLog } from '#adapters/event-log/kafka';
+import { kafkaSettingsSchema } from '#adapters/event-log/kafka-settings';
 import { startKafka, type Kafka } from '#parts/kafka';
 import { deadLettersContract } from './dead-letters.contract.js';
 

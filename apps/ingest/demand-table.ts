@@ -11,6 +11,8 @@ import {
   addToBucket,
   emptyBucket,
   extendChain,
+  resumeDropped,
+  parsePartial,
   type Bucket,
   type Chain,
   type DemandPartial,
@@ -37,6 +39,7 @@ interface TablePartition {
  */
 export class DemandTable {
   private readonly owned = new Map<number, TablePartition>();
+  private droppedTo: ReadonlyMap<number, number> = new Map();
 
   constructor(
     private readonly log: EventLog,
@@ -46,7 +49,8 @@ export class DemandTable {
 
   /** Where the store says that each partition stands. */
   async restore(partitions: TopicPartition[]): Promise<StartOffset[]> {
-    const { chains: rows, offsets } = await this.store.standing();
+    const { chains: rows, droppedTo, offsets } = await this.store.standing();
+    this.droppedTo = droppedTo;
     return partitions.map(({ topic, partition }) => {
       const own = rows.filter(({ pool }) => this.log.partitionOf({ topic, key: pool }) === partition);
       const held = offsets.find((offset) => offset.topic === topic && offset.partition === partition);
@@ -86,7 +90,7 @@ export class DemandTable {
   }
 
   private decode(partition: number, { value, offset }: StoredRecord): DemandPartial | undefined {
-    const partial = readPartial(value);
+    const partial = parsePartial(value ?? '');
     if (partial === undefined) this.observer.partialUnreadable({ partition, offset });
     return partial;
   }
@@ -112,6 +116,7 @@ export class DemandTable {
       const { pool, range } = partial;
       const own = chains.get(pool) ?? new Map<number, Chain>();
       chains.set(pool, own);
+      resumeDropped(partial, own, this.droppedTo);
       const outcome = extendChain(partial, own);
       this.observer.partialApplied({ pool, range, outcome });
       if (outcome === 'seen') continue;
@@ -145,14 +150,3 @@ function chainsOf(rows: DemandChainRow[]): TablePartition['chains'] {
 }
 
 const placeOf = (pool: string, number: number): string => `${pool} ${number}`;
-
-/** Only ingest writes the topic; this keeps a record that something else has written from stopping the table. */
-function readPartial(value: string | null): DemandPartial | undefined {
-  try {
-    const partial = JSON.parse(value ?? '') as DemandPartial;
-    const readable = partial.v === 1 && Number.isInteger(partial.range.to) && Array.isArray(partial.buckets);
-    return readable ? partial : undefined;
-  } catch {
-    return undefined;
-  }
-}

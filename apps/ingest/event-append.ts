@@ -21,8 +21,13 @@ export async function appendReceived(
     return undefined;
   } catch (error) {
     onFailed(error as Error);
-    return error instanceof LogOverloaded ? 'overloaded' : 'unavailable';
+    return notTakenBy(error);
   }
+}
+
+/** Why the event log did not take a record. */
+export function notTakenBy(error: unknown): NotTaken {
+  return error instanceof LogOverloaded ? 'overloaded' : 'unavailable';
 }
 
 const DETAILS = {
@@ -30,13 +35,13 @@ const DETAILS = {
   unavailable: { detail: 'event log: must be writable, got an error (e.g. a full disk)', retryAfterS: 10 },
 };
 
-/** What a sender is told whose events could not be written. */
+/** What a sender is told of which nothing could be written. */
 export function notTakenProblem(why: NotTaken): ProblemException {
   const { detail, retryAfterS } = DETAILS[why];
   return problem(503, {
     name: `log-${why}`,
     detail,
-    hint: 'send the same events again: each counts once',
+    hint: 'send the same again: what is written already counts once',
     headers: { 'retry-after': String(retryAfterS) },
   });
 }

@@ -39,13 +39,19 @@ export abstract class IngestObserver {
     letters: number;
     subject: string;
   }): void;
-  /** Events could not be appended; their sender was told to send them again. */
+  /** What became of a piece of a pool's past. */
+  abstract historyTaken(outcome: HistoryOutcome): void;
+  /** Events or demand could not be appended; their sender was told to send them again. */
   abstract appendFailed(error: Error): void;
   abstract readonly loop: LoopObserver;
 }
 
 /** `overloaded` and `unavailable`: not written; the source sends them again. */
 export type MappingOutcome = 'mapped' | 'ignored' | 'too_old' | MappingRefusal | 'overloaded' | 'unavailable';
+
+/** See {@link TakenPiece} of history-import.ts. */
+export type HistoryOutcome =
+  'included' | 'overlaps' | 'outside' | 'too-many' | 'pending' | 'overloaded' | 'unavailable';
 
 export interface PartialApplied {
   pool: string;

@@ -10,6 +10,8 @@ import { DemandTable } from './demand-table.js';
 import { EventIntake } from './event-intake.js';
 import { EventSourcesModule, type EventSources } from './event-sources.module.js';
 import { EventsController } from './events.controller.js';
+import { HistoryController } from './history.controller.js';
+import { HistoryImport } from './history-import.js';
 import { IngestConsumer } from './ingest.consumer.js';
 import { IngestObserver } from './ingest-observer.js';
 import { PartitionCounting } from './partition-counting.js';
@@ -72,7 +74,13 @@ export class IngestModule {
         }),
         DeadLettersModule.register({ log, mappings, keeping, observer }),
       ],
-      controllers: [EventsController, WebhooksController, IngestConsumer, DemandTableConsumer],
+      controllers: [
+        EventsController,
+        WebhooksController,
+        HistoryController,
+        IngestConsumer,
+        DemandTableConsumer,
+      ],
       providers: [
         { provide: IngestObserver, useValue: observer },
         {
@@ -95,6 +103,12 @@ export class IngestModule {
             return new SampledDemandLoop(new SampledDemand(given), observer.loop);
           },
           inject: [DemandTable],
+        },
+        {
+          provide: HistoryImport,
+          useFactory: (registry: PoolRegistry) =>
+            new HistoryImport({ log, store: demand, pools: registry, late: options, nowMs, observer }),
+          inject: [PoolRegistry],
         },
         { provide: EventIntake, useFactory: () => new EventIntake(log, keeping, observer) },
         { provide: WebhookIntake, useFactory: () => new WebhookIntake(log, mappings, keeping, observer) },

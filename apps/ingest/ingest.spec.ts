@@ -41,6 +41,8 @@ import { letterOf, type StoredLetter } from './dead-letter.js';
 import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
 import { RecordSources } from './event-sources.module.js';
 import { EVENT_ROUTES } from './events.controller.js';
+import { HISTORY_ROUTES } from './history.controller.js';
+import { MAX_HISTORIES, MAX_HISTORY_BUCKETS } from './history-import.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
 import { PoolRegistry } from './pool-registry.js';
@@ -104,6 +106,10 @@ class Witness extends IngestObserver {
   }
   sampleFailed({ error }: { error: Error }): void {
     this.sampleErrors.push(error.message);
+  }
+  histories: string[] = [];
+  historyTaken(outcome: string): void {
+    this.histories.push(outcome);
   }
   taken = 0;
   notTaken = 0;
@@ -177,6 +183,7 @@ let app: NestFastifyApplication;
 let base: string;
 let witness: Witness;
 let groupFailures: Error[];
+let nowMs: () => number = Date.now;
 
 beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'headroom-ingest-'));
@@ -207,6 +214,7 @@ async function start(): Promise<void> {
     stores: { policies: new PolicyStore(dataSource), demand: new DemandStore(dataSource) },
     observer: witness,
     ...settings,
+    nowMs: () => nowMs(),
     pools: new Map([
       ['web', web],
       ['measured', web],
@@ -229,7 +237,12 @@ async function start(): Promise<void> {
     logger: false,
   });
   configureApi(app, {
-    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES, ...Object.values(DEAD_LETTER_ROUTES)],
+    routes: [
+      ...EVENT_ROUTES,
+      ...WEBHOOK_ROUTES,
+      ...Object.values(HISTORY_ROUTES),
+      ...Object.values(DEAD_LETTER_ROUTES),
+    ],
     verify: async () => ({
       ok: true,
       scopes: ['events:write', 'dead-letters:read', 'dead-letters:replay'],
@@ -288,6 +301,9 @@ async function post(
 }
 
 const demand = () => new DemandStore(store.dataSource);
+const bucketsOf = async (pool: string) => (await demand().page({ pool, limit: 100_000 })).toReversed();
+const totalArrivals = async (pool: string) =>
+  (await bucketsOf(pool)).reduce((total, { arrivals }) => total + arrivals, 0);
 const recordsOf = async (topic: string): Promise<StoredRecord[]> => {
   const read = (partition: number) => log.read({ topic, partition, offset: 0, maxRecords: 10_000 });
   return (await Promise.all(Array.from({ length: log.partitions(topic) }, (_, i) => read(i)))).flat();
@@ -348,8 +364,8 @@ test('events of every kind: each execution counts once, each refusal is answered
     },
   });
   await settled();
-  expect(await demand().totalArrivals('web')).toBe(2);
-  const buckets = await demand().since({ pool: 'web', fromMs: 0 });
+  expect(await totalArrivals('web')).toBe(2);
+  const buckets = await bucketsOf('web');
   const sum = (name: 'starts' | 'completions') => buckets.reduce((total, bucket) => total + bucket[name], 0);
   expect([sum('starts'), sum('completions')]).toEqual([2, 1]);
   const { chains } = await demand().standing();
@@ -381,7 +397,7 @@ test('poison in the log itself does not stop its partition and is kept as it cam
     { key: good.subject, value: JSON.stringify(good), partition: 0 },
   ]);
   await settled();
-  expect(await demand().totalArrivals('web')).toBe(1);
+  expect(await totalArrivals('web')).toBe(1);
   const [first] = await letters();
   expect(first).toMatchObject({
     key: 'k',
@@ -406,7 +422,7 @@ test('stopped and started in the middle of everything, the totals are those of t
   await send('started', ids.slice(100));
   await settled();
   expect(witness.replayed).toBeGreaterThan(0);
-  expect(await demand().totalArrivals('web')).toBe(ids.length);
+  expect(await totalArrivals('web')).toBe(ids.length);
   const { chains } = await demand().standing();
   expect(chains.map(({ backlog, inFlight }) => [backlog, inFlight])).toEqual([
     [0, 0],
@@ -428,7 +444,7 @@ test('a commit that fails loses nothing: the partition is restored and the batch
   clearInterval(watch);
   await store.engine.query('alter table log_offsets_away rename to log_offsets');
   await settled();
-  expect(await demand().totalArrivals('web')).toBe(4);
+  expect(await totalArrivals('web')).toBe(4);
 });
 
 test('pools are created in mode observe up to maxPools; one more is dead-lettered until there is room', async () => {
@@ -448,7 +464,7 @@ test('pools are created in mode observe up to maxPools; one more is dead-lettere
   await app.get(PoolRegistry).refresh();
   await post([event('queued', { pool: 'c' })]);
   await settled();
-  expect(await demand().totalArrivals('c')).toBe(1);
+  expect(await totalArrivals('c')).toBe(1);
 });
 
 test('places that others have taken meanwhile are taken: whoever counted on one counts again', async () => {
@@ -460,7 +476,7 @@ test('places that others have taken meanwhile are taken: whoever counted on one 
   await post([event('queued', { pool: 'x' }), event('queued')]);
   await settled();
   expect((await letters()).map(({ reason }) => reason)).toEqual(Array(40).fill('too_many_pools'));
-  const totals = ['web', 'x', 'late'].map((pool) => demand().totalArrivals(pool));
+  const totals = ['web', 'x', 'late'].map((pool) => totalArrivals(pool));
   expect(await Promise.all(totals)).toEqual([41, 1, 0]);
   expect((await policies.page({ limit: 9 })).map(({ pool }) => pool)).toEqual(['measured', 'web', 'x', 'y']);
   expect(witness.partials.filter(({ outcome }) => outcome === 'gap')).toEqual([]);
@@ -478,7 +494,7 @@ test('a deleted policy stays deleted, over a restart too, and gives its place ba
   await app.get(PoolRegistry).refresh();
   await post([event('queued', { pool: 'real' })]);
   await settled();
-  expect(await demand().totalArrivals('real')).toBe(1);
+  expect(await totalArrivals('real')).toBe(1);
   await stop();
   await start();
   await post([event('queued', { pool: 'real' })]);
@@ -488,11 +504,10 @@ test('a deleted policy stays deleted, over a restart too, and gives its place ba
   await post([event('queued', { pool: 'junk1' })]);
   await settled();
   expect((await policies.get('junk1'))?.policy.mode).toBe('observe');
-  expect(await demand().totalArrivals('junk1')).toBe(2);
+  expect(await totalArrivals('junk1')).toBe(2);
 });
 
 test('the demand table leaves out what is no partial, alarms at a gap, and drops what it has seen', async () => {
-  const startMs = Date.now() - 5000;
   await post(event('queued'));
   await settled();
   const [real] = await recordsOf(TOPICS.demand);
@@ -507,8 +522,8 @@ test('the demand table leaves out what is no partial, alarms at a gap, and drops
   await settled();
   expect(witness.unreadable).toBe(2);
   expect(witness.partials.map(({ outcome }) => outcome)).toEqual(['applied', 'seen', 'gap']);
-  expect(await demand().totalArrivals('web')).toBe(2);
-  expect((await demand().since({ pool: 'web', fromMs: startMs })).length).toBe(1);
+  expect(await totalArrivals('web')).toBe(2);
+  expect((await bucketsOf('web')).length).toBe(1);
 });
 
 test('too many events, or none, are refused as a whole; a log that cannot write says when to come again', async () => {
@@ -544,7 +559,7 @@ test('an event in binary mode has its attributes in headers; a structured one ke
   await settled();
   const records = await recordsOf(TOPICS.executions);
   expect(records.map(({ key }) => key).toSorted()).toEqual(['büro 1', other.subject].toSorted());
-  expect(await demand().totalArrivals('web')).toBe(2);
+  expect(await totalArrivals('web')).toBe(2);
 });
 
 test('events that others wrote to the topic in binary mode count', async () => {
@@ -557,7 +572,7 @@ test('events that others wrote to the topic in binary mode count', async () => {
     { key: 'b', value: '{', headers },
   ]);
   await settled();
-  expect(await demand().totalArrivals('web')).toBe(1);
+  expect(await totalArrivals('web')).toBe(1);
   expect(await letters()).toMatchObject([
     { reason: 'malformed_json', headers: { ce_subject: attributes.subject } },
   ]);
@@ -591,7 +606,7 @@ describe('webhooks', () => {
     });
     expect(await hook({ runs: [run(1), run(5)] })).toMatchObject({ body: { accepted: 2 } });
     await settled();
-    expect(await demand().totalArrivals('web')).toBe(2);
+    expect(await totalArrivals('web')).toBe(2);
     expect(witness.mapped).toEqual({
       'jobs mapped': 4,
       'jobs ignored': 1,
@@ -665,21 +680,28 @@ test('records of a source are taken when they are durable, and count once howeve
   log.append = append;
   await given;
   await settled();
-  expect(await demand().totalArrivals('web')).toBe(3);
+  expect(await totalArrivals('web')).toBe(3);
   expect(witness).toMatchObject({ taken: 2, mapped: { 'jobs mapped': 3, 'jobs unreadable_time': 1 } });
   expect(await letters()).toMatchObject([{ source: 'queue 1', mapping: 'jobs' }]);
 });
 
 describe('a pool that another system measures', () => {
   const S = 1000;
-  const measured = () => demand().since({ pool: 'measured', fromMs: 0 });
-  const bucketsOf = (span: SampleSpan) =>
+  /** So much faster do buckets and pauses pass; it is asked for once a second all the same. */
+  const SPEED = 10;
+  const measured = () => bucketsOf('measured');
+  const startsOf = (span: SampleSpan) =>
     Array.from(
       { length: (span.toMs - span.fromMs) / (span.bucketS * S) },
       (_, i) => span.fromMs + i * span.bucketS * S,
     );
+  beforeEach(() => {
+    const startMs = Date.now();
+    nowMs = () => startMs + SPEED * (Date.now() - startMs);
+  });
   afterEach(() => {
     meter.tell = async () => [];
+    nowMs = Date.now;
   });
   const until = async (condition: () => boolean | Promise<boolean>) => {
     while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -690,7 +712,7 @@ describe('a pool that another system measures', () => {
     let fails = true;
     meter.tell = async (span) => {
       if (asked.push(span) > 1 && fails) throw new Error('nobody answers');
-      return bucketsOf(span).map((startMs) => ({ startMs, arrivals: 2.5, backlog: 3 }));
+      return startsOf(span).map((startMs) => ({ startMs, arrivals: 2.5, backlog: 3 }));
     };
     await until(() => witness.sampleErrors.length > 0);
     fails = false;
@@ -709,12 +731,12 @@ describe('a pool that another system measures', () => {
   }, 30_000);
 
   test('goes on after a restart where it stood; what nobody knows yet is not taken for nothing', async () => {
-    meter.tell = async (span) => bucketsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
+    meter.tell = async (span) => startsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
     await until(async () => (await measured()).length > 1);
     // Of the last buckets it knows nothing, whatever it is asked.
-    const knownToMs = Date.now() - 500;
+    const knownToMs = nowMs() - 500;
     meter.tell = async (span) =>
-      bucketsOf(span)
+      startsOf(span)
         .filter((startMs) => startMs + S <= knownToMs)
         .map((startMs) => ({ startMs, arrivals: 1 }));
     await stop();
@@ -726,11 +748,168 @@ describe('a pool that another system measures', () => {
     expect(buckets.at(-1)!.startMs + S).toBeLessThanOrEqual(knownToMs);
     const [chain] = (await demand().standing()).chains;
     expect(chain?.nextOffset).toBe(buckets.at(-1)!.startMs + S);
-    meter.tell = async (span) => bucketsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
+    meter.tell = async (span) => startsOf(span).map((startMs) => ({ startMs, arrivals: 1 }));
     await until(async () => (await measured()).at(-1)!.startMs > knownToMs);
     const starts = (await measured()).map(({ startMs }) => startMs);
     expect(starts).toEqual(starts.map((_, i) => starts[0]! + i * S));
   }, 30_000);
+});
+
+describe('the past of a pool', () => {
+  const S = 1000;
+  /** Some hours ago, in whole buckets of the pool web. */
+  const past = (s: number) => (Math.floor(Date.now() / S) - 10_000 + s) * S;
+  const path = '/v1/pools/web/history';
+  const buckets = (at: number, arrivals: number[]) =>
+    arrivals.map((count, i) => ({ startMs: at + i * S, arrivals: count }));
+  const bring = (body: object, of = path) => post({ name: 'csv', ...body }, undefined, { path: of });
+  const standing = async () => {
+    const reply = await fetch(`${base}${path}?name=csv`, { headers: { authorization: 'Bearer any' } });
+    return (await reply.json()) as Record<'bucketS' | 'fromMs' | 'toMs', number> & {
+      includedToMs: number | null;
+    };
+  };
+
+  test('comes in piece by piece, each once, and ends with a word to who learns from it', async () => {
+    await post(event('completed'));
+    await settled();
+    const before = await standing();
+    expect(before).toMatchObject({ bucketS: 1, includedToMs: null });
+    const [counted] = await bucketsOf('web');
+    expect(before.toMs).toBe(counted?.startMs);
+    const keptFromMs = Date.now() - keptS(web, settings) * S;
+    expect(before.fromMs).toBeGreaterThan(keptFromMs - 60 * S);
+    expect(before.fromMs).toBeLessThanOrEqual(keptFromMs + S);
+    const at = past(0);
+    const first = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [3, 0, 4]) };
+    const second = {
+      fromMs: at + 5 * S,
+      toMs: at + 9 * S,
+      buckets: buckets(at + 5 * S, [5]),
+      isLast: true,
+    };
+    expect(await bring(first)).toMatchObject({ status: 200, body: { includedToMs: at + 5 * S } });
+    expect(await bring(first)).toMatchObject({ status: 200, body: { includedToMs: at + 5 * S } });
+    expect(await bring(second)).toMatchObject({ status: 200, body: { includedToMs: at + 9 * S } });
+    expect(await standing()).toMatchObject({ toMs: before.toMs, includedToMs: at + 9 * S });
+    expect(await totalArrivals('web')).toBe(1 + 12);
+    const records = (await recordsOf(TOPICS.demand)).map(
+      ({ value }) => JSON.parse(value as string) as DemandPartial,
+    );
+    expect(records.map(({ history }) => history === true)).toEqual([false, false, false, true]);
+    await settled();
+    expect(witness.partials.every(({ outcome }) => outcome === 'applied')).toBe(true);
+    // What has been brought in may be told to be the last at any time.
+    expect(await bring({ ...first, buckets: [], isLast: true })).toMatchObject({ status: 200 });
+    expect(await totalArrivals('web')).toBe(1 + 12);
+    expect(witness.histories).toEqual(['included', 'included', 'included', 'included']);
+  });
+
+  test('as many buckets as a piece may have are one message', async () => {
+    const at = past(0);
+    const all = buckets(
+      at,
+      Array.from({ length: MAX_HISTORY_BUCKETS }, () => 1e9),
+    );
+    const toMs = at + MAX_HISTORY_BUCKETS * S;
+    expect(await bring({ fromMs: at, toMs, buckets: all })).toMatchObject({ status: 200 });
+    expect(await totalArrivals('web')).toBe(MAX_HISTORY_BUCKETS * 1e9);
+    const [record, ...others] = await recordsOf(TOPICS.demand);
+    expect(others).toEqual([]);
+    expect(record?.value?.length).toBeLessThan(500_000);
+  }, 30_000);
+
+  test('ends where other demand begins, events and other histories alike, and is not older than what is kept', async () => {
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [1]) };
+    expect(await bring({ ...piece, name: 'other' })).toMatchObject({ status: 200 });
+    await post(event('completed'));
+    await settled();
+    const { fromMs } = await standing();
+    // An execution may begin in one bucket and end in the next.
+    const counted = (await bucketsOf('web')).find(({ startMs }) => startMs >= at + 5 * S);
+    const end = counted!.startMs;
+    const outside = [
+      { fromMs: at, toMs: at + 2 * S },
+      { fromMs: at - S, toMs: at + S },
+      { fromMs: fromMs - 7_200 * S, toMs: at },
+    ];
+    for (const span of outside)
+      expect(await bring({ ...span, buckets: [] })).toMatchObject({
+        status: 409,
+        body: { type: 'urn:headroom:history-outside' },
+      });
+    const beyond = { name: 'other', fromMs: at + 5 * S, toMs: end + S, buckets: buckets(end, [7]) };
+    expect(await bring(beyond)).toMatchObject({ status: 409 });
+    expect(await bring({ ...beyond, toMs: end, buckets: [] })).toMatchObject({ status: 200 });
+    expect(await bring({ fromMs: at - S, toMs: at, buckets: buckets(at - S, [1]) })).toMatchObject({
+      status: 200,
+    });
+    expect(await totalArrivals('web')).toBe(3);
+    const ahead = Math.ceil((Date.now() + 60 * S) / 10_000) * 10_000;
+    await new PolicyStore(store.dataSource).create({ pool: 'idle', policy: defaults.policy, nowMs: 1 });
+    const future = { fromMs: ahead - 10 * S, toMs: ahead, buckets: [] };
+    expect(await bring(future, '/v1/pools/idle/history')).toMatchObject({ status: 409 });
+    expect(new Set(witness.histories)).toEqual(new Set(['included', 'outside']));
+  });
+
+  test('of one pool comes from few', async () => {
+    await store.engine.query(
+      `insert into demand_chains select 'web', ${2 ** 30} + i, 1, 0, 0 from generate_series(1, ${MAX_HISTORIES}) as i`,
+    );
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + S, buckets: [] };
+    expect(await bring(piece)).toMatchObject({
+      status: 409,
+      body: { type: 'urn:headroom:too-many-histories' },
+    });
+  });
+
+  test('that cannot be written now is to be sent again', async () => {
+    const at = past(0);
+    const append = log.append.bind(log);
+    log.append = () => Promise.reject(new LogOverloaded('full'));
+    const piece = { fromMs: at, toMs: at + S, buckets: buckets(at, [1]), isLast: true };
+    const refused = await bring(piece);
+    expect(refused).toMatchObject({ status: 503, body: { type: 'urn:headroom:log-overloaded' } });
+    expect(refused.headers.get('retry-after')).toBe('1');
+    log.append = append;
+    expect(await bring(piece)).toMatchObject({ status: 200 });
+    expect(witness.histories).toEqual(['overloaded', 'included']);
+  });
+
+  test('what lies across what is in, is out of order, or is not of whole buckets is refused', async () => {
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [1]) };
+    await bring(piece);
+    expect(await bring({ ...piece, fromMs: at + 4 * S, toMs: at + 8 * S, buckets: [] })).toMatchObject({
+      status: 409,
+      body: { type: 'urn:headroom:history-overlaps' },
+    });
+    const wrong = [
+      { ...piece, toMs: at },
+      { ...piece, toMs: at + 5 * S + 1 },
+      { ...piece, buckets: buckets(at + 500, [1]) },
+      { ...piece, buckets: [...buckets(at + S, [1]), ...buckets(at, [1])] },
+      { ...piece, buckets: buckets(at + 5 * S, [1]) },
+      { ...piece, buckets: [{ startMs: at, arrivals: 0.5 }] },
+      {
+        ...piece,
+        buckets: Array.from({ length: MAX_HISTORY_BUCKETS + 1 }, () => ({ startMs: at, arrivals: 1 })),
+      },
+    ];
+    for (const body of wrong) expect(await bring(body)).toMatchObject({ status: 422 });
+    expect(await bring(piece, '/v1/pools/nobody/history')).toMatchObject({ status: 404 });
+    expect(await totalArrivals('web')).toBe(1);
+  });
+
+  test('of a pool whose policy was made a moment ago is taken', async () => {
+    await new PolicyStore(store.dataSource).create({ pool: 'fresh', policy: defaults.policy, nowMs: 1 });
+    const at = Math.floor(past(0) / 10_000) * 10_000;
+    const piece = { fromMs: at, toMs: at + 10 * S, buckets: buckets(at, [2]) };
+    expect(await bring(piece, '/v1/pools/fresh/history')).toMatchObject({ status: 200 });
+    expect(await totalArrivals('fresh')).toBe(2);
+  });
 });
 
 describe('topics of other platforms', () => {
@@ -753,7 +932,7 @@ describe('topics of other platforms', () => {
       { key: 'k', value: null, partition: 1 },
     ]);
     await mapped('platform.jobs');
-    expect(await demand().totalArrivals('web')).toBe(3);
+    expect(await totalArrivals('web')).toBe(3);
     expect(await letters()).toMatchObject([
       {
         reason: 'unreadable_time',
@@ -779,7 +958,7 @@ describe('topics of other platforms', () => {
       { key: 'c', value: JSON.stringify({ type: 'com.example.other' }) },
     ]);
     await mapped('platform.events');
-    expect(await demand().totalArrivals('web')).toBe(2);
+    expect(await totalArrivals('web')).toBe(2);
     expect(witness.mapped).toEqual({ 'none mapped': 2, 'none unknown_type': 1 });
   });
 
@@ -793,7 +972,7 @@ describe('topics of other platforms', () => {
     await store.engine.query('alter table log_offsets_away rename to log_offsets');
     await mapped('platform.jobs');
     expect(await recordsOf(TOPICS.executions)).toHaveLength(2);
-    expect(await demand().totalArrivals('web')).toBe(2);
+    expect(await totalArrivals('web')).toBe(2);
   });
 });
 
@@ -855,7 +1034,7 @@ describe('dead letters', () => {
         body: { replayed: 2, refused: 0, nextCursor: null },
       });
       await settled();
-      expect(await demand().totalArrivals('c')).toBe(2);
+      expect(await totalArrivals('c')).toBe(2);
     }
     expect(await letters()).toHaveLength(2);
     const records = await recordsOf(TOPICS.executions);

@@ -53,6 +53,11 @@ export class PoolRegistry {
     return true;
   }
 
+  /** Whether a pool has a policy, or is about to get one. */
+  knows(pool: string): boolean {
+    return this.known.has(pool);
+  }
+
   /** Settings of a pool, whether it is admitted or not. */
   settingsOf(pool: string): PoolSettings {
     return this.options.configured.get(pool) ?? this.options.defaults;

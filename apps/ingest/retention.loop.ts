@@ -30,7 +30,7 @@ export function keptS({ bucketS, seasonsS }: PoolSettings, late: Lateness): numb
   );
 }
 
-/** Drops demand that is older than anybody reads, also of pools that have lost their policy. */
+/** Drops demand that is older than anybody reads, and all that is left of pools that have neither policy nor demand. */
 export class RetentionLoop implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly loop: Loop;
 

@@ -12,8 +12,12 @@ export type RouteOutcome =
   | 'malformed'
   | 'too-large';
 
+/** Why a request is no execution. */
+export type Misaddressed = 'unknown-pool' | 'malformed-pool' | 'reserved-path' | 'upgrade';
+/** Why a connection brought no request: what came is no HTTP, its headers are too many or too slow, or it was one too many. */
+export type Unreadable = 'malformed-request' | 'headers-too-large' | 'too-slow' | 'too-many-connections';
 /** Why something that reached the port is no execution. */
-export type Unroutable = 'unknown-pool' | 'malformed-pool' | 'reserved-path' | 'upgrade';
+export type Unroutable = Misaddressed | Unreadable;
 
 export interface RequestEnd {
   pool: string;

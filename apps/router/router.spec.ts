@@ -802,6 +802,51 @@ describe('what is no execution', () => {
     expect(sink.phases).toEqual(['queued']);
   });
 
+  test.each([
+    ['no HTTP', 'nonsense\r\n\r\n', 400, 'malformed-request'],
+    ['headers of 20 kB', `GET /web/ HTTP/1.1\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers-too-large'],
+    ['headers that do not end', 'GET /web/ HTTP/1.1\r\nhost: a\r\n', 408, 'too-slow'],
+  ])('%s', async (_, sent, status, reason) => {
+    const { url, sink, observer } = await startRouter([], { headersTimeoutMs: 100 });
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.write(sent);
+    const answer = await text(socket);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [^]*application/problem\\+json`));
+    expect(observer.others).toEqual([reason]);
+    expect(sink.events).toEqual([]);
+  });
+
+  test('a connection more than there may be is closed and counted', async () => {
+    const { url, observer } = await startRouter([], { maxConnections: 1 });
+    const { port } = new URL(url);
+    const first = connect(Number(port), '127.0.0.1');
+    first.write('GET /nobody/ HTTP/1.1\r\nhost: a\r\n\r\n');
+    await once(first, 'data');
+    const second = connect(Number(port), '127.0.0.1');
+    second.on('error', () => undefined); // closed, or reset
+    await once(second, 'close');
+    expect(observer.others).toEqual(['unknown-pool', 'too-many-connections']);
+    first.destroy();
+  });
+
+  test('nothing is written into an answer when the rest of its request cannot be read', async () => {
+    const worker = await startHeldWorker('w1');
+    const { url, sink, observer } = await startRouter([worker.member]);
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    let answer = '';
+    socket.on('data', (chunk) => (answer += String(chunk)));
+    socket.write('POST /web/ HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n');
+    const { response } = await worker.next();
+    response.write('begun');
+    while (!answer.includes('begun')) await once(socket, 'data');
+    socket.write('no chunk\r\n');
+    await once(socket, 'close');
+    expect(answer).not.toContain(' 400 ');
+    await sink.until(() => sink.events.length === 2);
+    expect(sink.phases).toEqual(['queued', 'failed:client-gone']);
+    expect(observer.others).toEqual([]);
+  });
+
   test('a pool without members has an empty snapshot', async () => {
     const { router } = await startRouter([]);
     expect(router.snapshot('empty')).toEqual({ waiting: 0, inFlight: 0, readyWorkers: 0, slots: 0 });

@@ -1,21 +1,22 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createEpochClock } from '#adapters/clock';
 import type { EventSink } from '#adapters/event-sink';
 import { MAX_BODY_BYTES, OWN_PATH, type Fleet, type Membership } from '#adapters/fleet';
+import { answerClientError } from '#adapters/http-api';
 import { executionIdentity } from './execution-identity.js';
 import { PoolRoute } from './pool-route.js';
 import { answerProblem } from './problem-answer.js';
-import type { RouterObserver, RouteSnapshot, Unroutable } from './router-observer.js';
+import type { Misaddressed, RouterObserver, RouteSnapshot, Unreadable } from './router-observer.js';
 
-/** A caller must have sent its headers within this time: against connections that trickle (slowloris). */
+/** Against connections that trickle (slowloris). */
 const HEADERS_TIMEOUT_MS = 10_000;
-/** How often slow callers are looked for. */
-const SLOW_CHECK_MS = 2000;
+/** How often slow callers are looked for: so many times in the time that headers may take. */
+const SLOW_CHECKS = 5;
 /** An unused connection is closed after this time. */
 const KEEP_ALIVE_MS = 30_000;
-/** Connections of callers; further ones are closed at once. Two for each of 10,000 users. */
+/** Two for each of 10,000 users. */
 const MAX_CONNECTIONS = 20_000;
 /** After the last request has ended at a stop, callers have this long to read their answers. */
 const FLUSH_MS = 1000;
@@ -32,6 +33,10 @@ export interface RouterOptions {
   deadlineMs: number;
   /** Requests that may wait per pool. */
   queueLimit: number;
+  /** Connections of callers; further ones are closed at once; default {@link MAX_CONNECTIONS}. */
+  maxConnections?: number | undefined;
+  /** A caller must have sent its headers within this time; default {@link HEADERS_TIMEOUT_MS}. */
+  headersTimeoutMs?: number | undefined;
   /** A larger body is refused with 413; default: what a worker takes. */
   maxBodyBytes?: number | undefined;
   watch: Fleet['watch'];
@@ -58,21 +63,26 @@ export interface RouterOptions {
 export class Router {
   private readonly server: Server;
   private readonly routes = new Map<string, PoolRoute>();
+  /** The latest answer on a connection. */
+  private readonly latestOn = new WeakMap<Socket, ServerResponse>();
   private readonly nowMs: () => number;
   private unwatch: (() => void) | undefined;
   private closing = false;
 
   constructor(private readonly options: RouterOptions) {
     this.nowMs = options.nowMs ?? createEpochClock();
+    const { headersTimeoutMs = HEADERS_TIMEOUT_MS, maxConnections = MAX_CONNECTIONS } = options;
     this.server = createServer({
-      headersTimeout: HEADERS_TIMEOUT_MS,
+      headersTimeout: headersTimeoutMs,
       // The whole request. A body waits in the socket while its request waits in line, so no less than the deadline.
-      requestTimeout: options.deadlineMs + HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: SLOW_CHECK_MS,
+      requestTimeout: options.deadlineMs + headersTimeoutMs,
+      connectionsCheckingInterval: headersTimeoutMs / SLOW_CHECKS,
       keepAliveTimeout: KEEP_ALIVE_MS,
       noDelay: true,
     });
-    this.server.maxConnections = MAX_CONNECTIONS;
+    this.server.maxConnections = maxConnections;
+    this.server.on('drop', () => options.observer.unroutable('too-many-connections'));
+    this.server.on('clientError', (error, socket) => this.refuseConnection(error, socket as Socket));
     this.server.on('request', (request, response) => this.route(request, response));
     // The word to send the body comes when a worker takes it; whoever is refused need not send it.
     this.server.on('checkContinue', (request, response) => this.route(request, response));
@@ -119,6 +129,7 @@ export class Router {
 
   private route(request: IncomingMessage, response: ServerResponse): void {
     const queuedAtMs = this.nowMs();
+    this.latestOn.set(request.socket, response);
     const url = request.url as string;
     const pool = POOL_IN_PATH.exec(url)?.[1];
     if (pool === undefined) return this.refuse(response, 'malformed-pool');
@@ -137,10 +148,21 @@ export class Router {
     });
   }
 
-  private refuse(response: ServerResponse, name: Unroutable): void {
+  private refuse(response: ServerResponse, name: Misaddressed): void {
     this.options.observer.unroutable(name);
-    const detail = UNROUTABLE[name];
+    const detail = MISADDRESSED[name];
     answerProblem(response, { status: name === 'upgrade' ? 501 : 404, name, detail });
+  }
+
+  /** What cannot be read, or is too slow. The end of a request that was routed counts there, not here. */
+  private refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+    const latest = this.latestOn.get(socket);
+    const isRouted = latest !== undefined && !(latest.req.complete && latest.writableFinished);
+    // Nothing may be written into an answer that has begun, on its own or for a request before it.
+    if (isRouted && (latest.headersSent || latest.socket !== socket)) return void socket.destroy();
+    const status = answerClientError(error, socket);
+    if (status !== undefined && !isRouted)
+      this.options.observer.unroutable(UNREADABLE[status] ?? 'malformed-request');
   }
 
   private setMembers({ pool, members }: Membership): void {
@@ -159,7 +181,10 @@ export class Router {
   }
 }
 
-const UNROUTABLE: Record<Unroutable, string> = {
+/** By the status of the answer. */
+const UNREADABLE: Record<number, Unreadable> = { 408: 'too-slow', 431: 'headers-too-large' };
+
+const MISADDRESSED: Record<Misaddressed, string> = {
   'malformed-pool': 'path: /<pool>/… with a pool of lower-case letters, digits and dashes, got another',
   'unknown-pool': 'pool: one that exists, got another',
   'reserved-path': `path: none below /<pool>${OWN_PATH}, got one`,

@@ -1,4 +1,4 @@
-import { eventIdOf } from '#adapters/fleet';
+import { eventIdOf } from '#adapters/fleet/worker-protocol';
 import type { ExecutionEvent, Phase } from '#domain/events';
 import type { ExecutionRequest } from './execution-request.js';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { EXECUTION_HEADERS, MAX_EXECUTION_ID_CHARS } from '#adapters/fleet';
+import { EXECUTION_HEADERS, MAX_EXECUTION_ID_CHARS } from '#adapters/fleet/worker-protocol';
 
 /** Who asks for what, from the headers the router sets. */
 export interface ExecutionRequest {

@@ -8,7 +8,7 @@ import {
 import type { AddressInfo } from 'node:net';
 import { types } from 'node:util';
 import type { EventSink } from '#adapters/event-sink';
-import { READY_PATH, REPLY_HEADERS } from '#adapters/fleet';
+import { READY_PATH, REPLY_HEADERS } from '#adapters/fleet/worker-protocol';
 import type { Handler, HandlerResult } from '#sdk';
 import { endEvent, startEvent, type ExecutionEnd } from './execution-events.js';
 import { readExecution, type ExecutionRequest } from './execution-request.js';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { FromWorker, ToWorker } from '#adapters/fleet';
+import type { FromWorker, ToWorker } from '#adapters/fleet/worker-protocol';
 import { LimitedNotes, type Note } from '#adapters/notes';
 import { Worker } from './worker.js';
 

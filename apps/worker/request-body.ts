@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { MAX_BODY_BYTES } from '#adapters/fleet';
+import { MAX_BODY_BYTES } from '#adapters/fleet/worker-protocol';
 
 export interface BodyLimits {
   bytes: number;

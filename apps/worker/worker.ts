@@ -1,7 +1,7 @@
 import type { Note } from '#adapters/notes';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HttpSink, type EventSink, type EventSinkObserver } from '#adapters/event-sink';
-import type { FromWorker, WorkerStart } from '#adapters/fleet';
+import type { FromWorker, WorkerStart } from '#adapters/fleet/worker-protocol';
 import { DropReports } from './drop-reports.js';
 import { createEpochClock } from '#adapters/clock';
 import { ExecutionServer } from './execution-server.js';

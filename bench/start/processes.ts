@@ -30,19 +30,6 @@ export function isAlive(pid: number): boolean {
   return found !== undefined && stateOf(found) !== 'Z';
 }
 
-/** Processor seconds of each thread, the main one first. */
-export function threadSeconds(pid: number): { name: string; seconds: number }[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((tid) => {
-    const stat = readText(`/proc/${pid}/task/${tid}/stat`);
-    if (stat === undefined) return [];
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // utime and stime, in ticks of 10 ms.
-    const seconds = (Number(fields[11]) + Number(fields[12])) / 100;
-    const name = tid === String(pid) ? 'main' : stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
-    return [{ name: `${name}/${tid}`, seconds }];
-  });
-}
-
 function parentOf(pid: number): { pid: number; parent: number } | undefined {
   const stat = readText(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;

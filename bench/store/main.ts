@@ -2,13 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  openEmbeddedStore,
-  openPostgresStore,
-  storeSchema,
-  type PostgresSettings,
-  type Store,
-} from '#adapters/store';
+import { openEmbeddedStore, type PostgresSettings, type Store } from '#adapters/store';
+import { openPostgresStore } from '#adapters/store/postgres';
+import { storeSchema } from '#adapters/store/settings';
 import { createRandom } from '#domain/simulation';
 import { startPostgres } from '#parts/postgres';
 import { progress, publish, quantile } from '../report.js';

@@ -13,14 +13,14 @@ const MU = Math.log(MEAN_MS) - (SIGMA * SIGMA) / 2;
 /** At most this much is made up for; a stall of the machine is no reason for a hundred short waits. */
 const MAX_CARRY_MS = 10;
 
-let draw: (() => number) | undefined;
+let next: (() => number) | undefined;
 /** How much longer the waits so far took than they should have, ms. */
 let carryMs = 0;
 
 /** Waits, then answers with the time it waited. */
 export default async function timedWait({ workerId, signal }: Task) {
-  draw ??= createLognormal(createRandom(seedOf(workerId)));
-  const wantedMs = draw();
+  next ??= waitsOf(workerId);
+  const wantedMs = next();
   const beganMs = performance.now();
   await wait(Math.max(0, wantedMs - carryMs), signal);
   const tookMs = performance.now() - beganMs;
@@ -43,8 +43,9 @@ function wait(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Box and Muller (1958). */
-function createLognormal(random: () => number): () => number {
+/** The waits of a worker in the order of its tasks, ms. Box and Muller (1958). */
+export function waitsOf(workerId: string): () => number {
+  const random = createRandom(seedOf(workerId));
   return () => {
     const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
     return Math.exp(MU + SIGMA * normal);

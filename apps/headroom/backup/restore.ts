@@ -7,7 +7,6 @@ import {
   DataDirectoryFull,
   DataDirectoryInUse,
   openEmbeddedStore,
-  openPostgresStore,
   restoreBackup,
   StoreUnavailable,
   tablesInUse,
@@ -116,7 +115,10 @@ async function openTarget(
   { store: settings }: Config,
   dataDir: string,
 ): Promise<{ store: Store; logTables: readonly string[] }> {
-  if (settings.kind === 'postgres') return { store: await openPostgresStore(settings), logTables: [] };
+  if (settings.kind === 'postgres') {
+    const { openPostgresStore } = await import('#adapters/store/postgres');
+    return { store: await openPostgresStore(settings), logTables: [] };
+  }
   const store = await openEmbeddedStore({
     dataDir: join(dataDir, 'store'),
     transactionTimeoutMs: RESTORE_WITHIN_MS,

@@ -1,19 +1,17 @@
+import { withApiOptions } from './api-options.js';
 import type { CommandContext, RegisterCommand } from './command-context.js';
 import type { ExitCode } from '../exit-codes.js';
 import type { BackupOptions } from '../backup/take-backup.js';
 
 export const registerBackup: RegisterCommand = (program, context) => {
-  program
-    .command('backup')
-    .description(
-      'write all that is stored, as it is at one moment, to a file; a program that runs goes on meanwhile',
-    )
-    .argument('<file>', 'file to write; must not exist')
-    .option('--url <url>', 'API of a running program elsewhere, with the token in HEADROOM_TOKEN')
-    .option('--config <file>', 'configuration (else HEADROOM_CONFIG, then config/demo.yaml of the project)')
-    .option('--data-dir <folder>', 'data directory (else HEADROOM_DATA_DIR, then .headroom of the project)')
-    .option('--json', 'result as JSON')
-    .action((file: string, options: BackupOptions) => context.finish(() => run(file, options, context)));
+  withApiOptions(
+    program
+      .command('backup')
+      .description(
+        'write all that is stored, as it is at one moment, to a file; a program that runs goes on meanwhile',
+      )
+      .argument('<file>', 'file to write; must not exist'),
+  ).action((file: string, options: BackupOptions) => context.finish(() => run(file, options, context)));
 };
 
 async function run(file: string, options: BackupOptions, context: CommandContext): Promise<ExitCode> {

@@ -15,6 +15,17 @@ export interface Environment {
   routerUrl: string | undefined;
 }
 
+/** Why a command ends without what it was asked for. */
+export interface Failure {
+  code: ExitCode;
+  /** `what: rule, actual` */
+  message: string;
+  hint?: string | undefined;
+}
+
+/** Its value, or why there is none. */
+export type Outcome<T> = { ok: true; value: T } | ({ ok: false } & Failure);
+
 /** What a command may touch of the process. */
 export interface CommandContext {
   environment: Environment;
@@ -29,7 +40,7 @@ export interface CommandContext {
   /** Progress that replaces itself on a terminal. */
   progress: { write(text: string): void; isTerminal: boolean };
   /** `headroom: what: rule, actual` and a hint to standard error; returns the code, so that `return fail(…)` reads. */
-  fail(failure: { code: ExitCode; message: string; hint?: string | undefined }): ExitCode;
+  fail(failure: Failure): ExitCode;
   /** Runs an action and makes its result the exit code of the process. */
   finish(action: () => Promise<ExitCode>): Promise<void>;
 }

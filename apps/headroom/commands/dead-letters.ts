@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
+import { withApiOptions } from './api-options.js';
 import type { CommandContext, RegisterCommand } from './command-context.js';
 import type { ExitCode } from '../exit-codes.js';
 import type { LetterOptions, ListOptions, ReplayOptions } from '../dead-letters/letter-options.js';
@@ -11,16 +12,16 @@ export const registerDeadLetters: RegisterCommand = (program, context) => {
   const letters = program
     .command('dead-letters')
     .description('records that count nowhere: why, and let them count after all');
-  options(filters(letters.command('list').description('one line for each, newest first')))
+  withApiOptions(filters(letters.command('list').description('one line for each, newest first')))
     .option('--limit <count>', 'at most so many letters', count, SHOWN_LETTERS)
     .action((given: ListOptions) => context.finish(() => list(given, context)));
-  options(
+  withApiOptions(
     letters
       .command('show')
       .description('all that is kept of one')
       .argument('<letter>', 'its place, as list shows it: 0/17'),
   ).action((place: string, given: LetterOptions) => context.finish(() => show(place, given, context)));
-  options(
+  withApiOptions(
     filters(
       letters
         .command('replay')
@@ -40,14 +41,6 @@ function filters(command: Command): Command {
     .option('--source <source>', 'those from there: a topic, "POST /v1/events", "redis jobs"')
     .option('--from <time>', 'written then or later: date or date-time, UTC, or how long ago, e.g. 2h')
     .option('--to <time>', 'written before');
-}
-
-function options(command: Command): Command {
-  return command
-    .option('--url <url>', 'API of a running program elsewhere, with the token in HEADROOM_TOKEN')
-    .option('--config <file>', 'configuration (else HEADROOM_CONFIG, then config/demo.yaml of the project)')
-    .option('--data-dir <folder>', 'data directory (else HEADROOM_DATA_DIR, then .headroom of the project)')
-    .option('--json', 'result as JSON');
 }
 
 function count(text: string): number {

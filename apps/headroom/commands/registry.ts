@@ -2,6 +2,7 @@ import { registerBackup } from './backup.js';
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
 import { registerDeadLetters } from './dead-letters.js';
+import { registerImport } from './import.js';
 import { registerKey } from './key.js';
 import { registerMapping } from './mapping.js';
 import { registerReplay } from './replay.js';
@@ -17,6 +18,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerKey,
   registerMapping,
   registerDeadLetters,
+  registerImport,
   registerReplay,
   registerBackup,
   registerRestore,

@@ -36,7 +36,7 @@ export const registerToken: RegisterCommand = (program, context) => {
 };
 
 async function token(options: TokenOptions, context: CommandContext): Promise<ExitCode> {
-  const [{ canSign, parseScopes }, { loadConfig }, { openIdentity }, { formatProblem }] = await Promise.all([
+  const [{ parseScopes }, { loadConfig }, { openSigner }, { formatProblem }] = await Promise.all([
     import('#adapters/identity'),
     import('../config-file.js'),
     import('../open-identity.js'),
@@ -49,7 +49,7 @@ async function token(options: TokenOptions, context: CommandContext): Promise<Ex
     for (const problem of loaded.problems) context.note(formatProblem(problem));
     return EXIT.usage;
   }
-  const { tokenMaxS, keyFile } = loaded.config.identity;
+  const { tokenMaxS } = loaded.config.identity;
   const lifetimeS =
     options.for === undefined ? Math.min(DEFAULT_LIFETIME_S, tokenMaxS) : parseDurationS(options.for);
   if (lifetimeS === undefined || lifetimeS > tokenMaxS) {
@@ -57,17 +57,9 @@ async function token(options: TokenOptions, context: CommandContext): Promise<Ex
     return context.fail({ code: EXIT.usage, message, hint: 'write 90s, 30m or 8h' });
   }
   const dataDir = dataDirOf({ option: options.dataDir, configured: loaded.config.dataDir, ...context });
-  const opened = await openIdentity({ ...loaded.config, dataDir, create: false });
-  if (!opened.ok) {
-    const code = opened.reason === 'not-readable' ? EXIT.notAllowed : EXIT.usage;
-    return context.fail({ code, message: opened.problem, hint: opened.hint });
-  }
-  const { identity } = opened;
-  if (!canSign(identity)) {
-    const message = `identity.keyFile ${keyFile}: must be a private key to sign, got a public one`;
-    return context.fail({ code: EXIT.usage, message });
-  }
-  const signed = await identity.signToken({
+  const signer = await openSigner({ ...loaded.config, dataDir });
+  if (!signer.ok) return context.fail(signer);
+  const signed = await signer.value.signToken({
     scopes: scopes.scopes,
     lifetimeS,
     subject: options.subject,

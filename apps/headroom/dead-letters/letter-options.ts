@@ -1,8 +1,10 @@
 import { parseDateTime } from '#adapters/sources';
-import type { SessionOptions } from '../api-session.js';
+import type { ApiOptions } from '../api-session.js';
+import type { Failure, Outcome } from '../commands/command-context.js';
 import { parseDurationS } from '../commands/duration.js';
+import { EXIT } from '../exit-codes.js';
 
-export interface LetterOptions extends SessionOptions {
+export interface LetterOptions extends ApiOptions {
   json?: true;
 }
 
@@ -30,10 +32,8 @@ export interface LetterFilter {
   to?: string;
 }
 
-export type Read<T> = { ok: true; value: T } | { ok: false; problem: string };
-
 /** The filter that was typed; what was left out is left out. */
-export function filterOf(options: FilterOptions, nowMs: number): Read<LetterFilter> {
+export function filterOf(options: FilterOptions, nowMs: number): Outcome<LetterFilter> {
   const { reason, source } = options;
   const filter: LetterFilter = {
     ...(reason !== undefined && { reason }),
@@ -43,7 +43,7 @@ export function filterOf(options: FilterOptions, nowMs: number): Read<LetterFilt
     const text = options[name];
     if (text === undefined) continue;
     const timeMs = timeOf(text, nowMs);
-    if (timeMs === undefined) return { ok: false, problem: noTime(name, text) };
+    if (timeMs === undefined) return noTime(name, text);
     filter[name] = new Date(timeMs).toISOString();
   }
   return { ok: true, value: filter };
@@ -54,14 +54,20 @@ function timeOf(text: string, nowMs: number): number | undefined {
   return agoS === undefined ? parseDateTime(text) : nowMs - agoS * 1000;
 }
 
-function noTime(name: string, text: string): string {
-  return `--${name}: must be a date, a date-time like 2026-11-01T12:00 or how long ago (2h), got ${text}`;
+function noTime(name: string, text: string): { ok: false } & Failure {
+  return usage(
+    `--${name}: must be a date, a date-time like 2026-11-01T12:00 or how long ago (2h), got ${text}`,
+  );
 }
 
 /** `0/17`: partition and offset in the topic. */
-export function placeOf(text: string): Read<{ partition: number; offset: number }> {
+export function placeOf(text: string): Outcome<{ partition: number; offset: number }> {
   const [, partition, offset] = /^(\d{1,6})\/(\d{1,15})$/.exec(text) ?? [];
   if (partition !== undefined && offset !== undefined)
     return { ok: true, value: { partition: Number(partition), offset: Number(offset) } };
-  return { ok: false, problem: `letter: must be a place like 0/17, got ${text}` };
+  return usage(`letter: must be a place like 0/17, got ${text}`);
+}
+
+export function usage(message: string): { ok: false } & Failure {
+  return { ok: false, code: EXIT.usage, message };
 }

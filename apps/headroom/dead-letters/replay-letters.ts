@@ -4,10 +4,10 @@ import {
   type ReplayAnswer,
   type ReplayBody,
 } from '../../ingest/index.js';
-import { openApiSession, type ApiAnswer, type ApiSession, type SessionFailure } from '../api-session.js';
-import type { CommandContext } from '../commands/command-context.js';
+import { openApiSession, type ApiSession } from '../api-session.js';
+import type { CommandContext, Failure, Outcome } from '../commands/command-context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
-import { filterOf, placeOf, type LetterFilter, type Read, type ReplayOptions } from './letter-options.js';
+import { filterOf, placeOf, usage, type LetterFilter, type ReplayOptions } from './letter-options.js';
 import { printable } from './printable.js';
 
 /** Letters by their places, or the newest ones of a filter. */
@@ -27,32 +27,30 @@ export async function replayLetters(
   context: CommandContext,
 ): Promise<ExitCode> {
   const chosen = chosenBy(places, options);
-  if (!chosen.ok) return context.fail({ code: EXIT.usage, message: chosen.problem });
-  const opened = await openApiSession(options, ['dead-letters:replay'], context);
-  if (!opened.ok) return context.fail(opened);
+  if (!chosen.ok) return context.fail(chosen);
+  const access = { scope: 'dead-letters:replay', subject: 'dead-letters' } as const;
+  const session = await openApiSession(options, access, context);
+  if (!session.ok) return context.fail(session);
   const done: Done = { letters: [], hasMore: false };
-  const failed = await replay(chosen.value, opened.session, done);
+  const failed = await replay(chosen.value, session.value, done);
   if (failed === undefined || done.letters.length > 0) report(done, options, context);
   if (failed !== undefined) return context.fail(failed);
   return done.letters.some(({ outcome }) => outcome === 'refused') ? EXIT.failed : EXIT.ok;
 }
 
-function chosenBy(texts: string[], options: ReplayOptions): Read<Chosen> {
+function chosenBy(texts: string[], options: ReplayOptions): Outcome<Chosen> {
   const filter = filterOf(options, Date.now());
   if (!filter.ok) return filter;
   const isFilter = Object.keys(filter.value).length > 0;
   const isPlaces = texts.length > 0;
-  if (isFilter === isPlaces) {
-    const actual = isFilter ? 'both' : 'neither';
-    return { ok: false, problem: `replay: must have places or a filter, got ${actual}` };
-  }
+  if (isFilter === isPlaces)
+    return usage(`replay: must have places or a filter, got ${isFilter ? 'both' : 'neither'}`);
   if (isPlaces) return placesOf(texts);
-  if (options.limit === undefined)
-    return { ok: false, problem: '--limit: must be given with a filter, got nothing' };
+  if (options.limit === undefined) return usage('--limit: must be given with a filter, got nothing');
   return { ok: true, value: { filter: filter.value, limit: options.limit } };
 }
 
-function placesOf(texts: string[]): Read<Chosen> {
+function placesOf(texts: string[]): Outcome<Chosen> {
   const places = [];
   for (const text of texts) {
     const place = placeOf(text);
@@ -63,7 +61,7 @@ function placesOf(texts: string[]): Read<Chosen> {
 }
 
 /** Request by request. Undefined, or why it went no further. */
-function replay(chosen: Chosen, session: ApiSession, done: Done): Promise<SessionFailure | undefined> {
+function replay(chosen: Chosen, session: ApiSession, done: Done): Promise<Failure | undefined> {
   return 'places' in chosen ? replayAt(chosen, session, done) : replayMatching(chosen, session, done);
 }
 
@@ -71,11 +69,11 @@ async function replayAt(
   { places }: Extract<Chosen, { places: unknown }>,
   session: ApiSession,
   done: Done,
-): Promise<SessionFailure | undefined> {
+): Promise<Failure | undefined> {
   for (let i = 0; i < places.length; i += MAX_REPLAYED_LETTERS) {
     const answer = await ask(session, { letters: places.slice(i, i + MAX_REPLAYED_LETTERS) });
     if (!answer.ok) return answer;
-    done.letters.push(...answer.body.letters);
+    done.letters.push(...answer.value.letters);
   }
   return undefined;
 }
@@ -84,25 +82,26 @@ async function replayMatching(
   { filter, limit }: Extract<Chosen, { filter: unknown }>,
   session: ApiSession,
   done: Done,
-): Promise<SessionFailure | undefined> {
+): Promise<Failure | undefined> {
   let cursor: string | null = null;
   do {
     const left = Math.min(MAX_REPLAYED_LETTERS, limit - done.letters.length);
-    const answer: ApiAnswer<ReplayAnswer> = await ask(session, {
+    const answer: Outcome<ReplayAnswer> = await ask(session, {
       filter,
       limit: left,
       ...(cursor !== null && { cursor }),
     });
     if (!answer.ok) return answer;
-    done.letters.push(...answer.body.letters);
-    cursor = answer.body.nextCursor;
+    done.letters.push(...answer.value.letters);
+    cursor = answer.value.nextCursor;
   } while (cursor !== null && done.letters.length < limit);
   done.hasMore = cursor !== null;
   return undefined;
 }
 
-function ask(session: ApiSession, body: ReplayBody): Promise<ApiAnswer<ReplayAnswer>> {
-  return session.call('POST', DEAD_LETTER_ROUTES.replay.path, body);
+function ask(session: ApiSession, body: ReplayBody): Promise<Outcome<ReplayAnswer>> {
+  const { method, path, response } = DEAD_LETTER_ROUTES.replay;
+  return session.call({ method, path, body }, response);
 }
 
 function report({ letters, hasMore }: Done, { json }: ReplayOptions, context: CommandContext): void {

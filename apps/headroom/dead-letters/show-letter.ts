@@ -12,15 +12,17 @@ export async function showLetter(
   context: CommandContext,
 ): Promise<ExitCode> {
   const place = placeOf(text);
-  if (!place.ok) return context.fail({ code: EXIT.usage, message: place.problem });
-  const opened = await openApiSession(options, ['dead-letters:read'], context);
-  if (!opened.ok) return context.fail(opened);
+  if (!place.ok) return context.fail(place);
+  const access = { scope: 'dead-letters:read', subject: 'dead-letters' } as const;
+  const session = await openApiSession(options, access, context);
+  if (!session.ok) return context.fail(session);
+  const { method, path, response } = DEAD_LETTER_ROUTES.get;
   const { partition, offset } = place.value;
-  const path = `${DEAD_LETTER_ROUTES.list.path}/${partition}/${offset}`;
-  const letter = await opened.session.call<LetterAnswer>('GET', path);
+  const at = path.replace(':partition', String(partition)).replace(':offset', String(offset));
+  const letter = await session.value.call({ method, path: at }, response);
   if (!letter.ok) return context.fail(letter);
-  if (options.json) context.print(JSON.stringify(letter.body));
-  else for (const line of linesOf(letter.body)) context.print(printable(line));
+  if (options.json) context.print(JSON.stringify(letter.value));
+  else for (const line of linesOf(letter.value)) context.print(printable(line));
   return EXIT.ok;
 }
 

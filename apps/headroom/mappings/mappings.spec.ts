@@ -93,9 +93,7 @@ describe('shipped mappings', () => {
     const jobs = { deadLetters: [], arrivals: 7, completions: 6, abandonments: 0 };
     expect(streams).toMatchObject({ ...jobs, failures: 1, retries: 0, starts: 7 });
     expect(workers).toMatchObject({ ...jobs, failures: 3, retries: 2, starts: 9 });
-    expect([streams.serviceMs.count, workers.serviceMs.count]).toEqual([6, 6]);
-    // Redis and the workers' clocks see the same times, within some milliseconds for each job.
-    expect(Math.abs(streams.serviceMs.sum - workers.serviceMs.sum)).toBeLessThan(6 * 10);
+    expect([streams.serviceMs.count, workers.serviceMs.count]).toEqual([7, 9]);
   });
 });
 

@@ -1,6 +1,5 @@
 import { connect } from 'node:net';
 import {
-  parseDateTime,
   ratesOfTrace,
   readTrace,
   startPacedRequests,
@@ -10,10 +9,10 @@ import {
   type PacedSummary,
   type ReadTrace,
 } from '#adapters/sources';
-import { poolName } from '#domain/events';
 import type { CommandContext } from '../commands/command-context.js';
 import { EXIT, exitCodeOfSignal, type ExitCode } from '../exit-codes.js';
 import { listenForStop, type StopSignal } from '../stop-signals.js';
+import { poolProblem, timesOf } from '../typed-options.js';
 import type { ReplayOptions } from './replay-options.js';
 import { ReplayProgress } from './replay-progress.js';
 import { summaryLines } from './replay-summary.js';
@@ -66,31 +65,18 @@ function isPoolUnknown({ byStatus, byError }: PacedSummary): boolean {
 }
 
 async function chooseWindow(file: string, options: ReplayOptions): Promise<ReadTrace> {
-  const fromMs = options.from === undefined ? undefined : parseDateTime(options.from);
-  const toMs = options.to === undefined ? undefined : parseDateTime(options.to);
-  if (options.from !== undefined && fromMs === undefined) return notATime('--from', options.from);
-  if (options.to !== undefined && toMs === undefined) return notATime('--to', options.to);
+  const typed = timesOf(options);
+  if (!typed.ok) return typed;
   const read = await readTrace(file);
-  return read.ok ? windowOf(read.trace, { fromMs, toMs }) : read;
-}
-
-function notATime(option: string, actual: string): ReadTrace {
-  return {
-    ok: false,
-    problem: `${option}: must be a date or date-time like 1998-06-10T12:00, got ${actual}`,
-  };
+  return read.ok ? windowOf(read.trace, typed.times) : read;
 }
 
 type Target = { ok: true; url: URL } | { ok: false; problem: string };
 
 /** The router takes a pool's requests below /<pool>/. */
 function targetOf(options: ReplayOptions, context: CommandContext): Target {
-  if (!poolName.safeParse(options.pool).success) {
-    return {
-      ok: false,
-      problem: `--pool: must be lower-case letters, digits and dashes, got ${options.pool}`,
-    };
-  }
+  const problem = poolProblem(options.pool);
+  if (problem !== undefined) return { ok: false, problem };
   const base = options.url ?? context.environment.routerUrl ?? DEFAULT_ROUTER_URL;
   if (!URL.canParse(base) || new URL(base).protocol !== 'http:') {
     return { ok: false, problem: `--url: must be an http:// address, got ${base}` };

@@ -72,6 +72,7 @@ test('a record that is no demand is left out and reported; what follows counts',
     { ...good, buckets: [{ startMs: T0 }] },
     { ...good, buckets: [bucket] },
     { ...good, pool: 7 },
+    { ...good, pool: 'a\u0000' },
   ];
   await reader.assigned(all);
   await appendDemand(...poison, good);

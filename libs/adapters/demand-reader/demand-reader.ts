@@ -6,6 +6,7 @@ import {
   newDemandSeries,
   parsePartial,
   putBucket,
+  resumeDropped,
   WINDOW_BUCKETS,
   type Applied,
   type DemandSeries,
@@ -34,8 +35,11 @@ export interface DemandReaderOptions {
 export class DemandReader {
   private readonly series = new Map<string, DemandSeries>();
   private readonly positions = new Map<number, number>();
+  private droppedTo: ReadonlyMap<number, number> = new Map();
   /** Of pools that were read here before: a mean over seasons cannot be had from a window of buckets. */
   private readonly trailings = new Map<string, TrailingMean>();
+  /** Pools whose past was brought in since somebody asked. */
+  private readonly renewed = new Set<string>();
   /** Uptime since when there have been unread records whose age the clock denies. */
   private agelessSinceMs: number | undefined;
 
@@ -47,13 +51,14 @@ export class DemandReader {
   async assigned(partitions: TopicPartition[]): Promise<StartOffset[]> {
     const { log, store, settingsOf, nowMs } = this.options;
     const own = new Set(partitions.map(({ partition }) => partition));
-    const { offsets, pools } = await store.snapshot({
+    const { offsets, droppedTo, pools } = await store.snapshot({
       pools: (pool) => own.has(log.partitionOf({ topic: this.topic, key: pool })),
       span: (pool) => {
         const fromMs = nowMs() - WINDOW_BUCKETS * settingsOf(pool).bucketS * 1000;
         return { fromMs, toMs: nowMs() + MAX_AHEAD_MS };
       },
     });
+    this.droppedTo = droppedTo;
     for (const { pool, chains, buckets } of pools) {
       const series = this.newSeries(pool);
       for (const bucket of buckets) putBucket(bucket, series);
@@ -86,6 +91,13 @@ export class DemandReader {
   /** Pools that have ever had demand, of the partitions read here. */
   pools(): string[] {
     return [...this.series.keys()];
+  }
+
+  /** Pools whose past has changed, each once: what was learned from it is out of date. */
+  takeRenewed(): string[] {
+    const renewed = [...this.renewed];
+    this.renewed.clear();
+    return renewed;
   }
 
   of(pool: string): DemandSeries | undefined {
@@ -124,7 +136,9 @@ export class DemandReader {
     if (partial === undefined)
       return observe('unreadable', { pool: key, range: { partition, from: offset, to: offset + 1 } });
     const series = this.series.get(partial.pool) ?? this.newSeries(partial.pool);
+    resumeDropped(partial, series.chains, this.droppedTo);
     observe(applyPartial(partial, series, nowMs()).outcome, partial);
+    if (partial.history === true) this.renewed.add(partial.pool);
   }
 
   /** Age of the oldest record that was not read, ms; undefined: every one was. */

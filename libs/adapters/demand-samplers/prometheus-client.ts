@@ -24,6 +24,14 @@ export interface PrometheusSeries {
 /** Prometheus says why in its answer; whoever wrote the query wants to read it. */
 export class QueryRefused extends Error {
   override name = 'QueryRefused';
+
+  constructor(
+    message: string,
+    /** Of its answer. */
+    readonly status?: number,
+  ) {
+    super(message);
+  }
 }
 
 const ANSWER_MS = 10_000;
@@ -47,36 +55,45 @@ const answer = z.union([
 ]);
 
 /** Asks for a query's values over a range. Rejects with {@link QueryRefused}, or when nobody answers in time. */
-export async function queryRange(
-  { url, token }: PrometheusAddress,
-  { query, fromMs, toMs, stepS }: RangeQuery,
-): Promise<PrometheusSeries[]> {
-  const range = { start: String(fromMs / 1000), end: String(toMs / 1000), step: String(stepS) };
-  const reply = await fetch(`${url.replace(/\/$/, '')}/api/v1/query_range`, {
-    method: 'POST',
-    headers: { ...(token !== undefined && { authorization: `Bearer ${token}` }) },
-    body: new URLSearchParams({ query, ...range }),
-    signal: AbortSignal.timeout(ANSWER_MS),
-  }).catch((error: Error) => {
-    throw unreachable(error);
-  });
-  const parsed = answer.safeParse(jsonOf(await boundedText(reply)));
+export async function queryRange(address: PrometheusAddress, range: RangeQuery): Promise<PrometheusSeries[]> {
+  const { status, text } = await answered(address, range);
+  const parsed = answer.safeParse(jsonOf(text));
   if (!parsed.success)
     throw new QueryRefused(
-      `prometheus: must answer with a matrix, got status ${reply.status} and something else`,
+      `prometheus: must answer with a matrix, got status ${status} and something else`,
+      status,
     );
   if (parsed.data.status === 'error')
-    throw new QueryRefused(`prometheus: ${parsed.data.error.slice(0, MAX_MESSAGE_CHARS)}`);
+    throw new QueryRefused(`prometheus: ${parsed.data.error.slice(0, MAX_MESSAGE_CHARS)}`, status);
   return parsed.data.data.result.map(({ metric, values = [] }) => ({
     labels: metric,
     values: values.flatMap(([atS, text]) => valueOf(atS, text)),
   }));
 }
 
+async function answered(
+  { url, token }: PrometheusAddress,
+  { query, fromMs, toMs, stepS }: RangeQuery,
+): Promise<{ status: number; text: string }> {
+  const range = { start: String(fromMs / 1000), end: String(toMs / 1000), step: String(stepS) };
+  try {
+    const reply = await fetch(`${url.replace(/\/$/, '')}/api/v1/query_range`, {
+      method: 'POST',
+      headers: { ...(token !== undefined && { authorization: `Bearer ${token}` }) },
+      body: new URLSearchParams({ query, ...range }),
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    return { status: reply.status, text: await boundedText(reply) };
+  } catch (error) {
+    throw error instanceof QueryRefused ? error : unreachable(error as Error);
+  }
+}
+
 /** `fetch failed` says nothing; its cause does. */
 function unreachable(error: Error): Error {
-  const { message, code = message } = (error.cause ?? error) as { message: string; code?: string };
-  return new Error(`prometheus: must answer within ${ANSWER_MS} ms, got ${code}`, { cause: error });
+  const { message, code } = (error.cause ?? error) as { message: string; code?: unknown };
+  const actual = typeof code === 'string' ? code : message;
+  return new Error(`prometheus: must answer within ${ANSWER_MS} ms, got ${actual}`, { cause: error });
 }
 
 /** NaN is how a ratio says that there was nothing. */

@@ -12,10 +12,11 @@ import type {
 /** Opens the same log again, as a new process would after a kill. */
 export interface LogUnderTest {
   open(): Promise<EventLog>;
-  /** Ends the log without any of the courtesies of close(). */
+  /**
+   * Ends the log as the death of its process does: what it has asked for may be done and is not answered, it asks for
+   * nothing more, and its members leave without a word.
+   */
   kill(log: EventLog): Promise<void>;
-  /** How long the implementation may take to notice a dead member, plus a rebalance. */
-  expelledWithinMs: number;
 }
 
 const IN = 'in.v1';
@@ -104,6 +105,37 @@ export function eventLogContract(
       expect(again.values()).toEqual(numbers(50, 60));
       expect(await readAll(log, IN)).toHaveLength(60);
     });
+
+    testOfCommits(
+      'a kill takes the members with it, and what was not acknowledged is there whole or not at all',
+      async () => {
+        const dead = collector();
+        await log.subscribe(dead.subscription('g'));
+        const acknowledged = new Set<number>();
+        const appends = Array.from({ length: 30 }, async (_, i) => {
+          await log.append(IN, [
+            { key: 'k', value: `${i}.1` },
+            { key: 'k', value: `${i}.2` },
+          ]);
+          acknowledged.add(i);
+        });
+        await Promise.race(appends);
+        await subject.kill(log);
+        for (const append of appends) void append.catch(() => undefined); // nobody is there to be told
+        const known = new Set(acknowledged);
+        await reopen();
+        const heir = collector();
+        const member = await log.subscribe(heir.subscription('g'));
+        await until(() => member.assignment().length === PARTITIONS);
+        const there = new Set((await readAll(log, IN)).map(({ value }) => value));
+        for (let i = 0; i < appends.length; i++) {
+          const [first, second] = [there.has(`${i}.1`), there.has(`${i}.2`)];
+          expect({ i, first, second }).toEqual({ i, first: known.has(i) || first, second: first });
+        }
+        expect(known.size).toBeGreaterThan(0);
+        await heir.received(there.size);
+      },
+    );
 
     testOfCommits('output and offsets are one step: both are visible after it', async () => {
       await log.append(IN, [{ key: 'a', value: '1', partition: 0 }]);

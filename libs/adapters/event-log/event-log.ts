@@ -121,8 +121,8 @@ export interface Subscription {
    */
   onAssigned?(partitions: TopicPartition[], member: Member): Promise<StartOffset[]>;
   /**
-   * Called when the partitions go to someone else, or the member leaves: forget their state. Whoever gets them waits
-   * until it has ended, unless this member was expelled: then it has lost them already.
+   * Called when the partitions go to someone else, or the member leaves: forget their state. Their batches have ended;
+   * whoever gets them may begin at the same time. Not called when the member has failed: it has lost them already.
    */
   onRevoked?(partitions: TopicPartition[]): Promise<void>;
   /** One batch per partition at a time; a rejection stops the member and reaches `onFailed`. */

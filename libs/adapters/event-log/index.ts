@@ -15,10 +15,9 @@ export type {
   TopicSpec,
 } from './event-log.js';
 export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embedded-event-log.js';
-export { KafkaEventLog, type KafkaEventLogOptions } from './kafka/kafka-event-log.js';
-export { UnreadableSecret } from './kafka/kafka-client.js';
-export { NotByThisClient, PlatformaticEventLog } from './kafka/platformatic-event-log.js';
-export { kafkaSettingsSchema, withFiles, type KafkaSettings } from './kafka/kafka-settings.js';
+// Kafka's own clients are loaded only where it is used: #adapters/event-log/kafka.
+export { UnreadableSecret } from './kafka/unreadable-secret.js';
+export type { KafkaSettings } from './kafka/kafka-settings.js';
 export { LOG_TABLE_NAMES } from './embedded/log-tables.js';
 export { EventLogServer, type LogPattern, type LogServerObserver } from './transport/event-log-server.js';
 export { LogContext } from './transport/log-context.js';

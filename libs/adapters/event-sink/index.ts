@@ -1,4 +1,3 @@
 export type { EventSink, EventSinkObserver } from './event-sink.js';
-export { SINK_LIMITS, type SinkLimits } from './buffered-sink.js';
 export { HttpSink } from './http-sink.js';
 export { LogSink } from './log-sink.js';

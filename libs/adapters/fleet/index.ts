@@ -7,12 +7,7 @@ export {
   type FleetObserver,
   type Membership,
 } from './fleet.js';
-export {
-  LocalProcessFleet,
-  MAX_LOCAL_WORKERS,
-  type LocalPoolSettings,
-  type LocalProcessFleetOptions,
-} from './local-processes/local-process-fleet.js';
+export { LocalProcessFleet } from './local-processes/local-process-fleet.js';
 export { changesQuery, membershipChanges, observedPools, orderBody } from './remote/fleet-messages.js';
 export { RemoteFleet, type RemoteFleetObserver, type RemoteFleetOptions } from './remote/remote-fleet.js';
 export { MAX_FOLLOWERS, ServedFleet } from './remote/served-fleet.js';

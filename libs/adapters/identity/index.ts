@@ -2,7 +2,6 @@ export { SCOPES, parseScopes, type ParsedScopes, type Scope } from './scopes.js'
 export {
   canSign,
   createLocalIdentity,
-  MAX_TOKEN_LIFETIME_S,
   type Identity,
   type SignedToken,
   type TokenRequest,

@@ -9,13 +9,7 @@ export {
   type PacedRequests,
   type PacedRequestsOptions,
 } from './paced-requests.js';
-export {
-  LATE_AFTER_MS,
-  RequestTally,
-  type PacedSummary,
-  type RequestListener,
-  type RequestTimes,
-} from './request-tally.js';
+export { RequestTally, type PacedSummary, type RequestListener, type RequestTimes } from './request-tally.js';
 export { syntheticRates, syntheticSourceSchema, type SyntheticSource } from './synthetic.js';
 export { startSyntheticSource } from './synthetic-source.js';
 export {

@@ -156,9 +156,15 @@ describe('open loop', () => {
 
   test('a deadline passed in a stall is a deadline, also when the wait for the last answers passed with it', async () => {
     let stallMs = 0;
-    // A moment later, when the sender has nothing left but to wait.
-    const url = await serve(() => void setTimeout(() => (stallMs = 60_000), 50));
-    const { run, tally } = send([0], { url, deadlineMs: 30_000 }, () => performance.now() + stallMs);
+    // The sender looks at its clock in every round: so often after the request came it has nothing left but to wait.
+    let looksLeft = Infinity;
+    const url = await serve(() => void (looksLeft = 10));
+    const nowMs = () => {
+      // Between two rounds, as for a thread that is not let run.
+      if (--looksLeft === 0) setImmediate(() => (stallMs = 60_000));
+      return performance.now() + stallMs;
+    };
+    const { run, tally } = send([0], { url, deadlineMs: 30_000 }, nowMs);
     await run;
     expect(tally.summary({ durationS: 1 }).byError).toEqual({ deadline: 1 });
   });

@@ -1,6 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Decision, DecisionMemory } from '#domain/scaling';
 import { sameHold } from '#domain/scaling';
+import { inStatements } from './bounded-statements.js';
 import {
   KEEP_EIGHT_DAYS,
   PartitionedTable,
@@ -46,21 +47,16 @@ export class DecisionStore {
     const times = made.map(({ decision }) => decision.atMs);
     await this.projection.commit({ step, times }, async (transaction) => {
       const latest = await latestOf(transaction, [...new Set(made.map(({ decision }) => decision.pool))]);
-      // In the order made; a folded row takes the place of the one it grew from.
-      const rows: Row[] = [];
+      // In the order made, which is that of the ids.
+      const changed = new Set<Row>();
       for (const record of made) {
         const previous = latest.get(record.decision.pool);
-        const grown = previous === undefined ? undefined : folded(previous, record);
-        const row = grown ?? rowOf(record);
-        const place = grown === undefined ? -1 : rows.indexOf(previous as Row);
-        if (place === -1) rows.push(row);
-        else rows[place] = row;
+        const row = previous !== undefined && goesOn(previous, record) ? previous : rowOf(record);
+        if (row === previous) grow(row, record);
         latest.set(record.decision.pool, row);
+        changed.add(row);
       }
-      for (const { stored, ...row } of rows) {
-        if (stored === undefined) await transaction.insert(decisions, row);
-        else await transaction.update(decisions, stored, row);
-      }
+      await writeRows(transaction, [...changed]);
     });
   }
 
@@ -90,11 +86,6 @@ export class DecisionStore {
     );
   }
 
-  /** Where the pool's decisions go on after a restart. */
-  async latest(pool: string): Promise<StoredDecision | undefined> {
-    return (await this.page({ pool, limit: 1 }))[0];
-  }
-
   /**
    * Drops what is not kept, and makes the partitions of what comes. A partition with the newest row of a pool that has a
    * policy stays, however old: it holds the pool's memory. Such a pool is decided all the time, so the next round finds
@@ -119,8 +110,9 @@ export class DecisionStore {
   }
 }
 
-/** A row, and where the table has what it takes the place of; a new one has no such place. */
+/** A row, and where the table has what it grew from; a new one has no such place. */
 type Row = Omit<DecisionRow, 'id'> & { stored?: Pick<DecisionRow, 'id' | 'lastAtMs'> };
+type Grown = Required<Row>;
 
 async function latestOf(transaction: EntityManager, pools: string[]): Promise<Map<string, Row>> {
   const rows = await transaction
@@ -137,12 +129,37 @@ async function latestOf(transaction: EntityManager, pools: string[]): Promise<Ma
   );
 }
 
-function folded(previous: Row, record: DecisionRecord): Row | undefined {
-  if (previous.policyVersion !== record.policyVersion) return undefined;
-  if (!sameHold(previous.decision, record.decision)) return undefined;
-  const { stored, firstAtMs, count } = previous;
-  const row = { ...rowOf(record), firstAtMs, count: count + 1 };
-  return stored === undefined ? row : { ...row, stored };
+/** It says what the row says: an equal hold that follows. */
+function goesOn(row: Row, { decision, policyVersion }: DecisionRecord): boolean {
+  return row.policyVersion === policyVersion && sameHold(row.decision, decision);
+}
+
+function grow(row: Row, { decision, memory }: DecisionRecord): void {
+  Object.assign(row, { lastAtMs: decision.atMs, count: row.count + 1, decision, memory });
+}
+
+async function writeRows(transaction: EntityManager, rows: Row[]): Promise<void> {
+  const grown = rows.flatMap(({ stored, ...row }) => (stored === undefined ? [] : [{ ...row, stored }]));
+  await inStatements(grown, (some) => updateGrown(transaction, some));
+  const fresh = rows.filter(({ stored }) => stored === undefined);
+  await inStatements(fresh, (some) => transaction.insert(decisions, some));
+}
+
+/** The bounds tell which partitions need not be looked at. */
+async function updateGrown(transaction: EntityManager, rows: Grown[]): Promise<void> {
+  const values = rows.map(({ stored, lastAtMs, count, decision, memory }) => {
+    return { id: stored.id, was_at_ms: stored.lastAtMs, last_at_ms: lastAtMs, count, decision, memory };
+  });
+  const were = rows.map(({ stored }) => stored.lastAtMs);
+  await transaction.query(
+    `update decisions set last_at_ms = grown.last_at_ms, count = grown.count, decision = grown.decision,
+       memory = grown.memory
+     from json_to_recordset($1::json)
+       as grown(id bigint, was_at_ms bigint, last_at_ms bigint, count int, decision jsonb, memory jsonb)
+     where decisions.id = grown.id and decisions.last_at_ms = grown.was_at_ms
+       and decisions.last_at_ms between $2 and $3`,
+    [JSON.stringify(values), Math.min(...were), Math.max(...were)],
+  );
 }
 
 function rowOf({ decision, memory, policyVersion }: DecisionRecord): Row {

@@ -1,20 +1,24 @@
-import { MoreThanOrEqual, type DataSource, type EntityManager } from 'typeorm';
+import { type DataSource, type EntityManager } from 'typeorm';
 import { emptyBucket, type Bucket } from '#domain/demand';
+import { inStatements } from './bounded-statements.js';
 import { KEEP_EIGHT_DAYS, PartitionedTable, type PartitionOptions } from './partitions/partitioned-table.js';
 import { Projection, type ProjectionOffset, type ProjectionStep } from './projection.js';
 import { demand, demandChains, type DemandChainRow } from './tables.js';
 
 export type { DemandChainRow } from './tables.js';
 
-/** Rows of one statement: the engine takes 65,535 parameters. */
-const ROWS_PER_STATEMENT = 1_000;
 /** Pools of one statement of a snapshot: 2 MB of rows, after which the event loop gets its turn. */
 const POOLS_PER_STATEMENT = 50;
+/** Buckets of one page of arrivals: 300 kB of text, some milliseconds of this thread. */
+export const ARRIVALS_PER_PAGE = 10_000;
 /** Newest buckets of a pool whose sketches a snapshot holds, in characters of JSON: ten buckets of a busy pool, forty of a quiet one. */
 const SKETCHES_CHARS = 12_288;
 
 /** The counts of a bucket stand before its sketches: where the text of a bucket is cut to leave those out. */
 const FIRST_SKETCH = ',"waitMs"';
+
+/** The pool of the rows that say how far dropped chains of a source partition reached; none is named so. */
+const DROPPED = '';
 
 export interface DemandWrite {
   buckets: { pool: string; bucket: Bucket }[];
@@ -25,10 +29,18 @@ export interface DemandWrite {
 /** Where the table stands: what it includes, and the topic's offsets, of one moment. */
 export interface DemandStanding {
   chains: DemandChainRow[];
+  /** By source partition: how far the chains reached that were dropped with all that was left of their pools. */
+  droppedTo: Map<number, number>;
   offsets: ProjectionOffset[];
 }
 
-export interface DemandSnapshot {
+/** See {@link DemandStore.poolStanding}. */
+export interface PoolStanding {
+  chains: DemandChainRow[];
+  firstMs?: number;
+}
+
+export interface DemandSnapshot extends Pick<DemandStanding, 'droppedTo'> {
   offsets: ProjectionOffset[];
   pools: { pool: string; chains: DemandChainRow[]; buckets: Bucket[] }[];
 }
@@ -49,7 +61,7 @@ export class DemandStore {
   /** What whoever writes the table starts from. */
   standing(): Promise<DemandStanding> {
     return this.dataSource.transaction('REPEATABLE READ', async (transaction) => ({
-      chains: await transaction.find(demandChains),
+      ...(await allChains(transaction)),
       offsets: await this.projection.offsets(transaction),
     }));
   }
@@ -64,8 +76,8 @@ export class DemandStore {
     });
     const times = rows.map(({ startMs }) => startMs);
     await this.projection.commit({ step, times }, async (transaction) => {
-      await upsertAll(transaction, demand, rows, ['pool', 'startMs']);
-      await upsertAll(transaction, demandChains, chains, ['pool', 'partition']);
+      await inStatements(rows, (some) => transaction.upsert(demand, some, ['pool', 'startMs']));
+      await inStatements(chains, (some) => transaction.upsert(demandChains, some, ['pool', 'partition']));
     });
   }
 
@@ -95,21 +107,78 @@ export class DemandStore {
     return (await page.getMany()).map(({ bucket }) => JSON.parse(bucket) as Bucket);
   }
 
-  /** Whole buckets since a time, oldest first: what a reader of demand.v1 starts from. */
-  async since(query: { pool: string; fromMs: number }): Promise<Bucket[]> {
-    const where = { pool: query.pool, startMs: MoreThanOrEqual(query.fromMs) };
-    const rows = await this.dataSource.getRepository(demand).find({ where, order: { startMs: 'ASC' } });
-    return rows.map(({ bucket }) => JSON.parse(bucket) as Bucket);
+  /** What the table includes of a pool, by source partition. */
+  async chainsOf(pool: string): Promise<DemandChainRow[]> {
+    return this.dataSource.getRepository(demandChains).findBy({ pool });
   }
 
-  /** Arrivals only: the forecaster's history. */
-  async arrivalsSince(query: {
+  /**
+   * What the table includes of a pool, and the start of its first bucket that a source partition whose offsets are times
+   * has not included, of one moment.
+   */
+  poolStanding({ pool, partition }: { pool: string; partition: number }): Promise<PoolStanding> {
+    return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
+      const chains = await transaction.findBy(demandChains, { pool });
+      const includedTo = chains.find((chain) => chain.partition === partition)?.nextOffset ?? 0;
+      const firstMs = await firstStart(transaction, { pool, fromMs: includedTo });
+      return { chains, ...(firstMs !== undefined && { firstMs }) };
+    });
+  }
+
+  /** Start of the first bucket at or after a time that the table holds. */
+  firstFrom(from: { pool: string; fromMs: number }): Promise<number | undefined> {
+    return firstStart(this.dataSource.manager, from);
+  }
+
+  /** Start of the last bucket before a time that the table holds. */
+  async lastBefore({ pool, beforeMs }: { pool: string; beforeMs: number }): Promise<number | undefined> {
+    const rows = await this.dataSource.query<{ last: string | number | null }[]>(
+      'select max(start_ms) as last from demand where pool = $1 and start_ms < $2',
+      [pool, beforeMs],
+    );
+    const last = rows[0]?.last ?? null;
+    return last === null ? undefined : Number(last);
+  }
+
+  /**
+   * Arrivals of the buckets within [fromMs, toMs) that the table holds, oldest first: the first `limit` of them, at most
+   * {@link ARRIVALS_PER_PAGE}. One without a row is not there.
+   */
+  async arrivalsPage(query: {
     pool: string;
     fromMs: number;
+    toMs: number;
+    limit: number;
   }): Promise<{ startMs: number; arrivals: number }[]> {
-    const where = { pool: query.pool, startMs: MoreThanOrEqual(query.fromMs) };
-    const select = { startMs: true, arrivals: true, pool: true } as const;
-    return this.dataSource.getRepository(demand).find({ where, select, order: { startMs: 'ASC' } });
+    const { pool, fromMs, toMs, limit } = query;
+    // One text: rows of their own would cost this thread more than what is in them.
+    const rows = await this.dataSource.query<{ page: string | null }[]>(
+      `select json_agg(json_build_array(start_ms, arrivals) order by start_ms)::text as page from (
+         select start_ms, arrivals from demand
+         where pool = $1 and start_ms >= $2 and start_ms < $3 order by start_ms limit $4
+       ) as held`,
+      [pool, fromMs, toMs, Math.min(limit, ARRIVALS_PER_PAGE)],
+    );
+    const page = JSON.parse(rows[0]?.page ?? '[]') as [number, number][];
+    return page.map(([startMs, arrivals]) => ({ startMs, arrivals }));
+  }
+
+  /**
+   * Sum of the arrivals of the buckets within [fromMs, toMs), each halved for every half-life from its start to `toMs`.
+   */
+  async fadedArrivals(query: {
+    pool: string;
+    fromMs: number;
+    toMs: number;
+    halfLifeMs: number;
+  }): Promise<number> {
+    const { pool, fromMs, toMs, halfLifeMs } = query;
+    const rows = await this.dataSource.query<{ faded: number }[]>(
+      `select coalesce(sum(arrivals * power(0.5::float8, ($3::bigint - start_ms) / $4::float8)), 0) as faded
+       from demand where pool = $1 and start_ms >= $2 and start_ms < $3::bigint`,
+      [pool, fromMs, toMs, halfLifeMs],
+    );
+    return Number(rows[0]?.faded);
   }
 
   /**
@@ -123,38 +192,64 @@ export class DemandStore {
   }): Promise<DemandSnapshot> {
     return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
       const offsets = await this.projection.offsets(transaction);
-      const chains = (await transaction.find(demandChains)).filter(({ pool }) => of.pools(pool));
-      const owned = [...Map.groupBy(chains, (chain) => chain.pool)];
+      const { chains, droppedTo } = await allChains(transaction);
+      const own = chains.filter(({ pool }) => of.pools(pool));
+      const owned = [...Map.groupBy(own, (chain) => chain.pool)];
       const pools: DemandSnapshot['pools'] = [];
       for (let i = 0; i < owned.length; i += POOLS_PER_STATEMENT) {
         const page = owned.slice(i, i + POOLS_PER_STATEMENT);
         const spans = page.map(([pool]) => ({ pool, ...of.span(pool) }));
         const buckets = await bucketsWithin(transaction, spans);
-        for (const [pool, own] of page) pools.push({ pool, chains: own, buckets: buckets.get(pool) ?? [] });
+        for (const [pool, links] of page)
+          pools.push({ pool, chains: links, buckets: buckets.get(pool) ?? [] });
       }
-      return { offsets, pools };
+      return { offsets, droppedTo, pools };
     });
-  }
-
-  /** Pools that were ever counted, those that have lost their policy too. */
-  async pools(): Promise<string[]> {
-    const rows = await this.dataSource.query<{ pool: string }[]>('select distinct pool from demand_chains');
-    return rows.map(({ pool }) => pool);
-  }
-
-  /** Everything ever counted for a pool. */
-  async totalArrivals(pool: string): Promise<number> {
-    const rows = await this.dataSource.query<{ total: number }[]>(
-      'select coalesce(sum(arrivals), 0) as total from demand where pool = $1',
-      [pool],
-    );
-    return Number(rows[0]?.total);
   }
 
   /** Drops what no pool keeps, and makes the partitions of what comes. */
   async retain(signal: AbortSignal): Promise<void> {
     await this.table.retain(signal);
+    if (!signal.aborted) await this.dropChains();
   }
+
+  /** Of pools that have neither a policy nor a bucket: what is left of those whose names are never used again. */
+  private async dropChains(): Promise<void> {
+    await this.dataSource.query(
+      `with dropped as (
+         delete from demand_chains as chain where pool <> $1::text
+         and not exists (select from policies where policies.pool = chain.pool)
+         and not exists (select from demand where demand.pool = chain.pool)
+         returning partition, next_offset
+       )
+       insert into demand_chains as held (pool, partition, next_offset, backlog, in_flight)
+       select $1::text, partition, max(next_offset), 0, 0 from dropped group by partition
+       on conflict (pool, partition)
+       do update set next_offset = greatest(held.next_offset, excluded.next_offset)`,
+      [DROPPED],
+    );
+  }
+}
+
+async function firstStart(
+  from: EntityManager,
+  { pool, fromMs }: { pool: string; fromMs: number },
+): Promise<number | undefined> {
+  const [row] = await from.query<{ first: string | number | null }[]>(
+    'select min(start_ms) as first from demand where pool = $1 and start_ms >= $2',
+    [pool, fromMs],
+  );
+  const first = row?.first ?? null;
+  return first === null ? undefined : Number(first);
+}
+
+async function allChains(transaction: EntityManager): Promise<Omit<DemandStanding, 'offsets'>> {
+  const rows = await transaction.find(demandChains);
+  const dropped = rows.filter(({ pool }) => pool === DROPPED);
+  return {
+    chains: rows.filter(({ pool }) => pool !== DROPPED),
+    droppedTo: new Map(dropped.map(({ partition, nextOffset }) => [partition, nextOffset])),
+  };
 }
 
 /** One row for each pool: rows of their own would cost more than what is in them. */
@@ -181,15 +276,4 @@ async function bucketsWithin(
 
 function completed(bucket: Bucket): Bucket {
   return { ...emptyBucket(bucket.startMs), ...bucket };
-}
-
-async function upsertAll<Row extends object>(
-  transaction: EntityManager,
-  table: Parameters<EntityManager['upsert']>[0],
-  rows: Row[],
-  key: string[],
-): Promise<void> {
-  for (let i = 0; i < rows.length; i += ROWS_PER_STATEMENT) {
-    await transaction.upsert(table, rows.slice(i, i + ROWS_PER_STATEMENT), key);
-  }
 }

@@ -5,7 +5,7 @@ import { afterAll, expect, test } from '@jest/globals';
 import { backupContract } from './backup/backup.contract.js';
 import { openEmbeddedStore, UPKEEP } from './embedded-store.js';
 import { DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
-import { makeDatabase } from './pglite/make-database.js';
+import { makeDatabase, NEW_DATABASE } from './pglite/make-database.js';
 import { pgDriverOver } from './pglite/pg-driver.js';
 import { migrationsContract } from './migrations/migrations.contract.js';
 import { retentionContract } from './partitions/retention.contract.js';
@@ -51,10 +51,23 @@ test('an opening, and the making of a database, that take too long end with what
   const opening = EmbeddedPostgres.open({ dataDir: join(directory, 'opened'), openingDeadlineMs: 1 });
   await expect(opening).rejects.toThrow('its thread must be ready within 1 ms, was not');
   const made = join(directory, 'postgres');
-  await expect(makeDatabase(made, 1)).rejects.toThrow('its database must be made within 1 ms, was not');
+  const original = join(directory, 'none');
+  await expect(makeDatabase(made, { original, deadlineMs: 1 })).rejects.toThrow(
+    'its database must be made within 1 ms, was not',
+  );
   expect(existsSync(made)).toBe(false);
   rmSync(directory, { recursive: true });
 }, 30_000);
+
+test('a new database is a copy of the one that the build has made, or is made from nothing where there is none', async () => {
+  expect(existsSync(join(NEW_DATABASE, 'PG_VERSION'))).toBe(true);
+  const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));
+  await makeDatabase(join(directory, 'postgres'), { original: join(directory, 'none') });
+  const store = await openEmbeddedStore({ dataDir: directory });
+  expect(await store.dataSource.query('select 1 as one')).toEqual([{ one: 1 }]);
+  await store.close();
+  rmSync(directory, { recursive: true });
+}, 60_000);
 
 test('an engine that does not answer is dead, says so, and lets go of its directory', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'headroom-store-'));

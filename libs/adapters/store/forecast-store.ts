@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { Forecast } from '#domain/forecasting';
+import { inStatements } from './bounded-statements.js';
 import {
   KEEP_EIGHT_DAYS,
   PartitionedTable,
@@ -33,8 +34,7 @@ export class ForecastStore {
     });
     const times = values.map(({ originMs }) => originMs);
     await this.projection.commit({ step, times }, async (transaction) => {
-      if (values.length === 0) return;
-      await transaction.upsert(forecasts, values, ['pool', 'originMs']);
+      await inStatements(values, (some) => transaction.upsert(forecasts, some, ['pool', 'originMs']));
     });
   }
 
@@ -59,6 +59,18 @@ export class ForecastStore {
       [pools],
     );
     return rows.map(({ forecast }) => JSON.parse(forecast) as Forecast);
+  }
+
+  /** From which bucket the newest forecast of every pool was made. */
+  async latestOrigins(): Promise<Map<string, number>> {
+    const pools = await poolsIn(this.dataSource.manager, 'forecasts');
+    const rows = await this.dataSource.query<{ pool: string; origin: string | number }[]>(
+      `select own.pool, newest.origin from unnest($1::text[]) as own(pool), lateral (
+         select max(origin_ms) as origin from forecasts where forecasts.pool = own.pool
+       ) as newest`,
+      [pools],
+    );
+    return new Map(rows.map(({ pool, origin }) => [pool, Number(origin)]));
   }
 
   /** Drops what no pool keeps, and makes the partitions of what comes. */

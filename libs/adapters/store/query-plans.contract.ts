@@ -104,10 +104,14 @@ export function queryPlansContract(
     }
 
     /** How the statements that `work` asks read the table; its other statements are of no interest. */
-    async function scans(table: string, work: () => Promise<unknown>): Promise<Scan[]> {
+    async function scans(
+      table: string,
+      work: () => Promise<unknown>,
+      kind = /^\s*(select|with)/i,
+    ): Promise<Scan[]> {
       asked = [];
       await work();
-      const reads = asked.filter(({ sql }) => /^\s*(select|with)/i.test(sql) && sql.includes(table));
+      const reads = asked.filter(({ sql }) => kind.test(sql) && sql.includes(table));
       expect(reads.length).toBeGreaterThan(0);
       const found: Scan[] = [];
       for (const { sql, params } of reads) {
@@ -157,7 +161,6 @@ export function queryPlansContract(
         expect(notBy(/_pool_id_idx$/, found)).toEqual([]);
         expect(daysOf(found)).toEqual(allDays);
       }
-      expect(notBy(/_pool_id_idx$/, await scans('decisions', () => decisions.latest(pool)))).toEqual([]);
     });
 
     test('policies come from their key', async () => {
@@ -178,11 +181,22 @@ export function queryPlansContract(
 
     test('history is read from the days it is of', async () => {
       const since = { pool, fromMs: NOW_MS - 1.2 * DAY_MS };
-      for (const read of [() => demand.since(since), () => demand.arrivalsSince(since)]) {
+      const span = { ...since, toMs: NOW_MS + 1 };
+      for (const read of [
+        () => demand.arrivalsPage({ ...span, limit: 400 }),
+        () => demand.fadedArrivals({ ...span, halfLifeMs: DAY_MS }),
+      ]) {
         const found = await scans('demand', read);
         expect(notBy(/_pkey$/, found)).toEqual([]);
         expect(daysOf(found)).toEqual([0, 1]);
       }
+    });
+
+    test('where the demand of a pool begins is found by its key', async () => {
+      const all = await scans('demand', () => demand.poolStanding({ pool, partition: 0 }));
+      const found = all.filter(({ table }) => table !== 'demand_chains');
+      expect(notBy(/_pkey$/, found)).toEqual([]);
+      expect(daysOf(found)).toEqual(allDays);
     });
 
     test('a snapshot of many pools reads their newest buckets by key', async () => {
@@ -198,10 +212,25 @@ export function queryPlansContract(
 
     test('the newest of every pool is found without reading the others', async () => {
       expect(notBy(/_pkey$/, await scans('forecasts', () => forecasts.latest()))).toEqual([]);
+      expect(notBy(/_pkey$/, await scans('forecasts', () => forecasts.latestOrigins()))).toEqual([]);
+      const before = { pool, beforeMs: NOW_MS };
+      expect(notBy(/_pkey$/, await scans('demand', () => demand.lastBefore(before)))).toEqual([]);
       const record = decided('scale', NOW_MS + 1, 2, pool);
       const step = { topic: 'decisions.v1', partition: 0, from: 0, nextOffset: 1 };
       const found = await scans('decisions', () => decisions.write({ made: [record], step }));
       expect(notBy(/_(pool_id_idx|pkey)$/, found)).toEqual([]);
+    });
+
+    test('holds that go on are found by their key, in the days they are of', async () => {
+      const pools = Array.from({ length: POOLS }, (_, i) => `pool-${i}`);
+      const hold = (atMs: number) => pools.map((each) => decided('hold', atMs, 3, each));
+      const at = { topic: 'decisions.v1', partition: 1 };
+      await decisions.write({ made: hold(NOW_MS + 2), step: { ...at, from: 0, nextOffset: 1 } });
+      const grow = () => decisions.write({ made: hold(NOW_MS + 3), step: { ...at, from: 1, nextOffset: 2 } });
+      const found = await scans('decisions', grow, /^update decisions/i);
+      const read = found.filter(({ how }) => how !== 'ModifyTable');
+      expect(notBy(/_pkey$/, read)).toEqual([]);
+      expect(daysOf(read)).toEqual([0]);
     });
   });
 }

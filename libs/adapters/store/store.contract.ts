@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Bucket } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 import { policySchema, type Decision } from '#domain/scaling';
+import type { Logger } from 'typeorm';
+import { ROWS_PER_STATEMENT } from './bounded-statements.js';
 import { DecisionStore, type DecisionRecord } from './decision-store.js';
 import { DemandStore } from './demand-store.js';
 import { ForecastStore } from './forecast-store.js';
@@ -102,14 +104,15 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await reopen();
       const again = new DemandStore(store.dataSource);
       const offsets = [{ projection: 'demand', topic: 'demand.v1', partition: 0, nextOffset: 8 }];
-      expect(await again.standing()).toEqual({ chains: [chain], offsets });
-      expect(await again.totalArrivals('etl')).toBe(18);
+      expect(await again.standing()).toEqual({ chains: [chain], droppedTo: new Map(), offsets });
+      expect(await totalArrivals(store, 'etl')).toBe(18);
       const snapshot = await again.snapshot({
         pools: (pool) => pool === 'etl',
         span: () => ({ fromMs: 12_000, toMs: 13_000 }),
       });
       expect(snapshot).toEqual({
         offsets,
+        droppedTo: new Map(),
         pools: [{ pool: 'etl', chains: [chain], buckets: [bucketAt(12_000, 5)] }],
       });
       expect(
@@ -122,10 +125,6 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       ]);
       expect(held).toEqual([{ pool: 'etl', bucket: bucketAt(11_000, 8) }]);
       expect(await again.at([])).toEqual([]);
-      expect(await again.since({ pool: 'etl', fromMs: 11_000 })).toEqual([
-        bucketAt(11_000, 8),
-        bucketAt(12_000, 5),
-      ]);
     });
 
     test('a snapshot spans many pools, each within its own bounds; only the newest sketches are in it', async () => {
@@ -156,7 +155,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
 
     test('a transaction that fails leaves neither rows nor offset', async () => {
       const demand = new DemandStore(store.dataSource);
-      const before = { total: await demand.totalArrivals('etl'), ...(await demand.standing()) };
+      const before = { total: await totalArrivals(store, 'etl'), ...(await demand.standing()) };
       const notANumber = { ...bucketAt(13_000, 1), startMs: Number.NaN };
       const write = demand.write({
         buckets: [
@@ -167,7 +166,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         step: { topic: 'demand.v1', partition: 0, from: 8, nextOffset: 99 },
       });
       await expect(write).rejects.toThrow(/bigint/);
-      expect({ total: await demand.totalArrivals('etl'), ...(await demand.standing()) }).toEqual(before);
+      expect({ total: await totalArrivals(store, 'etl'), ...(await demand.standing()) }).toEqual(before);
     });
 
     test('a write that begins where the projection does not stand changes nothing', async () => {
@@ -188,9 +187,9 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await expect(write(8, { from: 4, nextOffset: 6 })).rejects.toThrow(
         'projection demand of demand.v1[1]: must stand at 4, does not',
       );
-      expect(await demand.totalArrivals('moved')).toBe(2);
+      expect(await totalArrivals(store, 'moved')).toBe(2);
       await write(16, { from: 5, nextOffset: 6 });
-      expect(await demand.totalArrivals('moved')).toBe(16);
+      expect(await totalArrivals(store, 'moved')).toBe(16);
       const forecasts = new ForecastStore(store.dataSource);
       const decisions = new DecisionStore(store.dataSource);
       const step = { topic: 'other', partition: 0, from: 0, nextOffset: 2 };
@@ -207,9 +206,50 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(newest.map(({ startMs }) => startMs)).toEqual([12_000, 11_000]);
       const rest = await demand.page({ pool: 'etl', beforeMs: 11_000, limit: 2 });
       expect(rest.map(({ startMs }) => startMs)).toEqual([10_000]);
-      expect(
-        (await demand.arrivalsSince({ pool: 'etl', fromMs: 11_000 })).map(({ arrivals }) => arrivals),
-      ).toEqual([8, 5]);
+    });
+
+    test('arrivals are read in pages, oldest first, or summed with their age', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const span = { pool: 'etl', fromMs: 10_000, toMs: 12_001 };
+      const first = await demand.arrivalsPage({ ...span, limit: 2 });
+      expect(first).toEqual([
+        { startMs: 10_000, arrivals: 5 },
+        { startMs: 11_000, arrivals: 8 },
+      ]);
+      expect(await demand.arrivalsPage({ ...span, fromMs: 11_001, limit: 2 })).toEqual([
+        { startMs: 12_000, arrivals: 5 },
+      ]);
+      expect(await demand.arrivalsPage({ ...span, toMs: 12_000, limit: 9 })).toEqual(first);
+      expect(await demand.arrivalsPage({ ...span, pool: 'none', limit: 9 })).toEqual([]);
+      expect(await demand.lastBefore({ pool: 'etl', beforeMs: 12_000 })).toBe(11_000);
+      expect(await demand.lastBefore({ pool: 'etl', beforeMs: 10_000 })).toBeUndefined();
+      const faded = await demand.fadedArrivals({ ...span, toMs: 12_000, halfLifeMs: 2_000 });
+      expect(faded).toBeCloseTo(5 * 0.5 + 8 * 0.5 ** 0.5, 9);
+      expect(await demand.fadedArrivals({ ...span, pool: 'none', halfLifeMs: 2_000 })).toBe(0);
+    });
+
+    test('what is included of a pool, and where its demand begins', async () => {
+      const demand = new DemandStore(store.dataSource);
+      expect(await demand.chainsOf('etl')).toContainEqual({
+        pool: 'etl',
+        partition: 2,
+        nextOffset: 40,
+        backlog: 6,
+        inFlight: 2,
+      });
+      expect(await demand.chainsOf('nobody')).toEqual([]);
+      expect(await demand.poolStanding({ pool: 'etl', partition: 9 })).toEqual({
+        chains: await demand.chainsOf('etl'),
+        firstMs: 10_000,
+      });
+      const [partition, offset] = [2 ** 30, { topic: 'demand.v1', partition: 5 }];
+      for (const [i, firstMs] of [11_000, 12_000, undefined].entries()) {
+        const chain = { pool: 'etl', partition, nextOffset: 10_001 + i * 1000, backlog: 0, inFlight: 0 };
+        await demand.write({ buckets: [], chains: [chain], step: { ...offset, from: i, nextOffset: i + 1 } });
+        const { chains, firstMs: found } = await demand.poolStanding({ pool: 'etl', partition });
+        expect(chains).toContainEqual(chain);
+        expect(found).toBe(firstMs);
+      }
     });
 
     test('a forecast that is made again replaces the first one', async () => {
@@ -227,6 +267,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       ]);
       expect(await forecasts.page({ pool: 'etl', beforeMs: 2000, limit: 5 })).toEqual([forecastAt(1000, 4)]);
       expect(await forecasts.latest()).toEqual([forecastAt(2000, 7)]);
+      expect(await forecasts.latestOrigins()).toEqual(new Map([['etl', 2000]]));
       expect(await forecasts.startAt([at])).toEqual([{ ...at, offset: 5 }]);
     });
 
@@ -252,7 +293,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         ['hold', 2000, 4000, 3],
         ['scale', 1000, 1000, 1],
       ]);
-      expect((await again.latest('etl'))?.memory).toEqual(decided('scale', 5000, 4).memory);
+      expect(page[0]?.memory).toEqual(decided('scale', 5000, 4).memory);
       const latest = await again.latestOf(['other', 'etl', 'none']);
       expect([...latest.keys()].toSorted()).toEqual(['etl', 'other']);
       expect(latest.get('etl')).toEqual(page[0]);
@@ -261,11 +302,71 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(older).toEqual([page[1]]);
       expect(await again.startAt([at])).toEqual([{ ...at, offset: 6 }]);
     });
+
+    test('the decisions of many pools are few statements, those that are new and those that go on', async () => {
+      const decisions = new DecisionStore(store.dataSource);
+      const pools = Array.from({ length: 2 * ROWS_PER_STATEMENT + 1 }, (_, i) => `batch-${i}`);
+      const holds = (atMs: number) => pools.map((pool) => decided('hold', atMs, 3, pool));
+      const write = (made: DecisionRecord[], from: number) => {
+        const step = { topic: 'decisions.v1', partition: 1, from, nextOffset: from + 1 };
+        return statementsOf(store, () => decisions.write({ made, step }));
+      };
+      expect(await write(holds(1000), 0)).toEqual({ inserts: 3, updates: 0 });
+      const [first, second] = pools as [string, string];
+      const after = [decided('scale', 2500, 4, second), decided('hold', 3000, 3, first)];
+      expect(await write([...holds(2000), ...after], 1)).toEqual({ inserts: 1, updates: 3 });
+      const latest = await decisions.latestOf(pools);
+      expect(latest.size).toBe(pools.length);
+      for (const pool of pools.slice(2))
+        expect(latest.get(pool)).toMatchObject({
+          ...decided('hold', 2000, 3, pool),
+          count: 2,
+          firstAtMs: 1000,
+        });
+      expect(latest.get(first)).toMatchObject({ count: 3, firstAtMs: 1000, lastAtMs: 3000 });
+      const page = await decisions.page({ pool: second, limit: 10 });
+      expect(page.map(({ decision, lastAtMs, count }) => [decision.kind, lastAtMs, count])).toEqual([
+        ['scale', 2500, 1],
+        ['hold', 2000, 2],
+      ]);
+    });
   });
+}
+
+/** How many statements that `work` sends write decisions. */
+async function statementsOf({ dataSource }: Store, work: () => Promise<unknown>) {
+  const sent: string[] = [];
+  const before = dataSource.logger;
+  const quiet = () => undefined;
+  const logger: Logger = {
+    logQuery: (sql) => sent.push(sql),
+    logQueryError: quiet,
+    logQuerySlow: quiet,
+    logSchemaBuild: quiet,
+    logMigration: quiet,
+    log: quiet,
+  };
+  dataSource.setOptions({ logger });
+  await work();
+  dataSource.setOptions({ logger: before });
+  const count = (start: RegExp) => sent.filter((sql) => start.test(sql)).length;
+  return { inserts: count(/^insert into "?decisions/i), updates: count(/^update "?decisions/i) };
 }
 
 function manyBins(length: number): Bucket['serviceMs'] {
   return { count: length, sum: 1, zeros: 0, offset: 0, bins: Array<number>(length).fill(1) };
+}
+
+/** Everything that was counted for a pool and is kept. */
+export async function totalArrivals(
+  { dataSource }: Pick<Store, 'dataSource'>,
+  pool: string,
+): Promise<number> {
+  const [row] = await dataSource.query<[{ total: string | number }]>(
+    'select coalesce(sum(arrivals), 0) as total from demand where pool = $1',
+    [pool],
+  );
+  return Number(row.total);
 }
 
 export function bucketAt(startMs: number, arrivals: number): Bucket {

@@ -67,7 +67,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reason'],
     meaning:
-      'Requests that are nobody’s demand, by reason: `unknown-pool`, `malformed-pool` and `reserved-path` (`/<pool>/.headroom/…`, which workers keep for their fleet) are answered with 404, `upgrade` (WebSockets) with 501.',
+      'Requests that are nobody’s demand, by reason: `unknown-pool`, `malformed-pool` and `reserved-path` (`/<pool>/.headroom/…`, which workers keep for their fleet) are answered with 404, `upgrade` (WebSockets) with 501; of connections without a request, `malformed-request` (no HTTP) is answered with 400, `headers-too-large` with 431, `too-slow` with 408, and `too-many-connections` are closed at once: then more routers are needed, or somebody keeps connections open.',
   },
   sinkEvents: {
     name: 'headroom_event_sink_events_total',
@@ -116,6 +116,13 @@ export const CATALOGUE = {
     labels: ['source', 'outcome'],
     meaning:
       'Buckets of demand that each measuring source (Prometheus, the depth of a RabbitMQ queue) was asked for: `told`, `unknown` because it had no value yet (they are asked for again), and `failed` questions, which the log explains. Without new buckets decisions of these pools turn `blind`.',
+  },
+  historyPieces: {
+    name: 'headroom_history_pieces_total',
+    kind: 'counter',
+    labels: ['outcome'],
+    meaning:
+      'Pieces of the past of pools (`headroom import`) by what became of them: `included` in demand, now or before; `pending`, because the table of demand had not taken it within seconds; refused as `overlaps` (a part of it is in already), `outside` (older than what is kept, or where other demand counts) or `too-many` (histories of one pool); or not written because the event log was `overloaded` or `unavailable`. What is pending or not written is sent again.',
   },
   recordSourceRecords: {
     name: 'headroom_record_source_records_total',
@@ -319,7 +326,7 @@ export const CATALOGUE = {
     kind: 'gauge',
     labels: ['pool'],
     meaning:
-      '1 when some number of workers can hold the pool’s objective, 0 when service time alone breaks it. At 0, scaling cannot help: make the handler faster or the promise smaller.',
+      '1 when some number of workers can hold the pool’s objective, as far as is known; 0 when enough service times have shown that they alone break it. At 0, scaling cannot help: make the handler faster or the promise smaller.',
   },
   workerStart: {
     name: 'headroom_worker_start_seconds',

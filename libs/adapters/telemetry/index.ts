@@ -1,4 +1,3 @@
-export { CATALOGUE, type MetricSpec } from './catalogue.js';
-export { createLogger, LOG_LEVELS, NestLogger, type Logger, type LogLevel } from './logger.js';
-export { createMetrics, type Metrics } from './metrics.js';
+export { createLogger, NestLogger, type Logger } from './logger.js';
+export { createMetrics, forgetPool, type Metrics } from './metrics.js';
 export { metricsPage } from './metrics-page.js';

@@ -27,3 +27,16 @@ function instrumentOf({ name, kind, labels, meaning, buckets }: MetricSpec, regi
   if (kind === 'gauge') return new Gauge(options);
   return new Histogram({ ...options, ...(buckets && { buckets: [...buckets] }) });
 }
+
+/** What these metrics say of a pool is told no more: pools come and go, and each label value takes room for good. */
+export async function forgetPool(pool: string, metrics: readonly ByPool[]): Promise<void> {
+  for (const metric of metrics) {
+    const { values } = await metric.get();
+    for (const { labels } of values) if (labels['pool'] === pool) metric.remove(labels);
+  }
+}
+
+interface ByPool {
+  get(): Promise<{ values: { labels: Partial<Record<string, string | number>> }[] }>;
+  remove(labels: Partial<Record<string, string | number>>): void;
+}

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { CATALOGUE, type MetricSpec } from './catalogue.js';
 import { createLogger, NestLogger } from './logger.js';
-import { createMetrics } from './metrics.js';
+import { createMetrics, forgetPool } from './metrics.js';
 import { metricsPage } from './metrics-page.js';
 
 const UNITS =
-  /_(seconds|requests|ratio|workers|events|records|attempts|decisions|partials|exits|runs|retries|failures|forecasts|limits|letters|applied|problems|partitions|restarts|samples)(_total)?$/;
+  /_(seconds|requests|ratio|workers|events|records|attempts|decisions|partials|exits|runs|retries|failures|forecasts|limits|letters|applied|problems|partitions|restarts|samples|pieces)(_total)?$/;
 
 test('every metric has a unit in its name, a paragraph, and the suffix of its kind', async () => {
   const metrics = createMetrics();
@@ -17,6 +17,19 @@ test('every metric has a unit in its name, a paragraph, and the suffix of its ki
     expect(meaning.length).toBeGreaterThan(50);
     expect(page).toContain(`# TYPE ${name} ${kind}`);
   }
+});
+
+test('a pool that is forgotten leaves no label behind, and takes none of the others', async () => {
+  const { registry, decisions, workers } = createMetrics();
+  for (const pool of ['etl', 'web']) {
+    decisions.inc({ pool, kind: 'hold', reason: 'idle' });
+    decisions.inc({ pool, kind: 'scale', reason: 'forecast' });
+    workers.set({ pool, state: 'ready' }, 3);
+  }
+  await forgetPool('etl', [decisions, workers]);
+  const page = await registry.metrics();
+  expect(page).not.toContain('pool="etl"');
+  expect(page.match(/pool="web"/g)).toHaveLength(3);
 });
 
 test('docs/metrics.md is the page of the catalogue', () => {

@@ -1,3 +1,4 @@
+import { poolName } from '#domain/events';
 import { emptySketch, isSketch, mergeInto, type Sketch } from './sketch.js';
 
 /**
@@ -28,7 +29,7 @@ export interface Bucket extends BucketCounts {
   startMs: number;
   /** Milliseconds; start − queued. */
   waitMs: Sketch;
-  /** Milliseconds; ended − started of attempts that completed. */
+  /** Milliseconds; ended − started of attempts that completed or failed: both have had a slot. */
   serviceMs: Sketch;
   /** Milliseconds; ended − queued of attempts that completed. */
   responseMs: Sketch;
@@ -57,6 +58,8 @@ export interface DemandPartial {
   buckets: Bucket[];
   /** Of a source that measures levels: what waits and is served at the end of the range, instead of sums of events. */
   levels?: { backlog?: number; inFlight?: number };
+  /** The pool's past has been brought in: whoever has learned from it looks again. */
+  history?: true;
 }
 
 const COUNTS = [
@@ -79,8 +82,9 @@ export function parsePartial(value: string): DemandPartial | undefined {
     const partial = JSON.parse(value) as DemandPartial;
     const { v, pool, range, buckets, levels = {} } = partial;
     const { backlog = 0, inFlight = 0 } = levels;
-    const isChained = [range.partition, range.from, range.to, backlog, inFlight].every(Number.isInteger);
-    return v === 1 && typeof pool === 'string' && isChained && buckets.every(isBucket) ? partial : undefined;
+    const isChained = [range.partition, range.from, range.to, backlog, inFlight].every(Number.isSafeInteger);
+    const isPool = poolName.safeParse(pool).success;
+    return v === 1 && isPool && isChained && buckets.every(isBucket) ? partial : undefined;
   } catch {
     return undefined; // no JSON, or without a part that is looked into
   }
@@ -88,7 +92,9 @@ export function parsePartial(value: string): DemandPartial | undefined {
 
 function isBucket(bucket: Bucket): boolean {
   const hasCounts = COUNTS.every((count) => Number.isFinite(bucket[count]));
-  return Number.isFinite(bucket.startMs) && hasCounts && SKETCHES.every((name) => isSketch(bucket[name]));
+  return (
+    Number.isSafeInteger(bucket.startMs) && hasCounts && SKETCHES.every((name) => isSketch(bucket[name]))
+  );
 }
 
 export function emptyBucket(startMs: number): Bucket {

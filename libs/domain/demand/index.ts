@@ -31,10 +31,11 @@ export {
   demandView,
   extendChain,
   MAX_AHEAD_MS,
-  MAX_ATTEMPTS_PER_ARRIVAL,
   newDemandSeries,
   putBucket,
+  resumeDropped,
   trail,
+  trailSpan,
   WINDOW_BUCKETS,
   type Applied,
   type Chain,
@@ -43,6 +44,16 @@ export {
   type TrailingMean,
 } from './series.js';
 export {
+  historyEnd,
+  historyPartial,
+  historyPartition,
+  rebucketed,
+  type HistoryBucket,
+  type HistorySpan,
+  type HistoryStep,
+} from './history.js';
+export {
+  isSampledPartition,
   sampledPartial,
   sampledPartition,
   sampledToMs,
@@ -51,15 +62,10 @@ export {
   type SampledSpan,
 } from './sampled.js';
 export {
-  addManyToSketch,
   addToSketch,
-  binValue,
   emptySketch,
-  fadeSketch,
-  mergeInto,
   RELATIVE_ERROR,
   sketchMean,
   sketchQuantile,
-  sketchShareAbove,
   type Sketch,
 } from './sketch.js';

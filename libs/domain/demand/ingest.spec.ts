@@ -244,7 +244,8 @@ describe('laws', () => {
           abandonments: 0,
         });
         expect(totals.waitMs.count).toBe(totals.starts);
-        expect(totals.serviceMs.count).toBe(totals.completions);
+        expect(totals.serviceMs.count).toBe(totals.completions + totals.failures);
+        expect(totals.responseMs.count).toBe(totals.completions);
         expect(backlogChange(totals) + inFlightChange(totals)).toBe(
           totals.arrivals - heard(['completed', 'failed']),
         );
@@ -346,6 +347,21 @@ describe('stories', () => {
     expect(buckets[`web ${at(1)}`]?.waitMs).toMatchObject({ count: 1, sum: 1 * S });
     expect(buckets[`web ${at(4)}`]?.serviceMs).toMatchObject({ count: 1, sum: 3 * S });
     expect(buckets[`web ${at(4)}`]?.responseMs).toMatchObject({ count: 1, sum: 4 * S });
+  });
+
+  test('what fails has had a slot all the same: its service time is measured, no response time', () => {
+    const partition = new Partition();
+    const times = { queuedAtMs: at(0), startedAtMs: at(1), endedAtMs: at(4) };
+    const unstarted = { queuedAtMs: at(0), endedAtMs: at(4) };
+    partition.take(
+      at(4),
+      parsedOf({ id: 'a', phase: 'failed', ...times }),
+      parsedOf({ id: 'b', phase: 'failed', ...unstarted }),
+    );
+    const totals = partition.totals();
+    expect(totals).toMatchObject({ failures: 1, abandonments: 1 });
+    expect(totals.serviceMs).toMatchObject({ count: 1, sum: 3 * S });
+    expect(totals.responseMs.count).toBe(0);
   });
 
   describe('a platform whose events tell nothing but their own time', () => {

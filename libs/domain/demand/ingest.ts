@@ -240,13 +240,15 @@ class Step {
     if (!attempt.started) {
       bucket.abandonments++;
       if (data.errorClass === 'rejected') bucket.rejections++;
-    } else if (phaseOf(type) === 'failed') {
-      bucket.failures++;
     } else {
-      bucket.completions++;
       const { queuedAtMs, startedAtMs } = knownTimes(attempt, data);
+      // One that fails has had its slot as long, and is among the arrivals.
       addToSketch(bucket.serviceMs, endedAtMs - startedAtMs);
-      addToSketch(bucket.responseMs, endedAtMs - queuedAtMs);
+      if (phaseOf(type) === 'failed') bucket.failures++;
+      else {
+        bucket.completions++;
+        addToSketch(bucket.responseMs, endedAtMs - queuedAtMs);
+      }
     }
     this.close(key);
   }

@@ -27,6 +27,11 @@ export function sampledPartition(source: string): number {
   return FIRST_SAMPLED_PARTITION + (hash % FIRST_SAMPLED_PARTITION);
 }
 
+/** Whether the offsets of a source partition are times. */
+export function isSampledPartition(partition: number): boolean {
+  return partition >= FIRST_SAMPLED_PARTITION;
+}
+
 export interface SampledSpan {
   pool: string;
   /** See {@link sampledPartition}. */

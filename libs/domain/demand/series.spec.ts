@@ -9,6 +9,7 @@ import {
   newDemandSeries,
   putBucket,
   trail,
+  trailSpan,
   WINDOW_BUCKETS,
   type DemandSeries,
 } from './series.js';
@@ -336,5 +337,25 @@ describe('history', () => {
     fill(0, 50 * halfS, 100);
     fill(50 * halfS, 51 * halfS, 0);
     expect(demandView({ countedToMs: at(51 * halfS) }, series).trailingRatePerS).toBeCloseTo(50, 6);
+  });
+
+  test('spans that were summed elsewhere move the trailing mean as their buckets do', () => {
+    const [each, summed] = [newSeries(), newSeries()];
+    const closed = Array.from({ length: 500 }, (_, s) => ({ startMs: at(s), arrivals: (s * 7) % 31 }));
+    trail(closed, each);
+    const halfLifeMs = each.trailing.halfLifeS * S;
+    for (const [from, to] of [
+      [0, 300],
+      [300, 301],
+      [301, 500],
+    ] as const) {
+      const fadedArrivals = closed
+        .slice(from, to)
+        .reduce((sum, { startMs, arrivals }) => sum + arrivals * 0.5 ** ((at(to) - startMs) / halfLifeMs), 0);
+      trailSpan({ fromMs: at(from), toMs: at(to), fadedArrivals }, summed);
+    }
+    expect(summed.trailing.ratePerS).toBeCloseTo(each.trailing.ratePerS, 9);
+    expect(summed.trailing.weight).toBeCloseTo(each.trailing.weight, 9);
+    expect(summed.trailing.untilMs).toBe(each.trailing.untilMs);
   });
 });

@@ -76,6 +76,19 @@ export function newDemandSeries({ bucketS, seasonS }: { bucketS: number; seasonS
   return { bucketS, ...kept, trailing, lastServiceMs: emptySketch() };
 }
 
+/**
+ * Takes a chain up where its partials go on, if it may be one of those that were dropped because nothing was left of their
+ * pool. `droppedTo`: the farthest that such a chain of each source partition reached; beyond it a beginning is a gap.
+ */
+export function resumeDropped(
+  { range: { partition, from } }: DemandPartial,
+  chains: Map<number, Chain>,
+  droppedTo: ReadonlyMap<number, number>,
+): void {
+  if (chains.has(partition) || from > (droppedTo.get(partition) ?? -1)) return;
+  chains.set(partition, { to: from, backlog: 0, inFlight: 0 });
+}
+
 export interface Applied {
   outcome: 'applied' | 'gap' | 'seen';
   changed: Bucket[];
@@ -192,7 +205,7 @@ export interface DemandView {
    * arrivals. 1 while there are too few arrivals to tell.
    */
   attemptsPerArrival: number;
-  /** Attempts queued and not started. */
+  /** Attempts queued whose start was not told: what waits, and short executions that are being served. */
   backlog: number;
   inFlight: number;
   /** Service time of recent attempts, ms: what the sizing model convolves with the wait. */
@@ -259,6 +272,23 @@ export function trail(closed: { startMs: number; arrivals: number }[], series: D
     trailing.weight = keep * trailing.weight + (1 - keep);
     trailing.untilMs = startMs + bucketS * 1000;
   }
+}
+
+/**
+ * Moves the trailing mean over a span of closed buckets, the empty ones included, that somebody else has summed.
+ * `fadedArrivals`: of each bucket, halved for every half-life from its start to the end of the span.
+ */
+export function trailSpan(
+  { fromMs, toMs, fadedArrivals }: { fromMs: number; toMs: number; fadedArrivals: number },
+  { trailing, bucketS }: DemandSeries,
+): void {
+  const keep = 0.5 ** (bucketS / trailing.halfLifeS);
+  const left = 0.5 ** ((toMs - fromMs) / 1000 / trailing.halfLifeS);
+  // A bucket fades from its end on, not from its start.
+  const ratePerS = ((1 - keep) / keep) * (fadedArrivals / bucketS);
+  trailing.ratePerS = left * trailing.ratePerS + ratePerS;
+  trailing.weight = left * trailing.weight + (1 - left);
+  trailing.untilMs = toMs;
 }
 
 function trailingRate({ trailing }: DemandSeries, latest: number): number {

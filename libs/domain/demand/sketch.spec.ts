@@ -10,7 +10,6 @@ import {
   RELATIVE_ERROR,
   sketchMean,
   sketchQuantile,
-  sketchShareAbove,
   SMALLEST,
   type Sketch,
 } from './sketch.js';
@@ -62,25 +61,12 @@ describe('sketch', () => {
     );
   });
 
-  test('the share above a bound falls from 1 to 0 and agrees with counting', () => {
-    fc.assert(
-      fc.property(latencies, fc.double({ min: 0.01, max: 1e6, noNaN: true }), (values, bound) => {
-        const share = sketchShareAbove(sketchOf(values), bound);
-        // Values within a bin of the bound may fall on either side.
-        const above = (by: number) => values.filter((value) => value > bound * by).length / values.length;
-        expect(share).toBeGreaterThanOrEqual(above(1 + 2.1 * RELATIVE_ERROR) - 1e-9);
-        expect(share).toBeLessThanOrEqual(above(1 - 2.1 * RELATIVE_ERROR) + 1e-9);
-      }),
-    );
-  });
-
   test('poison is refused, extremes are bounded, nothing is nothing', () => {
     const sketch = emptySketch();
     for (const value of [Number.NaN, -1, Infinity]) expect(addToSketch(sketch, value)).toBe(false);
     expect(sketch).toEqual(emptySketch());
     expect(sketchQuantile(sketch, 0.5)).toBeUndefined();
     expect(sketchMean(sketch)).toBeUndefined();
-    expect(sketchShareAbove(sketch, 1)).toBe(0);
     for (const value of [0, SMALLEST, LARGEST, Number.MAX_VALUE]) addToSketch(sketch, value);
     expect(sketch.bins.length).toBeLessThanOrEqual(MAX_BINS);
     expect(sketchQuantile(sketch, 0)).toBe(0);

@@ -85,19 +85,8 @@ export function sketchMean(sketch: Sketch): number | undefined {
   return sketch.count === 0 ? undefined : sketch.sum / sketch.count;
 }
 
-/** Share of the values above a bound; the bin that holds the bound is divided linearly. */
-export function sketchShareAbove(sketch: Sketch, bound: number): number {
-  let above = 0;
-  sketch.bins.forEach((count, i) => {
-    const [low, high] = [GAMMA ** (i + sketch.offset - 1), GAMMA ** (i + sketch.offset)];
-    if (bound <= low) above += count;
-    else if (bound < high) above += (count * (high - bound)) / (high - low);
-  });
-  return sketch.count === 0 ? 0 : above / sketch.count;
-}
-
 /** Middle of a bin in relative terms: at most 1 % from every value in it. */
-export function binValue(index: number): number {
+function binValue(index: number): number {
   return (2 * GAMMA ** index) / (GAMMA + 1);
 }
 

@@ -51,7 +51,7 @@ function scoredFrom(first: number, series: number[], forecasts: (Forecast | unde
     .slice(first);
 }
 
-/** A point forecast with quantiles from its own latest errors, as definitions.md asks of opponents. */
+/** A point forecast with quantiles from its own latest errors, as docs/ARCHITECTURE.md asks of it ("How it is measured"). */
 function withResiduals(first: number, series: number[], lag: number): Scored[] {
   const errors = series.map((actual, i) => actual - (series[i - lag] ?? NaN));
   const scored: Scored[] = [];
@@ -92,7 +92,7 @@ describe('on compressed days with a flash crowd, the fourth to sixth day', () =>
 });
 
 describe('coverage', () => {
-  /** definitions.md, "Calibrated cell": q lies in [share below, share at most], widened by chance. */
+  /** docs/ARCHITECTURE.md, "How it is measured": q lies in [share below, share at most], widened by chance. */
   function isCalibrated(level: number, series: number[], forecasts: (Forecast | undefined)[]): boolean {
     const shareOf = (holds: (actual: number, quantile: number) => boolean) =>
       series.filter((actual, i) => holds(actual, quantileOf(forecasts[i], level))).length / series.length;

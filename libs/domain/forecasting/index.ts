@@ -1,7 +1,11 @@
 export { probabilityAtMost, quantileAt, type Quantiles } from './distribution.js';
 export { forecastStep, type ClosedBucket, type ForecastInput } from './forecast-step.js';
 export { forecastSchema, LEVELS, type Forecast } from './forecast.js';
-export { MAX_SILENT_BUCKETS, type ExternalForecast } from './issue.js';
+export type { ExternalForecast } from './issue.js';
 export { newForecastMemory, type ForecastMemory } from './memory.js';
-export { pinballLoss, SCORED_LEVELS, weightedQuantileLoss, type Scored } from './scores.js';
-export { MAX_HORIZON_BUCKETS, MAX_SEASON_BUCKETS, type ForecastSettings } from './settings.js';
+export {
+  learnedBuckets,
+  MAX_HORIZON_BUCKETS,
+  MAX_SEASON_BUCKETS,
+  type ForecastSettings,
+} from './settings.js';

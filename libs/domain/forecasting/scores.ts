@@ -1,6 +1,6 @@
 import { quantileAt, type Quantiles } from './distribution.js';
 
-/** Q of the weighted quantile loss (docs/ARCHITECTURE.md, "WQL"). */
+/** Q of the weighted quantile loss (docs/ARCHITECTURE.md, "How it is measured"). */
 export const SCORED_LEVELS = [0.1, 0.5, 0.9, 0.95, 0.99] as const;
 
 /** Pinball loss of one quantile: ≥ 0, in arrivals; its mean is least at the true quantile. */

@@ -48,6 +48,8 @@ export interface Layout {
 
 /** Half-lives of pools without a season are those of a season of this many buckets. */
 const DEFAULT_SEASON_BUCKETS = 1440;
+/** Past that a new memory is given, in longest seasons: three copies of each to learn from, and a rest. */
+const LEARNED_SEASONS = 4.2;
 
 /** Throws a RangeError on settings that break the rules above: a programming error, config was checked before. */
 export function layoutOf({ bucketS, seasonsS, horizonsS }: ForecastSettings): Layout {
@@ -70,7 +72,7 @@ function stepsOf(horizonS: number, bucketS: number): number {
 }
 
 /** Seasons of at least two buckets that fit; of all but the shortest only the last one is kept, to bound memory. */
-function seasonsOf(seasonsS: number[], bucketS: number): Season[] {
+function seasonsOf(seasonsS: readonly number[], bucketS: number): Season[] {
   return [...new Set(seasonsS)]
     .map((seasonS) => ({ seasonS, buckets: Math.round(seasonS / bucketS) }))
     .filter(({ buckets }) => buckets >= 2 && buckets <= MAX_SEASON_BUCKETS)
@@ -101,4 +103,10 @@ export function historyBuckets({ steps, seasons, windows }: Layout): number {
   const farthest = Math.max(...steps);
   const back = seasons.map(({ buckets, copies }) => (copies + Math.floor(farthest / buckets)) * buckets);
   return Math.max(windows.long, ...back) + farthest + windows.level + windows.shape;
+}
+
+/** How many closed buckets a new memory is worth being given, counted from the season that is longest and fits: at most 420,000. */
+export function learnedBuckets(given: { bucketS: number; seasonsS: readonly number[] }): number {
+  const longest = seasonsOf(given.seasonsS, given.bucketS).at(-1)?.buckets ?? DEFAULT_SEASON_BUCKETS;
+  return Math.ceil(LEARNED_SEASONS * longest);
 }

@@ -1,8 +1,7 @@
 export { waitProbability } from './erlang.js';
-export { serviceModel, UNREACHABLE_WAIT_RATIO, type ServiceModel } from './service-model.js';
+export { serviceModel, type ServiceModel } from './service-model.js';
 export {
   capacityCurve,
-  capacityOf,
   loadOf,
   MAX_SIZED_WORKERS,
   violatingShare,

@@ -1,3 +1,4 @@
+import { isSurelyOver } from './evidence.js';
 import { RELATIVE_ERROR, type Sketch } from '#domain/demand';
 import type { Objective } from '#domain/slo';
 
@@ -17,11 +18,11 @@ export interface ServiceModel {
   /** Share of requests that are slower than the objective without any wait. */
   shareOverObjective: number;
   /**
-   * false: `shareOverObjective` alone breaks the objective, or leaves waiting less than 1 % of what is allowed (the
-   * sketch is no better); sizing then keeps the wait small, and no more.
+   * false: service times have proved that they alone break the objective ({@link isSurelyOver}); sizing then keeps the
+   * wait small, and no more. While it seems so and may be chance, sizing is that of an objective that is just reachable.
    */
   reachable: boolean;
-  /** Share of requests that may break the objective (or the wait of {@link UNREACHABLE_WAIT_RATIO}) by waiting. */
+  /** Share of requests that may break the objective (or the wait of {@link UNREACHABLE_WAIT_RATIO}) by waiting, > 0. */
   budget: number;
   /** slackMs[i] … slackMs[i+1] holds shares[i] of the requests, spread evenly. Ascending. */
   slackMs: number[];
@@ -30,7 +31,7 @@ export interface ServiceModel {
 
 /** When no number of workers holds the objective: a wait longer than this share of the mean service time is bad. */
 export const UNREACHABLE_WAIT_RATIO = 0.1;
-/** With less than this share of the allowance left, only a fleet that never waits would do. */
+/** Waiting has at least this share of the allowance: with less, only a fleet that never waits would do. */
 const LEAST_BUDGET_RATIO = 0.01;
 /** Bins are joined while they are narrower than this share of their slack: at most {@link MAX_PIECES} pieces. */
 const PIECE_RATIO = 0.15;
@@ -50,9 +51,11 @@ export function serviceModel(
   if (moments === undefined) return undefined;
   const { shareOverObjective, ...withinObjective } = slackOf(serviceMs, objective.responseMs);
   const allowed = 1 - objective.quantile;
-  const reachable = shareOverObjective < allowed * (1 - LEAST_BUDGET_RATIO);
-  const slack = reachable ? withinObjective : smallWait(moments.meanMs);
-  const budget = reachable ? allowed - shareOverObjective : allowed;
+  const reachable = !isSurelyOver({ share: shareOverObjective, samples: serviceMs.count }, allowed);
+  const hasSlack = reachable && withinObjective.shares.length > 0;
+  const slack = hasSlack ? withinObjective : smallWait(moments.meanMs);
+  const left = Math.max(allowed - shareOverObjective, allowed * LEAST_BUDGET_RATIO);
+  const budget = reachable ? left : allowed;
   return { ...moments, arrivalScv, shareOverObjective, reachable, budget, ...slack };
 }
 

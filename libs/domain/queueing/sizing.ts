@@ -43,19 +43,10 @@ export function loadOf(ratePerS: number, { meanMs }: ServiceModel): number {
   return (ratePerS * meanMs) / 1000;
 }
 
-/** The largest rate per second that so many workers carry within the objective: the inverse of {@link workersFor}. */
-export function capacityOf(
-  { workers, slotsPerWorker }: { workers: number; slotsPerWorker: number },
-  model: ServiceModel,
-): number {
-  const servers = workers * slotsPerWorker;
-  if (!(servers > 0)) return 0;
-  return ((servers - headroom(servers, model)) * 1000) / model.meanMs;
-}
-
 /**
- * {@link capacityOf} for many numbers of workers: solved on a grid of servers when first needed, the headroom in between
- * linear in √servers (square-root staffing makes it nearly so; error in sizing.spec.ts). Belongs to one decision.
+ * The largest rate per second that so many workers carry within the objective, the inverse of {@link workersFor}, for many
+ * numbers of workers: solved on a grid of servers when first needed, the headroom in between linear in √servers
+ * (square-root staffing makes it nearly so; error in sizing.spec.ts). Belongs to one decision.
  */
 export function capacityCurve(
   { slotsPerWorker }: { slotsPerWorker: number },

@@ -1,3 +1,2 @@
-export { pickLeastInFlight, type WorkerLoad } from './least-in-flight.js';
 export { PoolQueue, type Admission, type Handout, type QueueWorker, type Waiting } from './pool-queue.js';
 export type { Place } from './waiting-line.js';

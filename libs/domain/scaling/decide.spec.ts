@@ -11,9 +11,9 @@ type PolicyChanges = Parameters<typeof policySchema.parse>[0] & object;
 /** Service times around 10 ms, none above 20: 100 requests/s keep one slot busy. */
 const SERVICE = sketchOf((q) => 10 * (0.5 + q));
 
-function sketchOf(quantile: (q: number) => number): Sketch {
+function sketchOf(quantile: (q: number) => number, samples = 200): Sketch {
   const sketch = emptySketch();
-  for (let i = 0; i < 200; i++) addToSketch(sketch, quantile((i + 0.5) / 200));
+  for (let i = 0; i < samples; i++) addToSketch(sketch, quantile((i + 0.5) / samples));
   return sketch;
 }
 
@@ -119,6 +119,7 @@ describe('a reactive pool', () => {
       arrivalRatePerS: 100,
       attemptsPerArrival: 1.5,
       backlog: 7,
+      waiting: expect.closeTo(6.5, 1), // 100/s × 1.5 × 10 ms are being served, one of them was told
       serviceMsMean: expect.closeTo(10, 0),
       reactionMarginRatio: 1.1,
       forecastOriginMs: 19_000,
@@ -138,6 +139,36 @@ describe('a reactive pool', () => {
     const arriving = pool({ reactionMarginRatio: 1 }).at(0, { arrivalRatePerS: 100 });
     expect(waiting.neededNow).toBe(arriving.neededNow);
     expect(waiting.explanation).toContain('and 6000 waiting');
+  });
+
+  test('the start of a short execution is told with its end: what is being served does not wait', () => {
+    const at = (changes: Partial<DemandView>, ready = 5) => {
+      const fleet = { ready, starting: 0, draining: 0, desired: 5, slotsPerWorker: 1, leadTimeS: 3 };
+      const demand = { arrivalRatePerS: 400, inFlight: 0, ...changes };
+      return pool({ drainS: 0.1 }).at(0, demand, { fleet });
+    };
+    // 400/s × 10 ms.
+    const calm = at({ backlog: 4 });
+    expect(calm.inputs).toMatchObject({ backlog: 4, waiting: expect.closeTo(0, 6) });
+    expect(calm.neededNow).toBe(at({ backlog: 0 }).neededNow);
+    expect(calm.explanation).not.toContain('waiting');
+    expect(at({ backlog: 14 }).explanation).toContain('and 10 waiting');
+    // What was told is not in the backlog any more.
+    expect(at({ backlog: 4, inFlight: 4 }).inputs.waiting).toBeCloseTo(4);
+    // Without a free slot nothing more is served.
+    expect(at({ backlog: 100 }, 2).inputs.waiting).toBeCloseTo(98);
+    expect(at({ backlog: 100 }, 0).inputs.waiting).toBe(100);
+    for (const inFlight of [Number.NaN, Infinity])
+      expect(at({ backlog: 4, inFlight }).inputs.waiting).toBe(4);
+    expect(at({ backlog: 4 }, Number.NaN).inputs.waiting).toBe(4);
+  });
+
+  test('of services longer than drainS more arrivals never explain the backlog away', () => {
+    const serviceMs = sketchOf(() => 100_000);
+    const fleet = { ready: 900, starting: 0, draining: 0, desired: 900, slotsPerWorker: 1, leadTimeS: 3 };
+    const needed = (arrivalRatePerS: number) =>
+      pool({ drainS: 5 }).at(0, { arrivalRatePerS, backlog: 1000, serviceMs }, { fleet }).neededNow as number;
+    expect(needed(4)).toBeGreaterThanOrEqual(needed(2));
   });
 
   test('what the fleet does not run is not asked for again and again: its bound is a limit, and holds', () => {
@@ -190,6 +221,24 @@ describe('a reactive pool', () => {
     expect(many).toBeGreaterThan(8);
     expect(at(1, { arrivalRatePerS: 100 }, { policy })).toMatchObject({ desired: 8, kind: 'scale' });
   });
+
+  test.each([
+    { samples: 3, reachable: true },
+    { samples: 30, reachable: true },
+    { samples: 3000, reachable: false },
+  ])(
+    '$samples answers, one in fifteen too slow: what may be chance is not said',
+    ({ samples, reachable }) => {
+      const slow = Math.ceil(samples / 15);
+      const serviceMs = sketchOf((q) => (q * samples < slow ? 80 : 10), samples);
+      const decision = pool().at(0, { arrivalRatePerS: 200, serviceMs });
+      expect(decision.objectiveReachable).toBe(reachable);
+      expect(decision.explanation.includes('no number of workers')).toBe(!reachable);
+      // Three to seven slots are busy.
+      expect(decision.desired).toBeGreaterThan(2);
+      expect(decision.desired).toBeLessThan(25);
+    },
+  );
 
   test('an objective that the service time breaks is said, not scaled to the maximum', () => {
     // A tenth of the requests takes 80 ms by itself; p95 is to be 50 ms.

@@ -24,7 +24,7 @@ export function decide(
     : keep(sight, previousDesired);
   const limited = limit({ nowMs, previousDesired, proposal }, input, past);
   const { desired, limits } = limited;
-  const inputs = inputsOf(input);
+  const inputs = inputsOf(input, proposal);
   const decision: Decision = {
     kind: desired !== previousDesired ? 'scale' : proposal.blind === undefined ? 'hold' : 'blind',
     pool: input.pool,

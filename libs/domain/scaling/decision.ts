@@ -65,7 +65,7 @@ export const BLIND_REASONS = [
   'demand-invalid',
   'fleet-missing',
   'fleet-invalid',
-  /** Nothing has completed yet: one worker is asked for when requests wait, so that something will. */
+  /** Nothing has been served yet: one worker is asked for when requests wait, so that something will be. */
   'service-time-unknown',
   /** Of the forecast: measured load may still raise the number, nothing lowers it. */
   'forecast-missing',
@@ -76,7 +76,7 @@ export type BlindReason = (typeof BLIND_REASONS)[number];
 
 /**
  * What set the number; a counter label. `reaction`: measured load; `forecast`: the priced level; `idle`: nothing waits or
- * arrives, and nothing has completed yet from which it could be sized; else a limit, or what was not seen.
+ * arrives, and nothing has been served yet from which it could be sized; else a limit, or what was not seen.
  */
 export const REASONS = ['reaction', 'forecast', 'idle', ...LIMITS, ...BLIND_REASONS] as const;
 export type Reason = (typeof REASONS)[number];
@@ -94,8 +94,10 @@ export interface DecisionInputs {
   demandAsOfMs?: number;
   arrivalRatePerS?: number;
   attemptsPerArrival?: number;
-  /** Attempts that wait. */
+  /** Attempts whose start was not told. */
   backlog?: number;
+  /** Of these, what is not being served already (waiting.ts). */
+  waiting?: number;
   serviceMsMean?: number;
   /** Of the policy. */
   reactionMarginRatio?: number;
@@ -131,7 +133,7 @@ export interface Decision {
   pricedLevel: number | undefined;
   /** The horizon that set the priced level, seconds. */
   pricedHorizonS: number | undefined;
-  /** false: service time alone breaks the objective, no number of workers holds it. */
+  /** false: service time alone breaks the objective, as enough of it has shown: no number of workers holds it. */
   objectiveReachable: boolean;
   limits: AppliedLimit[];
 }

@@ -9,7 +9,7 @@ const BLINDNESS: Record<BlindReason, string> = {
   'demand-invalid': 'the demand is not a number',
   'fleet-missing': 'the fleet does not answer',
   'fleet-invalid': 'the fleet reports what cannot be',
-  'service-time-unknown': 'nothing has completed yet, so the service time is unknown',
+  'service-time-unknown': 'nothing has been served yet, so the service time is unknown',
   'forecast-missing': 'there is no forecast',
   'forecast-stale': 'the forecast is too old',
   'forecast-invalid': 'the forecast is not a distribution',
@@ -47,14 +47,14 @@ function cause({
   sight: Sight;
   proposal: Proposal;
 }): string {
-  const { blind, neededNow, pricedLevel, pricedHorizonS } = proposal;
+  const { blind, waiting = 0, neededNow, pricedLevel, pricedHorizonS } = proposal;
   if (proposal.reason === 'idle') return 'nothing has arrived yet, kept';
   if (!sight.ok) return `${BLINDNESS[sight.reason]}, kept`;
   const { demand } = sight;
   const margin = (input.policy.reactionMarginRatio * demand.attemptsPerArrival).toFixed(2);
   const rate = `${round(demand.arrivalRatePerS)}/s × ${margin}`;
-  const backlog = demand.backlog > 0 ? ` and ${round(demand.backlog)} waiting` : '';
-  const measured = `${rate}${backlog} need ${neededNow}`;
+  const queue = waiting >= 0.5 ? ` and ${Math.round(waiting)} waiting` : '';
+  const measured = `${rate}${queue} need ${neededNow}`;
   if (blind !== undefined) return `${BLINDNESS[blind]}, not lowered; ${measured}`;
   if (pricedLevel === undefined) return measured;
   return `${measured}, the forecast ${pricedHorizonS} s ahead is worth ${pricedLevel}`;

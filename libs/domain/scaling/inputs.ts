@@ -1,13 +1,18 @@
 import type { Decision, DecisionInput, DecisionInputs } from './decision.js';
+import type { Proposal } from './proposal.js';
 import { sketchMean } from '#domain/demand';
 
 /** The numbers a decision had before it, for its record. What is no number was not known. */
-export function inputsOf({ policy, demand, forecast, fleet }: DecisionInput): DecisionInputs {
+export function inputsOf(
+  { policy, demand, forecast, fleet }: DecisionInput,
+  { waiting }: Pick<Proposal, 'waiting'>,
+): DecisionInputs {
   return known({
     demandAsOfMs: demand?.asOfMs,
     arrivalRatePerS: demand?.arrivalRatePerS,
     attemptsPerArrival: demand?.attemptsPerArrival,
     backlog: demand?.backlog,
+    waiting,
     serviceMsMean: demand && sketchMean(demand.serviceMs),
     reactionMarginRatio: policy.reactionMarginRatio,
     forecastOriginMs: forecast?.originMs,

@@ -1,6 +1,7 @@
 import type { BlindReason, DecisionInput, Reason } from './decision.js';
 import { pricedLevel } from './priced-level.js';
 import type { Blind, Sighted } from './sight.js';
+import { waitingOf } from './waiting.js';
 import { capacityCurve, loadOf, workersFor, type ServiceModel } from '#domain/queueing';
 
 /** What demand and forecast ask for, before limits. */
@@ -9,6 +10,8 @@ export interface Proposal {
   reason: Reason;
   /** Set when something was not seen: then no limit but the bounds, and no hold, moves the number. */
   blind: BlindReason | undefined;
+  /** Attempts of the backlog that are not being served; undefined when not computed. */
+  waiting: number | undefined;
   neededNow: number | undefined;
   pricedLevel: number | undefined;
   pricedHorizonS: number | undefined;
@@ -25,6 +28,7 @@ export function keep({ reason, waiting }: Blind, previousDesired: number): Propo
   return { workers, reason, blind: reason, ...NOTHING_COMPUTED };
 }
 const NOTHING_COMPUTED = {
+  waiting: undefined,
   neededNow: undefined,
   pricedLevel: undefined,
   pricedHorizonS: undefined,
@@ -38,12 +42,13 @@ export function propose(input: DecisionInput, sight: Sighted, previousDesired: n
   const { slotsPerWorker } = fleet;
   // Each arrival takes a slot as often as it is tried; so does each that is forecast.
   const { attemptsPerArrival } = demand;
+  const waiting = waitingOf(sight, policy);
   const ratePerS =
-    demand.arrivalRatePerS * policy.reactionMarginRatio * attemptsPerArrival + demand.backlog / policy.drainS;
+    demand.arrivalRatePerS * policy.reactionMarginRatio * attemptsPerArrival + waiting / policy.drainS;
   const sizing = workersFor({ ratePerS, slotsPerWorker }, model);
   const neededNow = sizing.workers;
   const shareOverObjective = sizing.ok ? undefined : sizing.shareOverObjective;
-  const computed = { ...NOTHING_COMPUTED, neededNow, shareOverObjective };
+  const computed = { ...NOTHING_COMPUTED, waiting, neededNow, shareOverObjective };
   if (policy.mode === 'reactive') {
     return { workers: neededNow, reason: 'reaction', blind: undefined, ...computed };
   }

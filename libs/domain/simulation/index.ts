@@ -1,4 +1,4 @@
-export { drawExponential, drawLognormal, type Spread } from './draws.js';
+export { drawLognormal, type Spread } from './draws.js';
 export {
   HPA_DEFAULTS,
   hpaStep,
@@ -10,7 +10,6 @@ export {
 } from './hpa.js';
 export { createRandom, type Random } from './random.js';
 export { simulateLoop, type LoopObservation, type LoopResult, type LoopSettings } from './simulate-loop.js';
-export { simulateQueue, type QueueRun } from './simulate-queue.js';
 export { SimulatedPool, type EndedRequest, type SimulatedPoolSettings } from './simulated-pool.js';
 export { syntheticDay } from './synthetic-day.js';
 export { Verdicts } from './verdicts.js';

@@ -41,7 +41,7 @@ export interface LoopResult {
   violating: number;
   violatingShare: number;
   rejected: number;
-  /** definitions.md, "Live violation second". */
+  /** docs/ARCHITECTURE.md, "How it is measured". */
   violationSeconds: number;
   /** Paid from the order to the end of the drain, within the seconds of the run. */
   workerSeconds: number;

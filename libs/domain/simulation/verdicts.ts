@@ -1,6 +1,6 @@
 import type { Objective } from '#domain/slo';
 
-/** Requests judged in the order of their end (definitions.md, "Live violation second"). */
+/** Requests judged in the order of their end (docs/ARCHITECTURE.md, "How it is measured"). */
 export class Verdicts {
   rejected = 0;
   /** violatingBefore[i]: violating ones among the first i. */

@@ -12,7 +12,7 @@ const MIN_COMPACTION_CHUNKS = 64;
 const MAX_COMPACTION_CHUNKS = 10_000;
 /** Text that is read, and replaced in one transaction; one row may be more. */
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
-/** Keys that are remembered during a round. */
+/** Keys that are remembered during a round; with more of them the next round goes on. */
 const MAX_KEYS = 1_000_000;
 /** Records of a chunk that compaction writes. */
 const COMPACTED_CHUNK_RECORDS = 2_000;
@@ -23,6 +23,14 @@ interface Compacted {
   /** Below, no key has had a second record since `sinceMs`: its tombstones guard nothing older in the log. */
   lonelyTo: number;
   sinceMs: number;
+}
+
+/** A round had more keys than it could remember. */
+interface Unfinished {
+  /** Of the whole: see {@link Compacted}. */
+  to: number;
+  /** The next round begins with the record here: the keys of newer ones are done with. */
+  from: number;
 }
 
 /** Consecutive rows, by their offsets. */
@@ -37,21 +45,32 @@ interface Page {
  */
 export class Compaction {
   private readonly compacted = new Map<Partition, Compacted>();
+  private readonly unfinished = new Map<Partition, Unfinished>();
 
-  constructor(private readonly engine: LogEngine) {}
+  constructor(
+    private readonly engine: LogEngine,
+    private readonly maxKeys = MAX_KEYS,
+  ) {}
 
   /** One round. One that fails half-way has lost nothing: every page is replaced by itself. */
   async run(partition: Partition, { nowMs }: { nowMs: number }): Promise<void> {
     const before = this.compacted.get(partition);
-    const rows = await this.rowsOf(partition, nowMs);
+    const unfinished = this.unfinished.get(partition);
+    const from = unfinished?.from ?? Number.MAX_SAFE_INTEGER;
+    const rows = await this.rowsOf(partition, { nowMs, from });
     const newest = rows[0];
     const added = rows.filter(({ first }) => first >= (before?.to ?? 0)).length;
-    if (newest === undefined || added < MIN_COMPACTION_CHUNKS) return;
+    if (newest === undefined || (unfinished === undefined && added < MIN_COMPACTION_CHUNKS)) return;
     const isDue = before !== undefined && nowMs - before.sinceMs >= TOMBSTONE_KEPT_MS;
-    const keep = keepLast({ partition, tombstonesFrom: isDue ? before.lonelyTo : 0 });
-    for (const page of pagesOf(rows)) await this.replace(partition, page, keep);
+    const keys = new LastOfKeys({ from, tombstonesFrom: isDue ? before.lonelyTo : 0, maxKeys: this.maxKeys });
+    for (const page of pagesOf(rows)) await this.replace(partition, page, keys);
+    this.unfinished.delete(partition);
     if (rows.length === MAX_COMPACTION_CHUNKS) return;
-    const to = newest.after;
+    const to = unfinished?.to ?? newest.after;
+    if (keys.goesOnFrom !== undefined) {
+      this.unfinished.set(partition, { to, from: keys.goesOnFrom });
+      return;
+    }
     const waits = before !== undefined && !isDue;
     this.compacted.set(partition, waits ? { ...before, to } : { to, lonelyTo: to, sinceMs: nowMs });
   }
@@ -59,14 +78,14 @@ export class Compaction {
   /** Newest first. */
   private async rowsOf(
     { topic, index, end }: Partition,
-    nowMs: number,
+    { nowMs, from }: { nowMs: number; from: number },
   ): Promise<(Page & { bytes: number })[]> {
     const { rows } = await this.engine.query(
       `select base_offset, next_offset, octet_length(records) as bytes from log_chunks
-       where topic_id = $1 and partition = $2 and next_offset < $4 and base_offset <= (
+       where topic_id = $1 and partition = $2 and next_offset < $4 and base_offset <= $6 and base_offset <= (
          select max(base_offset) from log_chunks where topic_id = $1 and partition = $2 and appended_ms < $3)
        order by base_offset desc limit $5`,
-      [topic.id, index, nowMs - COMPACTION_LAG_MS, end, MAX_COMPACTION_CHUNKS],
+      [topic.id, index, nowMs - COMPACTION_LAG_MS, end, MAX_COMPACTION_CHUNKS, from],
     );
     return rows.map((row) => ({
       first: Number(row['base_offset']),
@@ -78,7 +97,7 @@ export class Compaction {
   private async replace(
     { topic, index }: Partition,
     { first, after }: Page,
-    keep: (record: StoredRecord) => boolean,
+    keys: LastOfKeys,
   ): Promise<void> {
     const place = [topic.id, index, first, after];
     const within = 'topic_id = $1 and partition = $2 and base_offset >= $3 and next_offset <= $4';
@@ -88,7 +107,10 @@ export class Compaction {
     );
     const chunks = rows.map(decodeChunk);
     const records = chunks.flatMap((chunk) => chunk.records);
-    const kept = records.toReversed().filter(keep).toReversed();
+    const kept = records
+      .toReversed()
+      .filter((record) => keys.keeps(record))
+      .toReversed();
     const pieces = rewrite(kept, { first, after });
     if (kept.length === records.length && pieces.length >= chunks.length) return;
     const insert = pieces.map((piece) => ({
@@ -107,22 +129,33 @@ export class Compaction {
   }
 }
 
-/** Asked from the newest record to the oldest: whether it stays. Throws beyond MAX_KEYS. */
-function keepLast(given: {
-  partition: Partition;
-  tombstonesFrom: number;
-}): (record: StoredRecord) => boolean {
-  const { partition, tombstonesFrom } = given;
-  const seen = new Set<string>();
-  return ({ key, value, offset }) => {
-    if (seen.has(key)) return false;
-    if (seen.size === MAX_KEYS)
-      throw new Error(
-        `event log compaction of ${partition.topic.name}[${partition.index}]: at most ${MAX_KEYS} keys, got more`,
-      );
-    seen.add(key);
+/** Asked from the newest record to the oldest: whether it stays. */
+class LastOfKeys {
+  /** The newest record whose key was one too many to be remembered; such records stay for now. */
+  goesOnFrom: number | undefined;
+  private readonly seen = new Set<string>();
+
+  constructor(
+    private readonly given: {
+      /** Newer records stay. */
+      from: number;
+      /** Older tombstones go. */
+      tombstonesFrom: number;
+      maxKeys: number;
+    },
+  ) {}
+
+  keeps({ key, value, offset }: StoredRecord): boolean {
+    const { from, tombstonesFrom, maxKeys } = this.given;
+    if (offset > from) return true;
+    if (this.seen.has(key)) return false;
+    if (this.seen.size === maxKeys) {
+      this.goesOnFrom ??= offset;
+      return true;
+    }
+    this.seen.add(key);
     return value !== null || offset >= tombstonesFrom;
-  };
+  }
 }
 
 /** Splits rows, newest first, into pages, newest first. */

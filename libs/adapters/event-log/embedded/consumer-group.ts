@@ -62,7 +62,7 @@ export class ConsumerGroup {
     const target = this.target();
     await Promise.all(this.members.map((member) => this.revoke(member, target)));
     // A commit that was being written while its owner died must count before somebody else starts.
-    await this.groupCommit.idle();
+    await this.groupCommit.settled();
     await Promise.all(this.members.map((member) => this.grant(member, target)));
   }
 

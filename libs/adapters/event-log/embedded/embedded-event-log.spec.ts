@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { EmbeddedPostgres } from '#adapters/store';
 import { eventLogContract } from '../event-log.contract.js';
+import type { EventLog } from '../event-log.js';
 import { EmbeddedEventLog } from './embedded-event-log.js';
-import { COMPACTION_LAG_MS, TOMBSTONE_KEPT_MS } from './compaction.js';
+import { Compaction, COMPACTION_LAG_MS, TOMBSTONE_KEPT_MS } from './compaction.js';
 import type { LogEngine } from './log-tables.js';
+import { Partition } from './partition.js';
 
 let engine: EmbeddedPostgres;
 let dataDir: string;
@@ -26,13 +28,44 @@ const emptied = async () => {
 
 eventLogContract('embedded', async () => {
   await emptied();
+  const lines = new Map<EventLog, Line>();
   return {
-    open: () => EmbeddedEventLog.open(engine, { maxBatchMs: 300, housekeepingMs: 0 }),
-    // The process-level kill -9 is acceptance/kill.spec.ts; here everything in memory is dropped.
-    kill: async () => undefined,
-    expelledWithinMs: 1_000,
+    open: async () => {
+      const line = new Line(engine);
+      const log = await EmbeddedEventLog.open(line, { maxBatchMs: 300, housekeepingMs: 0 });
+      lines.set(log, line);
+      return log;
+    },
+    kill: async (log) => lines.get(log)?.cut(),
   };
 });
+
+/**
+ * A log's way to the engine, which ends as that of a killed process does: what the engine has got it may do, nobody hears
+ * of it, and nothing more reaches it. All members of a log are in its process and end with it. That the engine comes back
+ * from `kill -9` as well is shown by acceptance/kill.spec.ts.
+ */
+class Line implements LogEngine {
+  private readonly end = Promise.withResolvers<never>();
+  private isCut = false;
+
+  constructor(private readonly to: LogEngine) {
+    this.end.promise.catch(() => undefined);
+  }
+
+  query(sql: string, params?: unknown[]): ReturnType<LogEngine['query']> {
+    return this.isCut ? this.end.promise : Promise.race([this.to.query(sql, params), this.end.promise]);
+  }
+
+  atomic(statements: Parameters<LogEngine['atomic']>[0]): Promise<unknown> {
+    return this.isCut ? this.end.promise : Promise.race([this.to.atomic(statements), this.end.promise]);
+  }
+
+  cut(): void {
+    this.isCut = true;
+    this.end.reject(new Error('cut'));
+  }
+}
 
 describe('housekeeping of the embedded log', () => {
   let nowMs = 1_000_000;
@@ -205,6 +238,29 @@ describe('housekeeping of the embedded log', () => {
     await log.close();
   });
 
+  test('with more keys than it remembers at once, compaction goes on in the next round with the older ones', async () => {
+    await emptied();
+    const log = await open();
+    const spec = { name: 't', partitions: 1, retentionMs: 1000, compacted: true };
+    await log.ensureTopics([spec]);
+    for (let i = 0; i < 80; i++) await log.append('t', [{ key: `k${i % 10}`, value: String(i) }]);
+    nowMs += COMPACTION_LAG_MS + 1;
+    await log.append('t', [{ key: 'new', value: 'n' }]);
+    const { rows } = await engine.query('select id from log_topics');
+    const partition = new Partition({ ...spec, id: rows[0]?.['id'] as number }, 0, 81, engine);
+    const compaction = new Compaction(engine, 4);
+    const left: number[] = [];
+    for (let round = 0; round < 4; round++) {
+      await compaction.run(partition, { nowMs });
+      left.push((await values(await open())).length);
+    }
+    // Four keys at a time lose seven older records each, then the last two.
+    expect(left).toEqual([81 - 28, 81 - 56, 81 - 70, 11]);
+    const last = Array.from({ length: 10 }, (_, i) => `${70 + i}:${70 + i}`);
+    expect(await values(await open())).toEqual([...last, '80:n']);
+    await log.close();
+  });
+
   test('what was deleted from any table of the engine is room again', async () => {
     await emptied();
     const log = await open();
@@ -247,6 +303,25 @@ describe('housekeeping of the embedded log', () => {
     expect(done).toEqual(expect.arrayContaining(['delete', 'vacuum', 'checkpoint']));
     await log.close();
   });
+});
+
+test('a member joins while others append without a pause', async () => {
+  await emptied();
+  const log = await EmbeddedEventLog.open(engine, { housekeepingMs: 0 });
+  await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+  const stopping = new AbortController();
+  const patience = setTimeout(() => stopping.abort(), 10_000);
+  const appenders = Array.from({ length: 24 }, async () => {
+    while (!stopping.signal.aborted) await log.append('t', [{ key: 'k', value: 'v' }]);
+  });
+  const member = await log.subscribe({ group: 'g', topics: ['t'], onBatch: async () => undefined });
+  const joinedMeanwhile = !stopping.signal.aborted;
+  stopping.abort();
+  clearTimeout(patience);
+  await Promise.all(appenders);
+  expect(joinedMeanwhile).toBe(true);
+  expect(member.assignment()).toHaveLength(1);
+  await log.close();
 });
 
 test('every commit reaches the disk before it is acknowledged', async () => {

@@ -165,7 +165,7 @@ export class EmbeddedEventLog implements EventLog {
     clearTimeout(this.firstHousekeeping);
     await this.housekeepingLoop.stop();
     await Promise.all([...this.groups.values()].map((group) => group.close()));
-    await this.groupCommit.idle();
+    await this.groupCommit.settled();
     await this.housekeeping.idle();
   }
 

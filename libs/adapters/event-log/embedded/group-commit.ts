@@ -41,6 +41,8 @@ export class GroupCommit {
   private pending: Pending[] = [];
   private pendingBytes = 0;
   private flushing: Promise<void> | undefined;
+  /** Settles with the last step that was handed in, and so after every one before it. Never rejects. */
+  private last: Promise<unknown> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -55,16 +57,18 @@ export class GroupCommit {
       const message = `event log: at most ${MAX_PENDING_BYTES} bytes may wait to be written, ${this.pendingBytes} do (send again later)`;
       return Promise.reject(new LogOverloaded(message));
     }
-    return new Promise((resolve, reject) => {
+    const committed = new Promise<'committed' | 'fenced'>((resolve, reject) => {
       this.pending.push({ ...step, records, bytes, resolve, reject });
       this.pendingBytes += bytes;
       this.schedule();
     });
+    this.last = committed.catch(() => undefined); // whoever handed it in is told
+    return committed;
   }
 
-  /** Resolves when everything handed in so far is written or refused. */
-  async idle(): Promise<void> {
-    while (this.pending.length > 0 || this.flushing !== undefined) await this.flush();
+  /** Resolves when everything handed in so far is written or refused, whatever is handed in meanwhile. */
+  async settled(): Promise<void> {
+    await this.last;
   }
 
   private schedule(): void {
@@ -96,20 +100,27 @@ export class GroupCommit {
   }
 
   private async write(group: Pending[]): Promise<void> {
-    const owned = group.filter((step) => step.stillOwner() || (step.resolve('fenced'), false));
+    const owned = new Set(group.filter((step) => step.stillOwner()));
+    const error = await this.writeOwned([...owned]).then(
+      () => undefined,
+      (failure: Error) => failure,
+    );
+    // In the order handed in, at once: the last one stands for all before it.
+    for (const step of group) {
+      if (!owned.has(step)) step.resolve('fenced');
+      else if (error === undefined) step.resolve('committed');
+      else step.reject(error);
+    }
+  }
+
+  private async writeOwned(owned: Pending[]): Promise<void> {
     const nowMs = this.options.nowMs();
     const chunks = formChunks(owned, nowMs);
     const offsets = lastOffsets(owned);
     const statements = [...insertChunks(chunks), ...upsertOffsets(offsets)];
-    try {
-      if (statements.length > 0) await this.engine.atomic(statements);
-    } catch (error) {
-      for (const step of owned) step.reject(error as Error);
-      return;
-    }
+    if (statements.length > 0) await this.engine.atomic(statements);
     for (const [partition, chunk] of chunks) partition.append(chunk);
     for (const offset of offsets) offset.apply();
-    for (const step of owned) step.resolve('committed');
   }
 }
 

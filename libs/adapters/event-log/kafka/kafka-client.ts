@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 import kafkajs, { type ISocketFactory, type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs';
 import type { KafkaSettings } from './kafka-settings.js';
+import { UnreadableSecret } from './unreadable-secret.js';
 
 const { CompressionCodecs, CompressionTypes, Kafka: KafkaClient, logLevel } = kafkajs;
 
@@ -94,9 +95,4 @@ export async function textOf(key: string, path: string): Promise<string> {
     const actual = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     throw new UnreadableSecret(`${key}: must be a readable file, got ${actual} (${path})`);
   }
-}
-
-/** A file that the settings name cannot be read. */
-export class UnreadableSecret extends Error {
-  override name = 'UnreadableSecret';
 }

@@ -38,7 +38,6 @@ eventLogContract('Kafka', async () => {
       wires.get(log as KafkaEventLog)?.cut();
       void log.close();
     },
-    expelledWithinMs: 5_000,
   };
 });
 

@@ -33,7 +33,6 @@ eventLogContract(
     return {
       open: () => PlatformaticEventLog.open(settings, { maxBatchMs: 2_000 }),
       kill: (log) => log.close(),
-      expelledWithinMs: 5_000,
     };
   },
   { commits: false },

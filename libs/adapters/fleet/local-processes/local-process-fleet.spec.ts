@@ -243,16 +243,16 @@ describe('local processes', () => {
        await fleet.scale({ pool: 'demo', desired: 2 });`,
     );
     const parent = spawn(process.execPath, [script], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const exited = once(parent, 'exit');
+    let pids: number[];
     try {
       await until(() => existsSync(ready));
-    } catch (error) {
+      pids = [...workersOf(parent.pid!).values()];
+    } finally {
       parent.kill('SIGKILL');
-      throw error;
     }
-    const pids = [...workersOf(parent.pid!).values()];
+    await exited;
     expect(pids).toHaveLength(3);
-    parent.kill('SIGKILL');
-    await once(parent, 'exit');
     await until(() => !pids.some(isAlive));
   });
 });

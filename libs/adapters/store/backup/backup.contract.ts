@@ -6,7 +6,7 @@ import { DemandStore } from '../demand-store.js';
 import { ForecastStore } from '../forecast-store.js';
 import { KEEP_EIGHT_DAYS } from '../partitions/partitioned-table.js';
 import { PolicyStore } from '../policy-store.js';
-import { bucketAt, decided, forecastAt } from '../store.contract.js';
+import { bucketAt, decided, forecastAt, totalArrivals } from '../store.contract.js';
 import type { Store } from '../store.js';
 import { backupStream } from './backup-stream.js';
 import { readBackup } from './read-backup.js';
@@ -98,7 +98,7 @@ export function backupContract(
           // One may be on its way when the backup begins.
           expect(steps).toBeLessThanOrEqual(after + 1);
           expect(chains).toEqual([{ pool: 'web', partition: 0, nextOffset: steps, backlog: 0, inFlight: 0 }]);
-          expect(await demand.totalArrivals('web')).toBe(3 * steps);
+          expect(await totalArrivals(target, 'web')).toBe(3 * steps);
           expect(rows).toMatchObject({ policies: 1, demand: steps, demand_chains: 1, projection_offsets: 3 });
           expect(await new PolicyStore(target.dataSource).get('web')).toEqual(
             await new PolicyStore(source.dataSource).get('web'),
@@ -123,7 +123,7 @@ export function backupContract(
           };
           const decisions = new DecisionStore(target.dataSource);
           await decisions.write({ made: [decided('scale', NOW_MS, 1, 'web')], step });
-          expect((await decisions.latest('web'))?.id).toBe((rows['decisions'] as number) + 1);
+          expect((await decisions.latestOf(['web'])).get('web')?.id).toBe((rows['decisions'] as number) + 1);
         } finally {
           await target.close();
         }
@@ -147,8 +147,8 @@ export function backupContract(
           const rows = await restoreBackup(target.dataSource, whole, { ...RESTORE, newLog: true });
           expect(Object.keys(rows)).toEqual(['policies', 'demand', 'forecasts', 'decisions']);
           const demand = new DemandStore(target.dataSource);
-          expect(await demand.standing()).toEqual({ chains: [], offsets: [] });
-          expect(await demand.totalArrivals('web')).toBe(3 * load.steps);
+          expect(await demand.standing()).toEqual({ chains: [], droppedTo: new Map(), offsets: [] });
+          expect(await totalArrivals(target, 'web')).toBe(3 * load.steps);
         } finally {
           await target.close();
         }

@@ -3,7 +3,7 @@ import type { DataSource } from 'typeorm';
 import { MIGRATIONS, migrate, newDataSource, type Connection } from '../data-source.js';
 import { DecisionStore } from '../decision-store.js';
 import { DemandStore } from '../demand-store.js';
-import { bucketAt, decided } from '../store.contract.js';
+import { bucketAt, decided, totalArrivals } from '../store.contract.js';
 import { version1Queries } from './version-1-queries.js';
 
 const HOUR_MS = 3_600_000;
@@ -70,7 +70,7 @@ export function migrationsContract(name: string, make: () => Promise<EmptyDataba
       await migrate(database.connection);
       await open();
       const demand = new DemandStore(dataSource);
-      expect(await demand.totalArrivals('etl')).toBe(6);
+      expect(await totalArrivals({ dataSource }, 'etl')).toBe(6);
       expect(await countOf('demand_before')).toBe(3);
       const step = { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 1 };
       const buckets = [NOW_MS, NOW_MS - 700 * HOUR_MS].map((startMs) => bucketAt(startMs, 10));
@@ -79,9 +79,12 @@ export function migrationsContract(name: string, make: () => Promise<EmptyDataba
         chains: [],
         step,
       });
-      expect(await demand.totalArrivals('etl')).toBe(26);
+      expect(await totalArrivals({ dataSource }, 'etl')).toBe(26);
       const decisions = new DecisionStore(dataSource);
-      expect(await decisions.latest('etl')).toMatchObject({ id: 3, lastAtMs: NOW_MS - HOUR_MS });
+      expect((await decisions.latestOf(['etl'])).get('etl')).toMatchObject({
+        id: 3,
+        lastAtMs: NOW_MS - HOUR_MS,
+      });
       await decisions.write({ made: [decided('scale', NOW_MS, 9)], step });
       expect((await decisions.page({ pool: 'etl', limit: 9 })).map(({ id }) => id)).toEqual([4, 3, 2, 1]);
     });
@@ -112,7 +115,7 @@ export function migrationsContract(name: string, make: () => Promise<EmptyDataba
       await Promise.all(Array.from({ length: 6 }, () => migrate(database.connection)));
       await open();
       expect(await countOf('migrations')).toBe(MIGRATIONS.length);
-      expect(await new DemandStore(dataSource).totalArrivals('etl')).toBe(6);
+      expect(await totalArrivals({ dataSource }, 'etl')).toBe(6);
     });
 
     test('a migration that fails leaves nothing behind, and the next start tries again', async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { policySchema } from '#domain/scaling';
 import { DecisionStore } from '../decision-store.js';
-import { DemandStore } from '../demand-store.js';
+import { ARRIVALS_PER_PAGE, DemandStore } from '../demand-store.js';
 import { ForecastStore } from '../forecast-store.js';
 import { PolicyStore } from '../policy-store.js';
 import { bucketAt, decided, forecastAt } from '../store.contract.js';
@@ -57,7 +57,9 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         step: stepOf('demand.v1'),
       });
     const startsOf = async (demand: DemandStore, pool: string) =>
-      (await demand.arrivalsSince({ pool, fromMs: 0 })).map(({ startMs }) => (startMs - START_MS) / HOUR_MS);
+      (await demand.arrivalsPage({ pool, fromMs: 0, toMs: nowMs + DAY_MS, limit: ARRIVALS_PER_PAGE })).map(
+        ({ startMs }) => (startMs - START_MS) / HOUR_MS,
+      );
     const partitionsOf = async (table: string) =>
       (
         await store.dataSource.query<{ name: string }[]>(
@@ -125,6 +127,43 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
       expect(await startsOf(demand as DemandStore, 'slow')).toEqual([-9]);
     });
 
+    test('a pool without a policy leaves nothing behind but how far its source partitions were counted', async () => {
+      const demand = new DemandStore(store.dataSource, options());
+      await new PolicyStore(store.dataSource).create({ pool: 'etl', policy: policySchema.parse({}), nowMs });
+      const chainOf = (pool: string, partition: number, nextOffset: number) => {
+        return { pool, partition, nextOffset, backlog: 0, inFlight: 0 };
+      };
+      await demand.write({
+        buckets: hoursAgo(7).map((startMs) => ({ pool: 'slow', bucket: bucketAt(startMs, 1) })),
+        chains: [
+          chainOf('etl', 0, 90),
+          chainOf('slow', 0, 80),
+          chainOf('gone', 0, 70),
+          chainOf('gone', 1, 7),
+          chainOf('over', 0, 60),
+        ],
+        step: stepOf('demand.v1'),
+      });
+      await demand.retain(signal);
+      const kept = async () => (await demand.standing()).chains.map(({ pool }) => pool).toSorted();
+      expect(await kept()).toEqual(['etl', 'slow']);
+      expect((await demand.standing()).droppedTo).toEqual(
+        new Map([
+          [0, 70],
+          [1, 7],
+        ]),
+      );
+      nowMs += 9 * HOUR_MS;
+      await demand.retain(signal);
+      expect(await kept()).toEqual(['etl']);
+      const { droppedTo, pools } = await demand.snapshot({
+        pools: () => true,
+        span: () => ({ fromMs: 0, toMs: nowMs }),
+      });
+      expect(droppedTo.get(0)).toBe(80);
+      expect(pools.map(({ pool }) => pool)).toEqual(['etl']);
+    });
+
     test('forecasts are kept as long as their pool keeps them', async () => {
       const forecasts = new ForecastStore(store.dataSource, options());
       const made = ['fast', 'slow'].flatMap((pool) =>
@@ -152,7 +191,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         (await decisions.page({ pool, limit: 9 })).map(({ lastAtMs }) => (lastAtMs - START_MS) / HOUR_MS);
       // The newest of `etl` is its memory, although it is older than what is kept.
       expect(await timesOf('etl')).toEqual([-9]);
-      expect((await decisions.latest('etl'))?.memory).toEqual(at('etl', 'scale', 9).memory);
+      expect((await decisions.latestOf(['etl'])).get('etl')?.memory).toEqual(at('etl', 'scale', 9).memory);
       await decisions.write({ made: [at('etl', 'scale', 0)], step: stepOf('decisions.v1') });
       await decisions.retain();
       expect(await timesOf('etl')).toEqual([0]);
@@ -163,7 +202,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
       const decisions = new DecisionStore(store.dataSource, options());
       const hold = (hours: number) => decided('hold', START_MS - hours * HOUR_MS, 3);
       await decisions.write({ made: [hold(10), hold(9)], step: stepOf('decisions.v1') });
-      const first = await decisions.latest('etl');
+      const first = (await decisions.latestOf(['etl'])).get('etl');
       await decisions.write({ made: [hold(5)], step: stepOf('decisions.v1') });
       await decisions.write({ made: [hold(0)], step: stepOf('decisions.v1') });
       await decisions.retain();

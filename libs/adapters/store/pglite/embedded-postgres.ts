@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type {
+  CompiledEngine,
   EngineError,
   EngineGreeting,
   EngineReply,
   EngineRequest,
+  EngineStart,
   QueryResult,
   Statement,
 } from './engine-messages.js';
@@ -16,6 +18,9 @@ const REQUEST_DEADLINE_MS = 60_000;
 
 /** Making a database, or bringing one back to what its log says after a crash, is what an opening may have to do. */
 const OPENING_DEADLINE_MS = 180_000;
+
+/** By the first thread; those after it, as that of a backup's copy, need not compile it again. */
+let compiled: CompiledEngine | undefined;
 
 /** Another process uses the data directory. */
 export class DataDirectoryInUse extends Error {
@@ -81,9 +86,13 @@ export class EmbeddedPostgres {
     openingDeadlineMs?: number;
   }): Promise<EmbeddedPostgres> {
     const { dataDir, requestDeadlineMs = REQUEST_DEADLINE_MS } = options;
-    const thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: { dataDir } });
+    const start: EngineStart = { dataDir, compiled };
+    const thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: start });
     const greeting = await greetingOf(thread, options.openingDeadlineMs ?? OPENING_DEADLINE_MS);
-    if (greeting.kind === 'ready') return new EmbeddedPostgres(thread, requestDeadlineMs);
+    if (greeting.kind === 'ready') {
+      ({ compiled } = greeting);
+      return new EmbeddedPostgres(thread, requestDeadlineMs);
+    }
     await thread.terminate();
     if (greeting.kind === 'in-use') {
       throw new DataDirectoryInUse(

@@ -1,3 +1,13 @@
+/** The engine's WebAssembly.Module. Making it takes most of an opening, and the threads of a process can share it. */
+export type CompiledEngine = object;
+
+/** What a thread of the engine begins with. */
+export interface EngineStart {
+  dataDir: string;
+  /** Absent: it compiles the engine itself. */
+  compiled?: CompiledEngine | undefined;
+}
+
 /** What the main thread asks of the engine's thread, and what comes back. */
 export interface Statement {
   sql: string;
@@ -33,4 +43,6 @@ export type EngineReply =
 
 /** The first message of the thread: it is open, in use by another process, without room, or could not be opened. */
 export type EngineGreeting =
-  { kind: 'ready' } | { kind: 'in-use' } | { kind: 'full' | 'failed'; message: string };
+  | { kind: 'ready'; compiled: CompiledEngine }
+  | { kind: 'in-use' }
+  | { kind: 'full' | 'failed'; message: string };

@@ -1,28 +1,40 @@
 // The thread in which the embedded PostgreSQL lives: WASM is synchronous while it works, and must not stop the
 // data path. Requests are answered in order.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, type Results } from '@electric-sql/pglite';
 import { DURABLE_START_PARAMS, DurableNodeFS } from './durable-node-fs.js';
 import { copyDatabase, removeCopies } from './database-copy.js';
-import { freeBytesIn, neededBytes, spaceProblem } from './free-space.js';
+import { DISK_FULL, freeBytesIn, neededBytes, spaceProblem } from './free-space.js';
 import { lockDataDirectory, type DataDirectoryLock } from './data-directory-lock.js';
 import { makeDatabase } from './make-database.js';
 import type {
+  CompiledEngine,
   EngineError,
   EngineGreeting,
   EngineReply,
   EngineRequest,
+  EngineStart,
   QueryResult,
   Statement,
 } from './engine-messages.js';
 
-const { dataDir } = workerData as { dataDir: string };
+/** Neither TypeScript nor Node.js declares it for a program that has no DOM. */
+declare const WebAssembly: { compile(bytes: Uint8Array): Promise<CompiledEngine> };
+
+const { dataDir, compiled: given } = workerData as EngineStart;
 const pgdata = join(dataDir, 'postgres');
 const port = parentPort as NonNullable<typeof parentPort>;
 
-async function open(): Promise<{ db: PGlite; fs: DurableNodeFS; lock: DataDirectoryLock } | EngineGreeting> {
+interface Opened {
+  db: PGlite;
+  fs: DurableNodeFS;
+  lock: DataDirectoryLock;
+  compiled: CompiledEngine;
+}
+
+async function open(): Promise<Opened | EngineGreeting> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const lock = lockDataDirectory(dataDir);
   if (lock === 'in-use') return { kind: 'in-use' };
@@ -31,8 +43,15 @@ async function open(): Promise<{ db: PGlite; fs: DurableNodeFS; lock: DataDirect
   removeCopies(dataDir);
   await makeDatabase(pgdata);
   const fs = new DurableNodeFS(pgdata);
-  const db = await PGlite.create({ fs, startParams: DURABLE_START_PARAMS });
-  return { db, fs, lock };
+  const compiled = given ?? (await compile());
+  const db = await PGlite.create({ fs, startParams: DURABLE_START_PARAMS, pgliteWasmModule: compiled });
+  return { db, fs, lock, compiled };
+}
+
+function compile(): Promise<CompiledEngine> {
+  return WebAssembly.compile(
+    readFileSync(new URL('./pglite.wasm', import.meta.resolve('@electric-sql/pglite'))),
+  );
 }
 
 function toResult(result: Results): QueryResult {
@@ -63,14 +82,14 @@ async function run(target: Pick<PGlite, 'query' | 'exec'>, { sql, params }: Stat
   return toResult(results.at(-1) ?? { rows: [], fields: [] });
 }
 
-const opened = await open().catch((error: Error): EngineGreeting => ({
-  kind: 'failed',
+const opened = await open().catch((error: Error & { code?: string }): EngineGreeting => ({
+  kind: error.code === DISK_FULL ? 'full' : 'failed',
   message: error.message,
 }));
 if ('kind' in opened) {
   port.postMessage(opened);
 } else {
-  const { db, fs, lock } = opened;
+  const { db, fs, lock, compiled } = opened;
   const answer = async (request: EngineRequest): Promise<QueryResult[]> => {
     switch (request.kind) {
       case 'query':
@@ -104,5 +123,5 @@ if ('kind' in opened) {
       if (request.kind === 'close') port.close();
     });
   });
-  port.postMessage({ kind: 'ready' } satisfies EngineGreeting);
+  port.postMessage({ kind: 'ready', compiled } satisfies EngineGreeting);
 }

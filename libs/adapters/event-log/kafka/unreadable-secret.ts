@@ -1,0 +1,4 @@
+/** A file that the settings name cannot be read. */
+export class UnreadableSecret extends Error {
+  override name = 'UnreadableSecret';
+}
