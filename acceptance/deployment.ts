@@ -1,4 +1,3 @@
-import type { StoredRecord } from '#adapters/event-log';
 import { ApiClient, type Answer, type Sent } from './api-client.js';
 import { eventually, type Ended, type HeadroomProcess, type Workplace } from './headroom-process.js';
 
@@ -11,6 +10,7 @@ export interface Configuration {
   mappings?: object;
   sources?: object;
   webhooks?: object;
+  deadLetters?: object;
   pools: Record<string, { worker?: { handlers?: string }; source?: object; [more: string]: unknown }>;
 }
 
@@ -39,8 +39,6 @@ export class Deployed {
     readonly places: Place[],
     readonly api: ApiClient,
     private readonly routers: string[],
-    /** Of the log that it left behind. */
-    readonly deadLetters: () => Promise<StoredRecord[]>,
     /** Resolves when every event that was acknowledged before the call is in the demand table. */
     readonly demandSettled: () => Promise<void>,
   ) {}

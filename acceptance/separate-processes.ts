@@ -1,8 +1,6 @@
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { TOPICS, topicSpecs, type KafkaSettings } from '#adapters/event-log';
-import { KafkaEventLog } from '#adapters/event-log/kafka';
-import { kafkaSettingsSchema } from '#adapters/event-log/kafka-settings';
+import { kafkaSettingsSchema, type KafkaSettings } from '#adapters/event-log/kafka-settings';
 import { KEY_FILE, openLocalIdentity } from '#adapters/identity';
 import {
   Deployed,
@@ -88,12 +86,8 @@ export async function startSeparately(
   });
   const routers = addresses.routerPorts.map((port) => `http://127.0.0.1:${port}`);
   const { eventLog, store } = shared;
-  const deployed = new Deployed(
-    places,
-    api,
-    routers,
-    () => deadLetters(eventLog),
-    () => demandSettledOn({ eventLog, database: store.url }),
+  const deployed = new Deployed(places, api, routers, () =>
+    demandSettledOn({ eventLog, database: store.url }),
   );
   await deployed.ready();
   await withWorkers(api, poolsWithWorkers(configuration));
@@ -163,7 +157,8 @@ function at(host: string, url: string): string {
 }
 
 function servedBy(path: string): PlaceName[] {
-  if (/^\/v1\/(events|webhooks|pools\/[^/]+\/history)/.test(path)) return ['ingest-1', 'ingest-2'];
+  if (/^\/v1\/(events|webhooks|dead-letters|pools\/[^/]+\/history)/.test(path))
+    return ['ingest-1', 'ingest-2'];
   if (path.startsWith('/v1/fleet')) return ['fleet'];
   return ['autoscaler-1', 'autoscaler-2'];
 }
@@ -178,14 +173,4 @@ export async function newDatabase(url: string, name: string): Promise<string> {
     await client.end();
   }
   return Object.assign(new URL(url), { pathname: `/${name}` }).href;
-}
-
-async function deadLetters(settings: KafkaSettings) {
-  const log = await KafkaEventLog.open(settings, { note: () => undefined });
-  try {
-    await log.ensureTopics(topicSpecs({ partitions: 4, dedupeWindowS: 300 }));
-    return await log.read({ topic: TOPICS.deadLetters, partition: 0, offset: 0, maxRecords: 1000 });
-  } finally {
-    await log.close();
-  }
 }

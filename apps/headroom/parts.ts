@@ -99,7 +99,7 @@ export class Parts {
   }
 
   readonly forIngest = (): IngestModuleOptions => {
-    const { ingest, pools } = this.options.config;
+    const { ingest, pools, deadLetters } = this.options.config;
     return {
       log: this.log,
       stores: this.stores(),
@@ -109,6 +109,7 @@ export class Parts {
       defaults: this.settingsOf(''),
       mappings: this.opened.mappings,
       sources: this.opened.sources,
+      deadLetters,
       nowMs: Date.now,
     };
   };

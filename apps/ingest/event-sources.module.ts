@@ -7,6 +7,7 @@ import {
 import type { EventLog } from '#adapters/event-log';
 import type { RecordSource, RecordSourceOptions } from '#adapters/record-sources';
 import type { Mapping } from '#domain/mapping';
+import type { PayloadKeeping } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 import { mappedTopicConsumer, mappingOfTopic } from './mapped-topic.consumer.js';
 import type { SampledPool } from './sampled-demand.js';
@@ -35,15 +36,17 @@ export interface EventSourcesModuleOptions extends Omit<EventSources, 'sampled'>
   observer: IngestObserver;
   /** Executions that were queued longer ago count nowhere, seconds. */
   maxAgeS: number;
+  keeping: PayloadKeeping;
 }
 
 /** The record sources of this process: they hand over from when it is ready until it stops. */
 export class RecordSources implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly sources: ReadonlyMap<string, RecordSource>;
 
-  constructor({ log, records, observer }: Pick<EventSourcesModuleOptions, 'log' | 'records' | 'observer'>) {
+  constructor(given: Pick<EventSourcesModuleOptions, 'log' | 'records' | 'keeping' | 'observer'>) {
+    const { records, observer } = given;
     const opened = records.map(({ name, mapping, open }) => {
-      const intake = new SourceIntake(log, mapping, observer);
+      const intake = new SourceIntake({ ...given, mapping });
       const take: RecordSourceOptions['take'] = (batch) => intake.take(batch);
       return [name, open({ take, observer: observer.ofSource(name) })] as const;
     });
@@ -67,7 +70,7 @@ export class RecordSources implements OnApplicationBootstrap, OnModuleDestroy {
 @Module({})
 export class EventSourcesModule {
   static register(options: EventSourcesModuleOptions): DynamicModule {
-    const { topics, observer, maxAgeS } = options;
+    const { topics, observer, maxAgeS, keeping } = options;
     return {
       module: EventSourcesModule,
       controllers: topics.map(({ topic }) => mappedTopicConsumer(topic, { maxAgeS })),
@@ -75,7 +78,7 @@ export class EventSourcesModule {
         { provide: RecordSources, useFactory: () => new RecordSources(options) },
         ...topics.map((source) => ({
           provide: mappingOfTopic(source.topic),
-          useFactory: () => new TopicMapping({ source, observer }),
+          useFactory: () => new TopicMapping({ source, keeping, observer }),
         })),
       ],
     };

@@ -16,6 +16,7 @@ const mapping = {
 };
 const subject = new TopicMapping({
   source: { topic: 'jobs', mapping },
+  keeping: { payload: 'redact', maxPayloadBytes: 1_000 },
   observer: { recordsMapped: () => undefined },
 });
 

@@ -6,6 +6,7 @@ import {
   type StoredRecord,
 } from '#adapters/event-log';
 import type { Mapped, Mapping } from '#domain/mapping';
+import type { PayloadKeeping } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 import { deadLetterOf, eventsIn, mapReceived, reportMapped } from './record-mapping.js';
 
@@ -27,6 +28,7 @@ export class TopicMapping {
   constructor(
     private readonly given: {
       source: MappedTopic;
+      keeping: PayloadKeeping;
       observer: Pick<IngestObserver, 'recordsMapped'>;
     },
   ) {}
@@ -42,15 +44,16 @@ export class TopicMapping {
 
   private map({ topic, partition }: RecordBatch, record: StoredRecord, step: Step): void {
     step.nextOffset = record.offset + 1;
-    const { source } = this.given;
+    const { source, keeping } = this.given;
     const { value, key, headers, offset, timestampMs: timeMs } = record;
     if (value === null) return;
     const place = `${topic}[${partition}]@${offset}`;
     const about = { topic, partition, offset, key, headers, timeMs };
-    const mapped = mapReceived({ text: value, about, place }, source.mapping);
+    const received = { text: value, about, place };
+    const mapped = mapReceived(received, source.mapping);
     step.mapped.push(...mapped);
     step.accepted.push(...eventsIn(mapped));
-    step.deadLetters.push(...deadLetterOf(mapped, { text: value, place, mapping: source.mapping }));
+    step.deadLetters.push(...deadLetterOf(mapped, received, { mapping: source.mapping, keeping }));
   }
 
   private async finish(
