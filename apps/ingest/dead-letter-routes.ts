@@ -16,7 +16,7 @@ const cursor = z
 const filter = {
   reason: z
     .string()
-    .regex(/^\w{1,100}$/, 'a reason')
+    .regex(/^\w{1,100}$/, 'letters, digits and underscores')
     .optional()
     .describe('Why it counts nowhere, e.g. too_many_pools.'),
   source: z

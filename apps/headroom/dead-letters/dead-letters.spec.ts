@@ -193,6 +193,12 @@ describe('headroom dead-letters', () => {
     ['a place that is none', () => show(keeping, '17'), 2, /^letter: must be a place like 0\/17, got 17/],
     ['a letter that is not there', () => show(keeping, '0/7'), 2, /^dead letter 0\/7: must be there/],
     ['a time that is none', () => list(keeping, { from: 'soon' }), 2, /^--from: must be a date/],
+    [
+      'no time at all',
+      () => list(keeping, { from: '2026-11-02', to: '2026-11-01' }),
+      2,
+      /^--to: must be later than --from \(2026-11-02\), got 2026-11-01$/,
+    ],
     ['a reason that is none', () => list(keeping, { reason: 'too old' }), 2, /^query: reason: /],
     [
       'neither places nor filter',

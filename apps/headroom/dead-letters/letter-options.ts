@@ -46,6 +46,9 @@ export function filterOf(options: FilterOptions, nowMs: number): Outcome<LetterF
     if (timeMs === undefined) return noTime(name, text);
     filter[name] = new Date(timeMs).toISOString();
   }
+  const { from, to } = filter;
+  if (from !== undefined && to !== undefined && Date.parse(from) >= Date.parse(to))
+    return usage(`--to: must be later than --from (${options.from}), got ${options.to}`);
   return { ok: true, value: filter };
 }
 

@@ -111,5 +111,7 @@ function report({ letters, hasMore }: Done, { json }: ReplayOptions, context: Co
   for (const { partition, offset, reason, detail } of refused)
     context.print(printable(`${partition}/${offset}  ${reason}: ${detail}`));
   context.print(`${counts.replayed} replayed, ${counts.refused} refused`);
+  if (counts.replayed > 0)
+    context.note('ingest judges them anew: what it refuses again is a new letter, see list');
   if (hasMore) context.note('older letters may match as well: a larger --limit takes them');
 }

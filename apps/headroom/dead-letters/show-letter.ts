@@ -38,7 +38,7 @@ function linesOf(letter: LetterAnswer): string[] {
     ['reason', `${reason}: ${detail}`],
     ['elements', elements],
     ['replayed', replays === 0 ? undefined : `${replays}×, last from ${replayedFrom}`],
-    ['key', key],
+    ['key', key === '' ? undefined : key],
     ...Object.entries(letter.headers).map(([name, value]): [string, string] => [`header ${name}`, value]),
     ['payload', `${state}, ${bytes} bytes, sha256 ${sha256}`],
   ];

@@ -1,4 +1,4 @@
-import { Consumer } from '@platformatic/kafka';
+import { Consumer, findErrorBy } from '@platformatic/kafka';
 import type {
   EventLog,
   Lag,
@@ -18,7 +18,8 @@ import { platformaticOptions } from './platformatic-sender.js';
 const READ_COMMITTED = 1;
 const READ_BYTES = 1024 * 1024;
 const TRANSACTIONAL = 0x10;
-const OFFSET_OUT_OF_RANGE = 1;
+/** The client makes errors of what a partition carries in place of records. */
+const OUT_OF_RANGE = 'OFFSET_OUT_OF_RANGE';
 
 type Answer = Awaited<ReturnType<Consumer['fetch']>>;
 /** What a broker has of one partition. */
@@ -80,15 +81,15 @@ export class PlatformaticEventLog implements EventLog {
     const at = { topic, partition };
     if (!(partition >= 0 && partition < this.log.partitions(topic)))
       throw new Error(`event log: a partition of ${topic}, got ${partition}`);
-    const piece = await this.fetch(at, offset).catch((error: unknown) => {
+    const piece = await this.fetch(at, offset).catch((error: unknown): typeof OUT_OF_RANGE => {
+      if (findErrorBy(error as Error, 'apiId', OUT_OF_RANGE) !== null) return OUT_OF_RANGE;
       throw explained(error, `reading ${topic}[${partition}]`);
     });
-    if (piece.errorCode === OFFSET_OUT_OF_RANGE) {
+    if (piece === OUT_OF_RANGE) {
       const first = await this.log.offsetAtTime({ ...at, timeMs: 0 });
       return first > offset ? this.read({ ...at, offset: first, maxRecords }) : [];
     }
-    if (piece.errorCode !== 0) throw explained(fetchError(piece.errorCode), `reading ${topic}[${partition}]`);
-    const batches = piece.records ?? [];
+    const batches = piece?.records ?? [];
     if (batches.some(({ attributes }) => (attributes & TRANSACTIONAL) !== 0))
       throw new NotByThisClient(`reading ${topic}, which holds transactions,`);
     const records = batches.flatMap((batch) =>
@@ -130,7 +131,8 @@ export class PlatformaticEventLog implements EventLog {
     await this.consumer.close(true);
   }
 
-  private async fetch({ topic, partition }: TopicPartition, offset: number): Promise<Fetched> {
+  /** Undefined: a broker leaves out of a fetch session what has nothing new (KIP-227), neither records nor an error. */
+  private async fetch({ topic, partition }: TopicPartition, offset: number): Promise<Fetched | undefined> {
     const name = this.log.names.topic(topic);
     const { topics } = await this.consumer.metadata({ topics: [name], autocreateTopics: false });
     const known = topics.get(name);
@@ -150,6 +152,6 @@ export class PlatformaticEventLog implements EventLog {
       maxBytes: READ_BYTES,
       isolationLevel: READ_COMMITTED,
     });
-    return answer.responses[0]?.partitions[0] as Fetched;
+    return answer.responses[0]?.partitions[0];
   }
 }
