@@ -97,6 +97,28 @@ describe('shipped mappings', () => {
   });
 });
 
+describe('BullMQ', () => {
+  const heard = async (name: string, record: object) => {
+    const mapping = (await knownMappings({})).get(name)!;
+    const [mapped] = mapText(JSON.stringify(record), mapping);
+    if (mapped?.outcome !== 'mapped') throw new Error(JSON.stringify(mapped));
+    return mapped.event;
+  };
+
+  test('a job whose id was used before is an execution of its own', async () => {
+    const at = Date.UTC(2026, 10, 24, 10);
+    const added = (timestamp: number) => ({
+      event: 'added',
+      queue: 'images',
+      at: timestamp,
+      job: { id: 'nightly', timestamp, attemptsStarted: 0, opts: {} },
+    });
+    const [first, second] = [await heard('bullmq', added(at)), await heard('bullmq', added(at + 60_000))];
+    expect(first.subject).toBe(`bullmq:images/nightly/${at}`);
+    expect(second.subject).toBe(`bullmq:images/nightly/${at + 60_000}`);
+  });
+});
+
 describe('mappings of a configuration', () => {
   const configured = async (mappings: object) => {
     const parsed = parseConfig(JSON.stringify({ mappings }));
@@ -162,6 +184,15 @@ describe('headroom mapping test', () => {
       'line 4     refused  unknown_status: status: must be one of ok, got "no"',
       '1 events of 1 executions (etl: 1), 0 ignored, 2 refused (malformed_json: 1, unknown_status: 1)',
     ]);
+  });
+
+  test('refuses times in another unit than the mapping says, and names the unit', async () => {
+    const file = write('seconds.jsonl', { ...good, at: good.at / 1000 });
+    const { code, printed } = await run(file, { mapping: write('jobs.yaml', mapping) });
+    expect(code).toBe(1);
+    expect(printed[0]).toMatch(
+      /unreadable_time: times\.endedAt: must be in milliseconds, got 1795514400 \(at; it is a time in seconds, unit s\)$/,
+    );
   });
 
   test('takes an array, and answers in JSON', async () => {
