@@ -4,6 +4,7 @@ import { openEmbeddedStore } from '#adapters/store';
 import { ApiClient } from './api-client.js';
 import { Deployed, type Configuration, type Deployment } from './deployment.js';
 import { freePorts, type Workplace } from './headroom-process.js';
+import { demandSettled } from './settled-demand.js';
 
 /** `--target=all` on embedded parts, as `npm start` runs it; `more`: of the configuration. */
 export function allInOne(more: object = {}): Deployment {
@@ -26,7 +27,13 @@ async function start(work: Workplace, configuration: Configuration): Promise<Dep
   const place = { url, again, program: again() };
   await place.program.line(/^headroom: ready/m);
   const api = new ApiClient(url, await work.token('all'));
-  return new Deployed([place], api, [`http://127.0.0.1:${routerPort}`], () => deadLetters(work));
+  return new Deployed(
+    [place],
+    api,
+    [`http://127.0.0.1:${routerPort}`],
+    () => deadLetters(work),
+    () => demandSettled(api),
+  );
 }
 
 /** There is no API for topics: the log of a program that has ended is read where it lies. */

@@ -8,6 +8,9 @@ import { eventually, type Ended, type HeadroomProcess, type Workplace } from './
 export interface Configuration {
   log?: object;
   ingest?: object;
+  mappings?: object;
+  sources?: object;
+  webhooks?: object;
   pools: Record<string, { worker?: { handlers?: string }; source?: object; [more: string]: unknown }>;
 }
 
@@ -37,6 +40,8 @@ export class Deployed {
     private readonly routers: string[],
     /** Of the log that it left behind. */
     readonly deadLetters: () => Promise<StoredRecord[]>,
+    /** Resolves when every event that was acknowledged before the call is in the demand table. */
+    readonly demandSettled: () => Promise<void>,
   ) {}
 
   /** Origin of a router; of several the next one. */

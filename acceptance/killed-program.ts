@@ -2,7 +2,6 @@ import type { ApiClient } from './api-client.js';
 import type { Deployed } from './deployment.js';
 import { eventually } from './headroom-process.js';
 import { completed, type SentEvent } from './sent-events.js';
-import { demandSettled } from './settled-demand.js';
 
 // The same story for three kills in the suite and for twenty in the faults: a program that is killed again and again
 // while senders resend what was not acknowledged. Afterwards every event has counted, and every one once.
@@ -95,8 +94,7 @@ export interface Kills {
   withinMs: number;
 }
 
-export interface AfterKills {
-  api: ApiClient;
+export interface AfterKills extends Pick<Deployed, 'api' | 'demandSettled'> {
   /** Executions that the senders have an acknowledgement for. */
   acknowledged: number;
   /** Requests that failed and were sent again. */
@@ -140,7 +138,8 @@ export async function killAgainAndAgain({ deployed, pool, ...plan }: Kills): Pro
   }
   const sum = (of: (sender: ResendingSender) => number) =>
     senders.reduce((total, sender) => total + of(sender), 0);
-  return { api, acknowledged: sum((s) => s.acknowledged), resent: sum((s) => s.resent), seen };
+  const { demandSettled } = deployed;
+  return { api, demandSettled, acknowledged: sum((s) => s.acknowledged), resent: sum((s) => s.resent), seen };
 }
 
 async function lookAndChange(
@@ -163,18 +162,14 @@ function decisionsOf(api: ApiClient, pool: string): Promise<{ id: string; firstA
 
 /** Waits until all that was acknowledged is read, then says what the program knows. */
 export async function stateAfter(
-  { api, acknowledged }: AfterKills,
+  { api, demandSettled }: AfterKills,
   pool: string,
 ): Promise<{ arrivals: number; completions: number; policyVersion: number; decisions: Map<string, string> }> {
   const total = async (what: 'arrivals' | 'completions') => {
     const buckets = await api.all<Record<typeof what, number>>(`/v1/pools/${pool}/demand`);
     return buckets.reduce((sum, bucket) => sum + bucket[what], 0);
   };
-  await demandSettled(api);
-  await eventually(
-    'all demand in the table',
-    async () => (await total('arrivals')) >= acknowledged || undefined,
-  );
+  await demandSettled();
   const decisions = new Map((await decisionsOf(api, pool)).map(({ id, firstAt }) => [id, firstAt]));
   const { body } = await api.get<{ version: number }>(`/v1/policies/${pool}`);
   const [arrivals, completions] = [await total('arrivals'), await total('completions')];

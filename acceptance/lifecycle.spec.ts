@@ -1,9 +1,10 @@
+import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { ApiClient } from './api-client.js';
+import { ApiClient, type Page } from './api-client.js';
 import {
   bin,
   DEADLINE_MS,
@@ -19,6 +20,7 @@ import {
 // One data directory and one start after the other, in the order of the tests: each continues the story before it.
 
 const work = new Workplace();
+const SECRET = 'a secret of the sender';
 let config: Record<string, unknown>;
 let configFile: string;
 let api: ApiClient;
@@ -37,6 +39,10 @@ beforeAll(async () => {
     log: { statusEveryS: 0 },
     // Less than workers ask for when they may.
     identity: { tokenMaxS: 1800 },
+    mappings: {
+      jobs: { execution: '{id}', pool: 'hooked', status: 'completed', times: { endedAt: 'at' } },
+    },
+    webhooks: { jobs: { secretFile: work.write('secrets/jobs', `${SECRET}\n`) } },
     pools: {
       web: {
         bucketS: 1,
@@ -162,6 +168,25 @@ describe('a running program', () => {
     ]);
     expect(await api.get('/v1/none')).toMatchObject({ status: 404 });
     expect(await api.send('PATCH', '/v1/pools')).toMatchObject({ status: 405 });
+  });
+
+  test('a webhook takes what its sender has signed, without a token, and nothing else', async () => {
+    const sender = new ApiClient(`http://127.0.0.1:${ports[0]}`);
+    const text = JSON.stringify([1, 2, 3].map((id) => ({ id, at: Date.now() })));
+    const signed = (body: string) => createHmac('sha256', SECRET).update(body).digest('hex');
+    const post = (signature: string, mapping = 'jobs') =>
+      sender.send('POST', `/v1/webhooks/${mapping}`, {
+        text,
+        headers: { 'x-headroom-signature': signature },
+      });
+    expect(await post(signed(`${text} `))).toMatchObject({ status: 401 });
+    expect(await post(signed(text), 'n8n')).toMatchObject({ status: 401 });
+    expect(await post(signed(text))).toMatchObject({ status: 202, body: { accepted: 3, refused: 0 } });
+    await eventually('three executions', async () => {
+      const demand = await api.get<Page<{ arrivals: number }>>('/v1/pools/hooked/demand');
+      if (demand.status === 404) return undefined; // its first event makes the pool
+      return demand.body.items.reduce((sum, bucket) => sum + bucket.arrivals, 0) === 3 || undefined;
+    });
   });
 
   test('/metrics is Prometheus text and holds the whole catalogue', async () => {

@@ -14,6 +14,7 @@ import {
   type Place,
 } from './deployment.js';
 import { freePorts, type Workplace } from './headroom-process.js';
+import { demandSettledOn } from './settled-demand.js';
 
 /** Servers that the processes share. */
 export interface Servers {
@@ -57,7 +58,14 @@ async function start(work: Workplace, configuration: Configuration, servers: Ser
     bearer: await work.token('all'),
   });
   const routers = addresses.routerPorts.map((port) => `http://127.0.0.1:${port}`);
-  const deployed = new Deployed(places, api, routers, () => deadLetters(shared.eventLog));
+  const { eventLog, store } = shared;
+  const deployed = new Deployed(
+    places,
+    api,
+    routers,
+    () => deadLetters(eventLog),
+    () => demandSettledOn({ eventLog, database: store.url }),
+  );
   await deployed.ready();
   await withWorkers(api, poolsWithWorkers(configuration));
   if (hasSources) places.push(launch(SOURCES));
@@ -113,7 +121,7 @@ function launched(
 }
 
 function servedBy(path: string): string[] {
-  if (/^\/v1\/(events|webhooks)/.test(path)) return ['ingest-1', 'ingest-2'];
+  if (/^\/v1\/(events|webhooks|pools\/[^/]+\/history)/.test(path)) return ['ingest-1', 'ingest-2'];
   if (path.startsWith('/v1/fleet')) return ['fleet'];
   return ['autoscaler-1', 'autoscaler-2'];
 }

@@ -69,7 +69,12 @@ test('a stop goes backwards: loads, router, decisions, workers, then the API tha
   log.close = noting('log', log.close.bind(log));
   store.close = noting('store', store.close);
 
-  program = await startOn(parts, { ...options, targets: TARGET_NAMES, version: '0' });
+  program = await startOn(parts, {
+    ...options,
+    targets: TARGET_NAMES,
+    version: '0',
+    proofOf: () => undefined,
+  });
   await eventually('load', async () => happened.includes('load') || undefined);
   await program.stop();
   const inOrderOfTheirEnds = [...new Set(happened.toReversed())].toReversed();

@@ -8,6 +8,7 @@ import { ApiClient } from './api-client.js';
 import { expectExactAfterKills } from './exact-after-kills.js';
 import { DEADLINE_MS, eventually, freePorts, Workplace } from './headroom-process.js';
 import { ResendingSender, seededRandom, stateAfter } from './killed-program.js';
+import { demandSettled } from './settled-demand.js';
 import { completedBetween } from './sent-events.js';
 
 // The program with its tables on a server: what is promised on the embedded store holds there too.
@@ -88,6 +89,7 @@ test('a server that restarts under load: requests wait or get 503, readiness say
   const { acknowledged, resent } = sender;
   const after = {
     api,
+    demandSettled: () => demandSettled(api),
     acknowledged,
     resent,
     seen: { policyVersion: 1, maxWorkers: 0, decisions: new Map() },

@@ -17,8 +17,8 @@ import { modulesOf, needsOf, TARGETS, type TargetName } from './targets.js';
 export interface ProgramOptions extends Omit<PartsOptions, 'needs'> {
   targets: readonly TargetName[];
   version: string;
-  /** What senders of webhooks may bring instead of a token; absent: nothing. */
-  proofOf?: ProofOf;
+  /** What senders of webhooks may bring instead of a token. */
+  proofOf: ProofOf;
 }
 
 /** A running Headroom. */
@@ -81,7 +81,7 @@ export async function startOn(
     configureApi(app, {
       routes,
       verify: (token) => parts.identity.verifyToken(token),
-      ...(proofOf && { proofOf }),
+      proofOf,
       onTokenRefused: (reason) => parts.metrics.apiUnauthorized.inc({ reason }),
       onProblem,
       onUnexpected: ({ error, ...where }) => logger.error({ err: error, ...where }, 'request failed'),
