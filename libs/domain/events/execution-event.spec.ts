@@ -57,6 +57,21 @@ describe('poison', () => {
   });
 });
 
+test('data may be JSON in base64, and is refused when it is something else', () => {
+  const { data, ...attributes } = queued;
+  const encoded = (bytes: string) =>
+    parseExecutionEvent(
+      JSON.stringify({ ...attributes, data_base64: Buffer.from(bytes).toString('base64') }),
+    );
+  expect(encoded(JSON.stringify(data))).toEqual(parseExecutionEvent(JSON.stringify(queued)));
+  for (const bytes of ['{', 'null', '"text"', ''])
+    expect(encoded(bytes)).toMatchObject({
+      ok: false,
+      reason: 'invalid',
+      detail: expect.stringMatching(/^data/),
+    });
+});
+
 test('data is JSON, whatever parameters its type has', () => {
   const typed = (datacontenttype: string) =>
     parseExecutionEvent(JSON.stringify({ ...queued, datacontenttype }));

@@ -117,10 +117,21 @@ export function parseExecutionEvent(text: string): ParsedEvent {
 export function checkExecutionEvent(value: unknown): ParsedEvent {
   const known = checkType((value as { type?: unknown } | null)?.type);
   if (known !== undefined) return known;
-  const parsed = executionEventV1.safeParse(value);
+  const parsed = executionEventV1.safeParse(withData(value as { data?: unknown; data_base64?: unknown }));
   if (parsed.success) return { ok: true, event: parsed.data };
   const issue = parsed.error.issues[0];
   return { ok: false, reason: 'invalid', detail: `${issue?.path.join('.')}: ${issue?.message}` };
+}
+
+/** CloudEvents may carry their data as bytes, in base64. Of ours these are JSON; what is none has no data. */
+function withData<T extends { data?: unknown; data_base64?: unknown }>(event: T): T {
+  const { data, data_base64: bytes } = event;
+  if (data !== undefined || typeof bytes !== 'string') return event;
+  try {
+    return { ...event, data: JSON.parse(Buffer.from(bytes, 'base64').toString()) as unknown };
+  } catch {
+    return event;
+  }
 }
 
 function checkType(type: unknown): ParsedEvent | undefined {
