@@ -18,7 +18,8 @@ const schema = z.looseObject({
     previousDesired: z.number(),
     reason: text,
     explanation: text,
-    inputs: z.record(text, z.number()),
+    /** The version before told none. */
+    inputs: z.record(text, z.number()).default({}),
     objectiveReachable: z.boolean(),
     limits: z.array(numbers('from', 'to').extend({ limit: text })),
   }),
@@ -32,5 +33,6 @@ const schema = z.looseObject({
 
 /** A record of decisions.v1; undefined: it is none, and must not end its readers. */
 export function decisionRecord(value: unknown): DecisionRecord | undefined {
-  return schema.safeParse(value).success ? (value as DecisionRecord) : undefined;
+  const read: unknown = schema.safeParse(value).data;
+  return read as DecisionRecord | undefined;
 }

@@ -243,26 +243,93 @@ export function eventLogContract(
       await expectTogether(members);
     });
 
-    testOfCommits('who gets a partition waits until who loses it has let go', async () => {
-      const order: string[] = [];
-      const asked = Promise.withResolvers<void>();
-      const letGo = Promise.withResolvers<void>();
-      const first = collector({
-        onRevoked: async () => {
-          asked.resolve();
-          await letGo.promise;
-          order.push('let go');
-        },
-      });
-      await log.subscribe(first.subscription('g'));
-      const second = collector({ onAssigned: async () => (order.push('assigned'), []) });
-      const joining = log.subscribe(second.subscription('g'));
-      await asked.promise;
-      await log.append(IN, numbered(0, 20)); // whoever did not wait would have its share by now
-      letGo.resolve();
-      await joining;
-      expect(order).toEqual(['let go', 'assigned']);
-    });
+    const kinds = commits ? ['commits', 'does not commit'] : ['does not commit'];
+    const waits = kinds.flatMap((kind) => ['batch', 'revocation'].map((what) => ({ kind, what })));
+
+    test.each(kinds)(
+      'a partition changes hands when its batch has ended and it was let go, in a group that %s',
+      async (kind) => {
+        const group = { commits: kind === 'commits' };
+        const order: string[] = [];
+        const [atHand, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        const loser = collector({
+          ...group,
+          onBatch: async () => {
+            atHand.resolve();
+            await mayEnd.promise;
+            order.push('batch ended');
+          },
+          onRevoked: async () => void order.push('let go'),
+        });
+        await log.subscribe(loser.subscription('g'));
+        await log.append(IN, numbered(0, 1, PARTITIONS - 1));
+        await atHand.promise;
+        const winner = collector({ ...group, onAssigned: async () => (order.push('assigned'), []) });
+        const joining = log.subscribe(winner.subscription('g'));
+        mayEnd.resolve();
+        await joining;
+        expect(order).toEqual(['batch ended', 'let go', 'assigned']);
+      },
+    );
+
+    test.each(waits)(
+      'a $what that does not end keeps others from its partition until its member is expelled, in a group that $kind',
+      async ({ kind, what }) => {
+        const group = { commits: kind === 'commits' };
+        const order: string[] = [];
+        const [atHand, hanging] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        const loser = collector({
+          ...group,
+          onBatch: async () => {
+            atHand.resolve();
+            if (what === 'batch') await hanging.promise;
+          },
+          onRevoked: () => hanging.promise,
+          onFailed: ({ message }) => order.push(message),
+        });
+        await log.subscribe(loser.subscription('g'));
+        await log.append(IN, numbered(0, 1, PARTITIONS - 1));
+        await atHand.promise;
+        const winner = collector({ ...group, onAssigned: async () => (order.push('assigned'), []) });
+        await log.subscribe(winner.subscription('g'));
+        expect(order.slice(0, 2)).toEqual([expect.stringMatching(/must end within/), 'assigned']);
+        hanging.resolve();
+      },
+    );
+
+    test.each(kinds)(
+      'a member that fails hands its partitions over when its other batches have ended, in a group that %s',
+      async (kind) => {
+        const group = { commits: kind === 'commits' };
+        const order: string[] = [];
+        const [atHand, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        const thrown = Promise.withResolvers<void>();
+        const failing = collector({
+          ...group,
+          onBatch: async ({ partition }) => {
+            if (partition === 0) {
+              await atHand.promise;
+              thrown.resolve();
+              throw new Error('cannot');
+            }
+            atHand.resolve();
+            await mayEnd.promise;
+            order.push('batch ended');
+          },
+          onFailed: () => order.push('failed'),
+        });
+        await log.subscribe(failing.subscription('g'));
+        await log.append(IN, [...numbered(0, 1, 0), ...numbered(1, 2, 1)]);
+        await thrown.promise;
+        const heir = collector({ ...group, onAssigned: async () => (order.push('assigned'), []) });
+        const joining = log.subscribe(heir.subscription('g'));
+        await log.endOffset({ topic: IN, partition: 0 }); // by its answer a member that does not wait has failed
+        mayEnd.resolve();
+        await joining;
+        expect(order.slice(0, 3)).toEqual(['batch ended', 'failed', 'assigned']);
+        expect(failing.revoked).toEqual([]);
+      },
+    );
 
     test('a member that leaves while it restores its partitions gets no batch, and hands them on', async () => {
       await log.append(IN, numbered(0, 10));

@@ -121,12 +121,13 @@ export interface Subscription {
    */
   onAssigned?(partitions: TopicPartition[], member: Member): Promise<StartOffset[]>;
   /**
-   * Called when the partitions go to someone else, or the member leaves: forget their state. Their batches have ended;
-   * whoever gets them may begin at the same time. Not called when the member has failed: it has lost them already.
+   * Called when the partitions go to someone else, or the member leaves: forget their state. Their batches have ended,
+   * and whoever gets them begins afterwards. Not called when the member has failed: it has lost them already.
    */
   onRevoked?(partitions: TopicPartition[]): Promise<void>;
   /** One batch per partition at a time; a rejection stops the member and reaches `onFailed`. */
   onBatch(batch: RecordBatch, member: Member): Promise<void>;
+  /** The member has lost its partitions. Its other batches have ended, fenced; one that took too long may go on. */
   onFailed?(error: Error): void;
 }
 

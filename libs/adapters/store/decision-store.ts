@@ -168,6 +168,8 @@ function rowOf({ decision, memory, policyVersion }: DecisionRecord): Row {
 }
 
 function storedDecision(row: DecisionRow): StoredDecision {
-  const { id, firstAtMs, lastAtMs, count, decision, memory, policyVersion } = row;
+  const { id, firstAtMs, lastAtMs, count, memory, policyVersion } = row;
+  // The version before told no inputs.
+  const decision = { ...row.decision, inputs: row.decision.inputs ?? {} };
   return { v: 1, id, firstAtMs, lastAtMs, count, decision, memory, policyVersion };
 }

@@ -303,6 +303,15 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await again.startAt([at])).toEqual([{ ...at, offset: 6 }]);
     });
 
+    test('a decision of the version before, which told no inputs, has none', async () => {
+      const decisions = new DecisionStore(store.dataSource);
+      const record = decided('hold', 1000, 3);
+      const { inputs: _, ...decision } = record.decision;
+      const made = [{ ...record, decision: decision as Decision }];
+      await decisions.write({ made, step: { topic: 't', partition: 0, from: 0, nextOffset: 1 } });
+      expect((await decisions.latestOf(['etl'])).get('etl')?.decision.inputs).toEqual({});
+    });
+
     test('the decisions of many pools are few statements, those that are new and those that go on', async () => {
       const decisions = new DecisionStore(store.dataSource);
       const pools = Array.from({ length: 2 * ROWS_PER_STATEMENT + 1 }, (_, i) => `batch-${i}`);

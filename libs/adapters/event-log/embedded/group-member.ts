@@ -43,6 +43,7 @@ export class GroupMember implements Member {
   private readonly reading = new Map<Partition, Reading>();
   /** It takes no more partitions; the batches at hand may still commit. */
   private leaving: Promise<void> | undefined;
+  private failing: Promise<void> | undefined;
   private gone = false;
 
   constructor(
@@ -77,8 +78,8 @@ export class GroupMember implements Member {
   }
 
   private async finish(): Promise<void> {
-    if (this.gone) return;
     await this.stop([...this.reading.keys()]);
+    if (this.gone) return;
     this.gone = true;
     await this.place.left();
   }
@@ -123,13 +124,11 @@ export class GroupMember implements Member {
     for (const { stop } of readings) stop.abort();
     try {
       await this.inTime(Promise.all(readings.map(({ done }) => done)), 'the batch at hand');
-      await this.inTime(
-        this.subscription.onRevoked?.(partitions.map(toTopicPartition)) ?? Promise.resolve(),
-        'onRevoked',
-      );
+      if (!this.gone) await this.inTime(this.revoked(partitions), 'onRevoked');
     } catch (error) {
       this.expel(error as Error);
     }
+    await this.failing;
     for (const partition of partitions) this.reading.delete(partition);
   }
 
@@ -159,13 +158,24 @@ export class GroupMember implements Member {
     }
   }
 
+  private async revoked(partitions: Partition[]): Promise<void> {
+    await this.subscription.onRevoked?.(partitions.map(toTopicPartition));
+  }
+
   private expel(error: Error): void {
     if (this.gone) return;
     this.gone = true;
-    for (const { stop } of this.reading.values()) stop.abort();
+    this.failing = this.fail(error);
+  }
+
+  /** Batches of other partitions end, fenced, before anybody else begins with them; one that hung may go on. */
+  private async fail(because: Error): Promise<void> {
+    const readings = [...this.reading.values()];
+    for (const { stop } of readings) stop.abort();
+    await Promise.all(readings.map(({ done }) => done));
     this.reading.clear();
     void this.place.left();
-    this.subscription.onFailed?.(error);
+    this.subscription.onFailed?.(because);
   }
 
   private offsetCommit({ topic, partition: index, offset }: StartOffset): OffsetCommit {

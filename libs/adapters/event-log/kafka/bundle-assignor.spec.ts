@@ -20,10 +20,29 @@ const member = (memberId: string, given: Partial<GroupMemberClaim> = {}): GroupM
   claim: { generation: -1, bundles: [] },
   ...given,
 });
-const assigned = (members: GroupMemberClaim[]) => assignBundles({ members, bundles: BUNDLES, partitionsOf });
+const holder = (memberId: string, ...bundles: number[]) =>
+  member(memberId, { claim: { generation: 1, bundles } });
+const deal = (members: GroupMemberClaim[]) => assignBundles({ members, bundles: BUNDLES, partitionsOf });
+const assigned = (members: GroupMemberClaim[]) => deal(members).assignment;
 const bundlesOf = (partitions: TopicPartition[] = []) => [
   ...new Set(partitions.map(({ partition }) => bundleOf(partition, BUNDLES))),
 ];
+const bundlesDealt = (members: GroupMemberClaim[]) =>
+  Object.fromEntries([...assigned(members)].map(([id, partitions]) => [id, bundlesOf(partitions)]));
+
+/** Rounds until nothing changes hands any more; each member holds what it was given, as far as it held it or nobody did. */
+function settled(members: GroupMemberClaim[]): { rounds: number; members: GroupMemberClaim[] } {
+  const { assignment, isSettled } = deal(members);
+  const next = members.map((one) => {
+    const given = bundlesOf(assignment.get(one.memberId));
+    const { generation, bundles } = one.claim;
+    const held = isSettled ? given : given.filter((bundle) => bundles.includes(bundle));
+    return { ...one, claim: { generation: generation + 1, bundles: held } };
+  });
+  if (isSettled) return { rounds: 1, members: next };
+  const rest = settled(next);
+  return { ...rest, rounds: rest.rounds + 1 };
+}
 
 test('each partition has one owner, and no bundle is split', () => {
   for (let count = 1; count <= 6; count++) {
@@ -50,15 +69,42 @@ test('who owned a bundle keeps it, whatever the order of the members; the newer 
     [old, owner],
     [owner, old],
   ]) {
-    const all = assigned(members);
-    expect(bundlesOf(all.get('owner'))).toEqual([2, 3]);
-    expect(bundlesOf(all.get('old'))).toEqual([0, 1]);
+    expect(bundlesDealt(members)).toEqual({ owner: [2, 3], old: [0, 1] });
+    expect(deal(members).isSettled).toBe(true);
   }
 });
 
 test('the same members always get the same', () => {
   const members = ['x', 'y', 'z'].map((id) => member(id));
   expect(assigned(members)).toEqual(assigned(members.toReversed()));
+});
+
+test('what changes hands is with nobody until who holds it has let go', () => {
+  const members = [holder('all', 0, 1, 2, 3), member('new')];
+  expect(bundlesDealt(members)).toEqual({ all: [0, 1], new: [] });
+  expect(deal(members).isSettled).toBe(false);
+  const letGo = [holder('all', 0, 1), member('new')];
+  expect(bundlesDealt(letGo)).toEqual({ all: [0, 1], new: [2, 3] });
+  expect(deal(letGo).isSettled).toBe(true);
+});
+
+test('what nobody holds is dealt at once', () => {
+  expect(deal([member('x'), member('y')]).isSettled).toBe(true);
+  expect(deal([holder('heir', 0, 1), member('new')])).toMatchObject({ isSettled: true });
+});
+
+test('whoever joins or leaves, two rounds suffice, and shares are even', () => {
+  let members = [member('m0')];
+  for (const change of ['m1', 'm2', 'm3', 'm4', '-m0', 'm5', '-m3', '-m1', 'm6']) {
+    if (change.startsWith('-')) members = members.filter(({ memberId }) => memberId !== change.slice(1));
+    else members.push(member(change));
+    const after = settled(members);
+    expect(after.rounds).toBeLessThanOrEqual(2);
+    members = after.members;
+    const shares = members.map(({ claim }) => claim.bundles.length);
+    expect(shares.reduce((sum, share) => sum + share)).toBe(BUNDLES);
+    expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(1);
+  }
 });
 
 test('a topic with fewer partitions than bundles makes fewer bundles', () => {
@@ -69,8 +115,10 @@ test('a topic with fewer partitions than bundles makes fewer bundles', () => {
 test('members of an older version, which read fewer topics, get none while newer ones are there', () => {
   const newer = member('newer', { topics: ['a.v1', 'b.v1'] });
   const older = member('older', { claim: { generation: 9, bundles: [0, 1, 2, 3] } });
-  expect(assigned([older, newer]).get('older')).toEqual([]);
-  expect(assigned([older, newer]).get('newer')).toHaveLength(24);
+  expect([...assigned([older, newer]).values()]).toEqual([[], []]);
+  const letGo = assigned([member('older'), newer]);
+  expect(letGo.get('older')).toEqual([]);
+  expect(letGo.get('newer')).toHaveLength(24);
   expect(assigned([older]).get('older')).toHaveLength(12);
 });
 
@@ -81,6 +129,9 @@ test('claims and assignments survive the wire', () => {
     { topic: 'a.v1', partition: 3 },
     { topic: 'b.v1', partition: 3 },
   ];
-  expect(decodeAssignment(encodeAssignment(partitions))).toEqual(partitions);
-  expect(decodeAssignment(Buffer.alloc(0))).toEqual([]);
+  for (const isSettled of [true, false]) {
+    const share = { partitions, isSettled };
+    expect(decodeAssignment(encodeAssignment(share))).toEqual(share);
+  }
+  expect(decodeAssignment(Buffer.alloc(0))).toEqual({ partitions: [], isSettled: true });
 });

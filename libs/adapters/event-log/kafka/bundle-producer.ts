@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Kafka, Producer, Transaction } from 'kafkajs';
 import { disconnected, type KafkaCluster } from './cluster.js';
 import { LogOverloaded, type StartOffset } from '../event-log.js';
 import { inTime } from '../in-time.js';
-import { explained, isFenced, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
+import { withPatientTransactions } from './coordinator-retries.js';
+import { explained, isFenced, NoAnswer } from './kafka-errors.js';
 import { sendsOf, type Outgoing } from './sends.js';
 
 /** The brokers end what was begun with the id before, and then let it begin. */
@@ -16,8 +16,6 @@ const TRANSACTION_TIMEOUT_MS = 30_000;
 const MAX_TRANSACTION_BYTES = 16 * 1024 * 1024;
 /** Steps that wait for their transaction. */
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
-/** The one before is through, but its end is not written everywhere yet. */
-const BUSY_PAUSE_MS = 5;
 
 export interface BundleStep {
   outputs: Outgoing[];
@@ -58,7 +56,7 @@ export class BundleProducer {
     const { cluster, transactionalId, group, compression } = given;
     const doing = `opening transactions ${transactionalId}`;
     await cluster.retried(doing, OPEN_WITHIN_MS, () => cluster.coordinator(transactionalId, 'transaction'));
-    const producer = kafka.producer({
+    const producer = withPatientTransactions(kafka).producer({
       transactionalId,
       transactionTimeout: TRANSACTION_TIMEOUT_MS,
       idempotent: true,
@@ -140,14 +138,7 @@ export class BundleProducer {
       topic,
       partitions: own.map(({ partition, offset }) => ({ partition, offset: String(offset) })),
     }));
-    for (;;) {
-      try {
-        return await transaction.sendOffsets({ consumerGroupId: this.group, topics });
-      } catch (error) {
-        if (kafkaTypeOf(error) !== 'CONCURRENT_TRANSACTIONS' || this.broken !== undefined) throw error;
-      }
-      await delay(BUSY_PAUSE_MS);
-    }
+    await transaction.sendOffsets({ consumerGroupId: this.group, topics });
   }
 
   private fail(error: unknown, steps: Pending[]): void {

@@ -170,8 +170,9 @@ test('members that are killed, come, and go lose nothing and count nothing twice
   start();
   start();
   for (let from = 0; from < RECORDS; from += 5_000) {
-    await append(from, from + 5_000);
     const victim = members.at(-2) as CopyingMember;
+    await victim.reported('joined'); // the other could be through with all of it before
+    await append(from, from + 5_000);
     await victim.reported('batch');
     await victim.kill();
     start();
@@ -217,7 +218,9 @@ describe('transactions that were rolled back', () => {
   test('are read by nobody, also when they overlap: neither by a reader nor by a member', async () => {
     await overlap();
     const at = { topic: IN, partition: 0 };
-    const read = await log.read({ ...at, offset: 0, maxRecords: 100 });
+    let read: StoredRecord[] = [];
+    // Visible a moment after the commit.
+    while (read.length < 2) read = await log.read({ ...at, offset: 0, maxRecords: 100 });
     expect(read.map(({ value }) => value)).toEqual(['1', '2']);
     const seen: string[] = [];
     const both = Promise.withResolvers<void>();

@@ -48,6 +48,13 @@ const MOVED = new Set([
   'GROUP_COORDINATOR_NOT_AVAILABLE',
   'GROUP_LOAD_IN_PROGRESS',
 ]);
+/** The broker that keeps a group or a transaction is another one, still loads it, or is busy with it. */
+const NOT_READY = new Set([
+  'NOT_COORDINATOR_FOR_GROUP',
+  'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'GROUP_LOAD_IN_PROGRESS',
+  'CONCURRENT_TRANSACTIONS',
+]);
 const UNREACHED = new Set([
   'KafkaJSConnectionError',
   'KafkaJSConnectionClosedError',
@@ -76,6 +83,18 @@ export class NoAnswer extends Error {
   }
 }
 
+/** The broker that keeps a group or a transaction took longer to be ready than may be waited. */
+export class CoordinatorNotReady extends Error {
+  override name = 'CoordinatorNotReady';
+  /** Read by the client library: it must not try again either. */
+  readonly retriable = false;
+
+  constructor(withinMs: number, cause: unknown) {
+    const got = kafkaTypeOf(cause) ?? (cause as Error).message;
+    super(`a coordinator must be ready within ${withinMs} ms, got ${got}`, { cause });
+  }
+}
+
 /** An error and what it came from, outermost first. */
 function* causesOf(error: unknown): Generator<ClientError> {
   let cause = error;
@@ -96,6 +115,13 @@ export function kafkaTypeOf(error: unknown): string | undefined {
 }
 
 export const isFenced = (error: unknown): boolean => FENCED.has(kafkaTypeOf(error) ?? '');
+
+/** True when a coordinator has refused a call and may take it a moment later. */
+export function isNotReady(error: unknown): boolean {
+  // The library's word for a coordinator that it did not find in some seconds.
+  const isLost = (error as Error).name === 'KafkaJSGroupCoordinatorNotFound';
+  return isLost || NOT_READY.has(kafkaTypeOf(error) ?? '');
+}
 
 /** True when the same call may succeed a moment later. */
 export function isPassing(error: unknown): boolean {
@@ -150,6 +176,12 @@ export function explained(error: unknown, doing: string): Error {
   if (isUnreached(error))
     return new LogUnreachable(
       `event log on Kafka, ${doing}: a broker must answer, got ${got} (hint: eventLog.brokers)`,
+      cause,
+    );
+  const late = [...causesOf(error)].find(({ name }) => name === 'CoordinatorNotReady');
+  if (late !== undefined)
+    return new Error(
+      `event log on Kafka, ${doing}: ${late.message} (hint: a broker moves or loads what it keeps, or has too little CPU)`,
       cause,
     );
   return new Error(`event log on Kafka, ${doing}: must succeed, got ${got}`, cause);

@@ -9,6 +9,8 @@ jest.setTimeout(60_000);
 
 /** Shorter than brokers allow by default, so that a dead member is missed soon. */
 const SESSION_MS = 1_000;
+/** What hangs is waited for as long. */
+const MAX_BATCH_MS = 2_000;
 
 let broker: Kafka;
 let started = 0;
@@ -30,7 +32,10 @@ eventLogContract('Kafka', async () => {
   return {
     open: async () => {
       const wire = new Wire();
-      const log = await KafkaEventLog.open(settings, { maxBatchMs: 2_000, socketFactory: wire.factory });
+      const log = await KafkaEventLog.open(settings, {
+        maxBatchMs: MAX_BATCH_MS,
+        socketFactory: wire.factory,
+      });
       wires.set(log, wire);
       return log;
     },

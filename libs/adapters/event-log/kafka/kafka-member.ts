@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import type {
   AtomicStep,
@@ -14,7 +15,7 @@ import { BundleProducer } from './bundle-producer.js';
 import { bundleOf, keyOf, transactionalIdOf } from './bundles.js';
 import { START, type KafkaCluster } from './cluster.js';
 import { Fetching } from './fetching.js';
-import { Membership } from './membership.js';
+import { Membership, type Joined } from './membership.js';
 import { PartitionReader } from './partition-reader.js';
 import type { Outgoing } from './sends.js';
 
@@ -28,6 +29,9 @@ const MIN_READER_BYTES = 256 * 1024;
 const REBALANCE_MARGIN_MS = 5_000;
 /** For the offsets that a reader starts from. */
 const OFFSETS_WITHIN_MS = 15_000;
+/** Before the next round of joining: whoever is slower must hear first what it has to let go. */
+const FIRST_ROUND_PAUSE_MS = 20;
+const MAX_ROUND_PAUSE_MS = 500;
 
 export interface MemberOptions {
   kafka: Kafka;
@@ -45,7 +49,8 @@ export interface MemberOptions {
 
 /**
  * A member of a consumer group. When members change, each ends its batches, joins again, and then loses and gains the
- * difference only, as long as nobody else can have had its partitions in between.
+ * difference only, as long as the group has not forgotten it in between. What changes hands is with nobody for a round:
+ * all join once more, and who had it has let go by then. The group waits for a member as long as a batch may take.
  */
 export class KafkaMember implements Member {
   private readonly readers = new Map<string, PartitionReader>();
@@ -56,6 +61,7 @@ export class KafkaMember implements Member {
   private changing: Promise<void> | undefined;
   private mustChange = false;
   private leaving: Promise<void> | undefined;
+  private failing: Promise<void> | undefined;
   private gone = false;
 
   private constructor(private readonly options: MemberOptions) {
@@ -127,14 +133,13 @@ export class KafkaMember implements Member {
 
   private async finish(): Promise<void> {
     await this.changing;
-    if (this.gone) return;
     try {
       await this.holdAll();
-      await this.revoke([...this.readers.values()]);
+      if (!this.gone) await this.revoke([...this.readers.values()]);
     } catch (error) {
       this.expel(error as Error);
     }
-    if (this.gone) return;
+    if (this.gone) return this.failing;
     this.gone = true;
     await this.close();
   }
@@ -156,18 +161,27 @@ export class KafkaMember implements Member {
 
   private async rejoin(): Promise<void> {
     await this.holdAll();
-    if (this.takesNoMore()) return;
-    // What the group asked for until here, this answers; joining once more would make all others join once more.
-    this.mustChange = false;
-    const { partitions, follows } = await this.membership.join([...this.ownBundles()]);
-    const target = new Map(partitions.map((at) => [keyOf(at), at]));
-    const held = [...this.readers];
-    const lost = held.filter(([key]) => !follows || !target.has(key));
-    await this.revoke(lost.map(([, reader]) => reader));
-    const gained = partitions.filter((at) => !this.readers.has(keyOf(at)));
-    await this.grant(gained);
+    let isSettled = false;
+    let pauseMs = FIRST_ROUND_PAUSE_MS;
+    while (!isSettled && !this.takesNoMore()) {
+      // What the group asked for until here, this answers; joining once more would make all others join once more.
+      this.mustChange = false;
+      const joined = await this.membership.join([...this.ownBundles()]);
+      await this.revoke(this.lostBy(joined));
+      ({ isSettled } = joined);
+      if (isSettled) await this.grant(joined.partitions.filter((at) => !this.readers.has(keyOf(at))));
+      else await delay(pauseMs);
+      pauseMs = Math.min(2 * pauseMs, MAX_ROUND_PAUSE_MS);
+    }
+    // The group may have forgotten this member meanwhile, and others may have its partitions.
+    if (this.takesNoMore() || this.mustChange) return;
     for (const reader of this.readers.values()) reader.release();
     this.fetching.pump();
+  }
+
+  private lostBy({ partitions, follows }: Joined): PartitionReader[] {
+    const kept = new Set(follows ? partitions.map(keyOf) : []);
+    return [...this.readers].filter(([key]) => !kept.has(key)).map(([, reader]) => reader);
   }
 
   private async holdAll(): Promise<void> {
@@ -285,7 +299,13 @@ export class KafkaMember implements Member {
   private expel(error: Error): void {
     if (this.gone) return;
     this.gone = true;
+    this.failing = this.fail(error);
+  }
+
+  /** Batches of other partitions end, fenced, before anybody else begins with them; one that hung may go on. */
+  private async fail(error: Error): Promise<void> {
     for (const reader of this.readers.values()) reader.stop();
+    await this.holdAll();
     this.readers.clear();
     void this.close();
     this.options.subscription.onFailed?.(error);

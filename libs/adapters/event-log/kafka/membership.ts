@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { TopicPartition } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import {
   assignBundles,
@@ -8,6 +7,7 @@ import {
   encodeAssignment,
   encodeClaim,
   protocolName,
+  type Share,
 } from './bundle-assignor.js';
 import type { KafkaCluster, ProtocolBroker } from './cluster.js';
 import { explained, isPassing, kafkaTypeOf } from './kafka-errors.js';
@@ -37,8 +37,7 @@ export interface MembershipOptions {
   onChange: () => void;
 }
 
-export interface Joined {
-  partitions: TopicPartition[];
+export interface Joined extends Share {
   /** Nobody else was given a partition that this member had before and has now. */
   follows: boolean;
 }
@@ -50,6 +49,7 @@ export class Membership {
   private coordinator: ProtocolBroker | undefined;
   private beating: NodeJS.Timeout | undefined;
   private heardMs = 0;
+  private hasLeft = false;
 
   constructor(
     private readonly cluster: KafkaCluster,
@@ -64,13 +64,13 @@ export class Membership {
     this.stopBeating();
     const { sessionTimeoutMs, rebalanceTimeoutMs } = this.options;
     const deadlineMs = performance.now() + rebalanceTimeoutMs + 2 * sessionTimeoutMs;
-    const before = { memberId: this.memberId, generation: this.generation };
+    const { memberId, generation } = this;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       try {
-        const partitions = await this.joinAndSync({ generation: before.generation, bundles });
+        const share = await this.joinAndSync({ generation, bundles });
         this.beat();
-        const isSame = before.memberId === this.memberId && this.generation === before.generation + 1;
-        return { partitions, follows: isSame };
+        // Whom the group has forgotten gets another id. Whoever it has not has claimed what it holds in every round.
+        return { ...share, follows: memberId === this.memberId };
       } catch (error) {
         this.mayTryAgain(error);
         if (performance.now() > deadlineMs) throw explained(error, `joining group ${this.options.group}`);
@@ -79,8 +79,9 @@ export class Membership {
     }
   }
 
-  /** Says goodbye, so that the others need not wait for the end of the session. */
+  /** Says goodbye, so that the others need not wait for the end of the session. Ends a join that is on its way. */
   async leave(): Promise<void> {
+    this.hasLeft = true;
     this.stopBeating();
     const { memberId, coordinator } = this;
     this.memberId = '';
@@ -89,7 +90,8 @@ export class Membership {
     await inTime(left, LEAVE_WITHIN_MS, () => new Error('no answer')).catch(() => undefined);
   }
 
-  private async joinAndSync(claim: { generation: number; bundles: number[] }): Promise<TopicPartition[]> {
+  private async joinAndSync(claim: { generation: number; bundles: number[] }): Promise<Share> {
+    await this.mustStay();
     const { group: groupId, topics, bundles, sessionTimeoutMs, rebalanceTimeoutMs } = this.options;
     this.coordinator ??= await this.cluster.coordinator(groupId);
     const joined = await this.coordinator.joinGroup({
@@ -108,20 +110,30 @@ export class Membership {
       groupAssignment,
     });
     this.generation = joined.generationId;
+    await this.mustStay();
     return decodeAssignment(synced.memberAssignment);
   }
 
   private async lead(members: { memberId: string; memberMetadata: Buffer }[]) {
     await this.cluster.refresh();
-    const assignment = assignBundles({
+    const { assignment, isSettled } = assignBundles({
       members: members.map(({ memberId, memberMetadata }) => ({ memberId, ...decodeClaim(memberMetadata) })),
       bundles: this.options.bundles,
       partitionsOf: (topic) => this.cluster.leaders(topic).size,
     });
     return [...assignment].map(([memberId, partitions]) => ({
       memberId,
-      memberAssignment: encodeAssignment(partitions),
+      memberAssignment: encodeAssignment({ partitions, isSettled }),
     }));
+  }
+
+  /** Who left while it joined may be a member by now, which would own partitions and read none. */
+  private async mustStay(): Promise<void> {
+    if (!this.hasLeft) return;
+    await this.leave();
+    throw new Error(
+      `a member of group ${this.options.group} must stay while it joins, got a member that left`,
+    );
   }
 
   /** Throws what trying again cannot mend. */
