@@ -12,6 +12,7 @@ import {
   type FleetView,
   type Policy,
 } from '#domain/scaling';
+import { DecisionRecording } from './decision-recording.js';
 import { viewOf, type FleetViews, type MissingInput } from './fleet-views.js';
 import { inTime, within } from './in-time.js';
 import type { LatestForecasts } from './latest-forecasts.js';
@@ -55,18 +56,18 @@ export interface AutoscalerOptions {
   nowMs(): number;
   /** Never goes back, ms from any start; default: the process's. */
   uptimeMs?: () => number;
-  /** Decisions that wait for the event log; default 20,000. */
-  maxUnrecorded?: number;
+  /** Of the decisions that wait for the event log; default 32 MiB. */
+  maxWaitingBytes?: number;
 }
 
 /** Decisions made between two turns of the event loop, some milliseconds' worth. */
 const POOLS_PER_TURN = 100;
-/** Decisions that wait for the event log. */
-const MAX_UNRECORDED = 20_000;
 /** Pools whose last decisions are read back in one run. */
 const MAX_OPENED_PER_RUN = 200;
 /** An order is given within this time of its decision, or not at all: a process that was paused may have an heir. */
 const ORDER_WITHIN_MS = 5_000;
+/** What did not answer, when the event log takes no decisions. */
+const RECORD = 'event log: the record of decisions';
 
 /** A decision, and what it is ordered by. */
 interface Made {
@@ -80,13 +81,16 @@ interface Made {
 export class Autoscaler {
   /** Of the pools that were opened. */
   private readonly memories = new Map<string, DecisionMemory | undefined>();
-  private unrecorded: DecisionRecord[] = [];
-  private recording: Promise<void> | undefined;
+  private readonly recording: DecisionRecording;
   private running: Promise<void> = Promise.resolve();
   /** Counts how often pools were lost: what was read of one before may be old. */
   private losses = 0;
 
-  constructor(private readonly options: AutoscalerOptions) {}
+  constructor(private readonly options: AutoscalerOptions) {
+    const { log, observer, maxWaitingBytes } = options;
+    const lost = (decisions: number) => observer.decisionsLost(decisions);
+    this.recording = new DecisionRecording({ log, lost, maxWaitingBytes });
+  }
 
   /** Brings the fleets that nobody has asked for anything to where they stood; at least to each policy's minimum. */
   async restoreFleets(): Promise<void> {
@@ -112,8 +116,12 @@ export class Autoscaler {
    */
   async letGo(): Promise<void> {
     this.losses += 1;
-    for (const pool of this.memories.keys()) if (!this.owns(pool)) this.forget(pool);
+    const lost = this.pools().filter((pool) => !this.owns(pool));
+    for (const pool of lost) this.forget(pool);
     await this.running;
+    // The run that was under way may have decided for them before.
+    for (const pool of lost) this.recording.release(pool);
+    await within(this.recording.send(), RECORD).catch(() => undefined);
   }
 
   private async decideAll(): Promise<void> {
@@ -135,10 +143,7 @@ export class Autoscaler {
         made.push(this.decideFor(row, { fleet: fleets[i], countedToMs }));
     }
     // An order without a record would be left behind by a kill; but a log that is away must not stop the orders.
-    const recorded = within(
-      this.record(made.map(({ record }) => record)),
-      'event log: the record of decisions',
-    );
+    const recorded = within(this.recording.record(made.map(({ record }) => record)), RECORD);
     await recorded.catch(() => undefined);
     await Promise.all(made.map((each) => this.apply(each)));
     await recorded;
@@ -165,6 +170,7 @@ export class Autoscaler {
 
   private forget(pool: string): void {
     this.memories.delete(pool);
+    this.recording.release(pool);
     this.options.means.forget(pool);
     this.options.observer.forgotten(pool);
   }
@@ -231,34 +237,6 @@ export class Autoscaler {
     if (this.uptimeMs() - decidedUptimeMs > ORDER_WITHIN_MS) return observer.outdated(decision);
     const what = `fleet: an order for pool ${decision.pool}`;
     observer.ordered({ decision, error: await failureOf(within(fleet.scale(decision), what)) });
-  }
-
-  /** What could not be recorded is recorded with the next run; the oldest are lost when there are too many. */
-  private record(records: DecisionRecord[]): Promise<void> {
-    const waiting = [...this.unrecorded, ...records];
-    // One at a time: what is on its way must not be sent twice.
-    if (this.recording !== undefined) this.keepUnrecorded(waiting);
-    else this.recording = this.send(waiting).finally(() => (this.recording = undefined));
-    return this.recording;
-  }
-
-  private keepUnrecorded(records: DecisionRecord[]): void {
-    const { observer, maxUnrecorded = MAX_UNRECORDED } = this.options;
-    const lost = Math.max(0, records.length - maxUnrecorded);
-    if (lost > 0) observer.decisionsLost(lost);
-    this.unrecorded = records.slice(lost);
-  }
-
-  private async send(records: DecisionRecord[]): Promise<void> {
-    this.unrecorded = [];
-    if (records.length === 0) return;
-    const messages = records.map((record) => ({ key: record.decision.pool, value: JSON.stringify(record) }));
-    try {
-      await this.options.log.append('decisions.v1', messages);
-    } catch (error) {
-      this.keepUnrecorded([...records, ...this.unrecorded]);
-      throw error;
-    }
   }
 
   private uptimeMs(): number {

@@ -15,6 +15,7 @@ test('what the autoscaler writes is read; so is what a newer version adds', () =
   const newer = made();
   Object.assign(newer.decision, { reason: 'a new one', more: 1, limits: [{ limit: 'new', from: 1, to: 2 }] });
   expect(decisionRecord(newer)).toEqual(newer);
+  expect(decisionRecord({ ...made(), count: 9 })).toEqual({ ...made(), count: 9 });
 });
 
 test('what the version before writes is read: it tells no inputs', () => {
@@ -37,6 +38,7 @@ test('what is none is left out: without a part that somebody looks into, or with
     expect([name, decisionRecord({ ...record, decision, memory: { ...memory, [name]: undefined } })]).toEqual(
       [name, undefined],
     );
+  for (const count of [0, 1.5, 1e300, '2']) expect(decisionRecord({ ...made(), count })).toBeUndefined();
   for (const change of [{ pool: 'a\u0000' }, { explanation: 'a\u0000' }, { atMs: 1e300 }, { atMs: 1.5 }])
     expect(decisionRecord({ ...record, memory, decision: { ...decision, ...change } })).toBeUndefined();
 });

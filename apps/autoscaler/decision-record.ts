@@ -29,6 +29,7 @@ const schema = z.looseObject({
     recentChanges: z.array(numbers('atMs', 'delta')),
   }),
   policyVersion: z.int32(),
+  count: z.int32().min(1).optional(),
 });
 
 /** A record of decisions.v1; undefined: it is none, and must not end its readers. */

@@ -1,5 +1,5 @@
 import type { DemandReader } from '#adapters/demand-reader';
-import type { EventLog } from '#adapters/event-log';
+import { appendInPieces, type EventLog } from '#adapters/event-log';
 import { bucketStartMs, closedArrivals, MAX_AHEAD_MS, sampledToMs } from '#domain/demand';
 import type { Forecast } from '#domain/forecasting';
 import { workOf, type ForecastStep, type ForecastThread, type StepResult } from './forecast-thread.js';
@@ -186,7 +186,7 @@ export class Forecaster {
     const { log, observer } = this.options;
     for (const forecast of forecasts) observer.forecast(forecast);
     const records = forecasts.map((forecast) => ({ key: forecast.pool, value: JSON.stringify(forecast) }));
-    if (records.length > 0) await log.append('forecasts.v1', records);
+    await appendInPieces(log, 'forecasts.v1', records);
   }
 }
 

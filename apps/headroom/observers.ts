@@ -6,7 +6,7 @@ import type { LoopObserver } from '#adapters/loop';
 import { LimitedNotes } from '#adapters/notes';
 import type { PartitionOptions } from '#adapters/store';
 import type { RecordSourceObserver } from '#adapters/record-sources';
-import { forgetPool, type Logger, type Metrics } from '#adapters/telemetry';
+import { ForgottenPools, type Logger, type Metrics } from '#adapters/telemetry';
 import { decisionIdOf, forecastEndsEarly } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
 import type { PolicyObserver } from '../autoscaler/policies.controller.js';
@@ -232,6 +232,14 @@ function forecasterObserver({ metrics, logger }: Given): ForecasterObserver {
 
 function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver & PolicyObserver {
   const missing = new LimitedNotes(({ msg, ...what }) => logger.error(what, msg));
+  const { decisions, decisionLimits, shortForecastDecisions, objectiveReachable, workers } = metrics;
+  const gone = new ForgottenPools([
+    decisions,
+    decisionLimits,
+    shortForecastDecisions,
+    objectiveReachable,
+    workers,
+  ]);
   return {
     decided: (made) => {
       const { decision, input } = made;
@@ -268,8 +276,7 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
     policyChanged: ({ what, ...change }) => logger.info(change, `policy ${what}`),
     forgotten: (pool) => {
       status.forgotten(pool);
-      const { decisions, decisionLimits, shortForecastDecisions, objectiveReachable, workers } = metrics;
-      void forgetPool(pool, [decisions, decisionLimits, shortForecastDecisions, objectiveReachable, workers]);
+      void gone.forget(pool);
     },
     restored: ({ pool, desired, error }) => {
       metrics.decisionsApplied.inc({ outcome: error === undefined ? 'restored' : 'failed' });

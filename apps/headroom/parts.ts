@@ -274,8 +274,9 @@ async function openStoreAndLog(
   given: PartsOptions & { observers: Observers },
 ): Promise<void> {
   const { config, needs, observers } = given;
-  const sharesEngine = needs.has('log') && config.eventLog.kind === 'embedded';
-  const { store, engine } = needs.has('store') || sharesEngine ? await openStore(given) : NO_STORE;
+  const carriesLog = needs.has('log') && config.eventLog.kind === 'embedded';
+  const isNeeded = needs.has('store') || carriesLog;
+  const { store, engine } = isNeeded ? await openStore({ ...given, carriesLog }) : NO_STORE;
   if (store !== undefined) opened.store = store;
   if (!needs.has('log')) return;
   const log = await openEventLog({ ...given, engine, observer: observers.log });
@@ -292,14 +293,15 @@ async function openStore(given: {
   config: Config;
   dataDir: string;
   observers: Observers;
+  carriesLog: boolean;
 }): Promise<{ store: Store; engine: EmbeddedPostgres | undefined }> {
-  const { config, dataDir, observers } = given;
+  const { config, dataDir, observers, carriesLog } = given;
   if (config.store.kind === 'embedded') {
     const store = await openEmbeddedStore({ dataDir, observer: observers.log });
     return { store, engine: store.engine };
   }
   const { openPostgresStore } = await import('#adapters/store/postgres');
-  if (config.eventLog.kind !== 'embedded')
+  if (!carriesLog)
     return {
       store: await openPostgresStore(config.store, { observer: observers.log }),
       engine: undefined,
@@ -336,6 +338,8 @@ function storesOf({ dataSource }: Store, config: Config, { partition }: Observer
 
 /** A policy of the configuration is where its pool starts; afterwards the API's counts. */
 async function createPolicies(config: Config, policies: PolicyStore): Promise<void> {
-  for (const [pool, { policy }] of Object.entries(config.pools))
-    await policies.create({ pool, policy, nowMs: Date.now() });
+  const nowMs = Date.now();
+  await policies.createAll(
+    Object.entries(config.pools).map(([pool, { policy }]) => ({ pool, policy, nowMs })),
+  );
 }

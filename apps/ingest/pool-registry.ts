@@ -70,7 +70,8 @@ export class PoolRegistry {
    */
   async createAll(pools: Iterable<string>): Promise<boolean> {
     const counted = [...pools];
-    for (const pool of counted) if (this.uncreated.has(pool)) await this.create(pool);
+    const missing = counted.filter((pool) => this.uncreated.has(pool));
+    if (missing.length > 0) await this.create(missing);
     return counted.every((pool) => this.known.has(pool));
   }
 
@@ -81,20 +82,26 @@ export class PoolRegistry {
     this.known = new Set([...stored, ...this.created, ...this.uncreated]);
   }
 
-  private async create(pool: string): Promise<void> {
+  private async create(pools: string[]): Promise<void> {
     const { policies, configured, defaults, maxPools, nowMs, onCreated } = this.options;
-    const own = configured.get(pool);
-    const row = { pool, policy: (own ?? defaults).policy, nowMs: nowMs() };
-    const made = await (own === undefined
-      ? policies.create({ ...row, maxPolicies: maxPools })
-      : policies.create(row));
-    this.uncreated.delete(pool);
-    if (made === 'full') {
-      this.known.delete(pool);
-      return this.refresh();
+    const rows = pools.map((pool) => {
+      return { pool, policy: (configured.get(pool) ?? defaults).policy, nowMs: nowMs() };
+    });
+    const [own, others] = [true, false].map((isOwn) =>
+      rows.filter(({ pool }) => configured.has(pool) === isOwn),
+    ) as [typeof rows, typeof rows];
+    const { created: named } = await policies.createAll(own);
+    const { created, full } = await policies.createAll(others, { maxPolicies: maxPools });
+    for (const pool of pools) {
+      this.uncreated.delete(pool);
+      this.created.add(pool);
+      this.known.add(pool);
     }
-    this.created.add(pool);
-    this.known.add(pool);
-    if (made !== 'conflict') onCreated(pool);
+    for (const pool of full) {
+      this.created.delete(pool);
+      this.known.delete(pool);
+    }
+    for (const pool of [...named, ...created]) onCreated(pool);
+    if (full.length > 0) await this.refresh();
   }
 }

@@ -172,6 +172,32 @@ export function eventLogContract(
       });
     }
 
+    test('what a member has at hand, and what it has not been handed yet, is behind it', async () => {
+      const handled = Promise.withResolvers<void>();
+      const seen = Promise.withResolvers<void>();
+      const member = await log.subscribe({
+        group: 'g',
+        topics: [IN],
+        commits,
+        maxBatchRecords: 2,
+        onBatch: async () => {
+          seen.resolve();
+          await handled.promise;
+        },
+      });
+      await log.append(IN, numbered(0, 5, 0));
+      await seen.promise;
+      const behind = () => {
+        const { offset = 0, endOffset = 0 } =
+          member.positions().find(({ partition }) => partition === 0) ?? {};
+        return endOffset - offset;
+      };
+      await until(() => behind() === 5);
+      handled.resolve();
+      await until(() => behind() === 0);
+      expect(member.positions()).toHaveLength(PARTITIONS);
+    });
+
     test('a member says where it stands and where the end is, of each of its partitions', async () => {
       await log.append(IN, numbered(0, 3, 1));
       const reader = collector();

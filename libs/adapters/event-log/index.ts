@@ -14,6 +14,7 @@ export type {
   TopicPartition,
   TopicSpec,
 } from './event-log.js';
+export { appendInPieces } from './append-in-pieces.js';
 export { EmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded/embedded-event-log.js';
 // Kafka's own clients are loaded only where it is used: #adapters/event-log/kafka.
 export { UnreadableSecret } from './kafka/unreadable-secret.js';

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { Agent, request as httpRequest } from 'node:http';
-import { connect, type AddressInfo } from 'node:net';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -178,6 +178,7 @@ beforeAll(async () => {
     onUnexpected: (failure) => unexpected.push(failure),
     onTokenRefused: (reason) => refusedTokens.push(reason),
     onProblem,
+    maxBodiesBytes: 1500,
   });
   await app.listen(0, '127.0.0.1');
   base = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
@@ -404,6 +405,55 @@ describe('input', () => {
       status: 400,
       body: { detail: 'path: pool: must be ≤ 5 characters, got "longer"' },
     });
+  });
+});
+
+describe('room for bodies', () => {
+  const put = (headers: string[], body: string) =>
+    [
+      'PUT /v1/pools/web HTTP/1.1',
+      'host: x',
+      'authorization: Bearer good.pools-write',
+      'content-type: application/json',
+      ...headers,
+      '',
+      body,
+    ].join('\r\n');
+  const body = JSON.stringify({ workers: 1 }).padEnd(800);
+
+  /** A request whose body is on its way. */
+  async function begun(headers: string[], start = body.slice(0, 10)): Promise<Socket> {
+    const socket = connect({ host: '127.0.0.1', port: Number(new URL(base).port) });
+    const asked = new Promise<void>((resolve) => {
+      app.getHttpServer().once('request', () => resolve());
+    });
+    socket.write(put(headers, start));
+    await asked;
+    return socket;
+  }
+  const write = () => call('PUT', '/v1/pools/web', { scope: 'pools:write', body });
+
+  test('without it: 503, to be tried again; with the end of a request, whichever, there is room again', async () => {
+    const other = await begun(['content-length: 800']);
+    const refused = await write();
+    expect(refused).toMatchObject({ status: 503, body: { type: 'urn:headroom:overloaded' } });
+    expect(refused.headers.get('retry-after')).toBe('1');
+    // What has no body needs no room.
+    expect(await call('GET', '/v1/pools/web', { scope: 'pools:read' })).toMatchObject({ status: 200 });
+    const answered = new Promise((resolve) => other.once('data', resolve));
+    other.write(body.slice(10));
+    expect(String(await answered)).toMatch(/^HTTP\/1.1 202/);
+    expect(await write()).toMatchObject({ status: 202 });
+    other.destroy();
+  });
+
+  test('a body without a length takes as much as one may have; a caller that goes away takes none', async () => {
+    const other = await begun(['transfer-encoding: chunked'], 'a\r\n{"workers"\r\n');
+    expect(await write()).toMatchObject({ status: 503 });
+    other.destroy();
+    // The server hears of it a moment later, and it is nobody's fault.
+    while ((await write()).status !== 202);
+    expect(unexpected).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { checkAccess, type VerifyToken } from './access-check.js';
+import { boundBodies } from './body-room.js';
 import { ProblemFilter, sendProblem, type UnexpectedFailure } from './problem-filter.js';
 import { addressProblem, answerClientError, MAX_PARAMETER_CHARS } from './protocol-errors.js';
 import { keyOf, type Route } from './route-table.js';
@@ -55,10 +56,15 @@ export function configureApi(
     onTokenRefused?: (reason: string) => void;
     /** Every answer that is a problem, by its status. */
     onProblem?: (status: number) => void;
+    /** Of the bodies of all requests that are not answered yet; default 32 MiB. */
+    maxBodiesBytes?: number;
   },
 ): void {
   const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
-  acceptOnlyJson(fastify, given.routes, checkAccess(fastify, given));
+  const signatures = checkAccess(fastify, given);
+  // After it: strangers take no room.
+  boundBodies(fastify, given.maxBodiesBytes);
+  acceptOnlyJson(fastify, given.routes, signatures);
   closeConnections(fastify);
   app.useGlobalFilters(new ProblemFilter(given.onUnexpected, given.onProblem ?? (() => undefined)));
 }

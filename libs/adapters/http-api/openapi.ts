@@ -121,6 +121,7 @@ function refusalsOf(route: Route): Record<string, Refusal> {
       413: 'The body is too large.',
       415: 'The media type is not accepted.',
       422: 'The body is wrong.',
+      503: 'There is no room for another body; send the same again after Retry-After.',
     }),
     ...(route.refusals as Record<string, Refusal> | undefined),
     default: 'Anything else that went wrong.',

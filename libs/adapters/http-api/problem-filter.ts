@@ -48,14 +48,29 @@ const NO_RESOURCES = /^53[0-9A-Z]{3}$/;
 /** Classes 08 and 57P, the server is away or restarts; 57014 and 55P03, it did not get to it in time. It passes. */
 const UNAVAILABLE = /^(08[0-9A-Z]{3}|57P0[0-9]|57014|55P03)$/;
 const RETRY_AFTER_S = 10;
+/** The connection was lost while the body was on its way. */
+const CALLER_GONE = 'ECONNRESET';
 
 function problemOf(error: unknown): ProblemException {
   if (error instanceof ProblemException) return error;
   const { code = '' } = (error ?? {}) as { code?: string };
   if (NO_RESOURCES.test(code)) return noResources();
   if (UNAVAILABLE.test(code)) return unavailable();
+  if (code === CALLER_GONE && isOfCaller(error)) return callerGone();
   if (!(error instanceof HttpException) || error.getStatus() >= 500) return problem(500);
   return refusalOf(error);
+}
+
+/** Fastify marks what the caller is to blame for with a status. */
+function isOfCaller(error: unknown): boolean {
+  return (error as { statusCode?: number }).statusCode === 400;
+}
+
+function callerGone(): ProblemException {
+  return problem(400, {
+    name: 'malformed-request',
+    detail: 'body: must arrive as a whole, its connection was lost',
+  });
 }
 
 function noResources(): ProblemException {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
+  MAX_BATCH_BYTES,
   MAX_BATCH_RECORDS,
   type RecordSource,
   type RecordSourceOptions,
@@ -105,6 +106,22 @@ export function recordSourceContract(name: string, start: () => Promise<SourcePl
       expect(new Set([...slow.numbers(), ...other.numbers()]).size).toBe(count);
       const sizes = [...slow.batches, ...other.batches].map(({ length }) => length);
       expect(Math.max(...sizes)).toBeLessThanOrEqual(MAX_BATCH_RECORDS);
+    });
+
+    test('of large records a batch has few, however many it had of small ones', async () => {
+      const { heard, batches } = reader();
+      await until(() => heard.connected === 1);
+      const small = 2 * MAX_BATCH_RECORDS;
+      await place.send(numbered(0, small));
+      await until(() => heard.taken === small);
+      expect(Math.max(...batches.map(({ length }) => length))).toBeGreaterThan(MAX_BATCH_RECORDS / 8);
+      batches.length = 0;
+      const text = 'x'.repeat(1024 * 1024);
+      for (let n = 0; n < 60; n++) await place.send([{ n, text }]);
+      await until(() => heard.taken === small + 60);
+      const bytes = batches.map((batch) => batch.reduce((sum, record) => sum + record.text.length, 0));
+      // The first with a large one may have been asked for before.
+      expect(Math.max(...bytes.slice(1))).toBeLessThanOrEqual(MAX_BATCH_BYTES + 60 * 100);
     });
 
     test('two sources share what comes; each record is handed to one of them', async () => {

@@ -38,3 +38,5 @@ export interface RecordSourceObserver {
 
 /** Records of a batch, which is also what a source holds at most of those that are not acknowledged. */
 export const MAX_BATCH_RECORDS = 500;
+/** The same in bytes; one record may be more. */
+export const MAX_BATCH_BYTES = 16 * 1024 * 1024;

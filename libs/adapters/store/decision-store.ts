@@ -17,6 +17,8 @@ export interface DecisionRecord {
   decision: Decision;
   memory: DecisionMemory;
   policyVersion: number;
+  /** Decisions that it tells of: itself, and the equal holds before it that have no record of their own; absent: 1. */
+  count?: number;
 }
 
 /** Equal consecutive holds are one row: when it was first and last decided, and how often. */
@@ -134,8 +136,8 @@ function goesOn(row: Row, { decision, policyVersion }: DecisionRecord): boolean 
   return row.policyVersion === policyVersion && sameHold(row.decision, decision);
 }
 
-function grow(row: Row, { decision, memory }: DecisionRecord): void {
-  Object.assign(row, { lastAtMs: decision.atMs, count: row.count + 1, decision, memory });
+function grow(row: Row, { decision, memory, count = 1 }: DecisionRecord): void {
+  Object.assign(row, { lastAtMs: decision.atMs, count: row.count + count, decision, memory });
 }
 
 async function writeRows(transaction: EntityManager, rows: Row[]): Promise<void> {
@@ -162,9 +164,9 @@ async function updateGrown(transaction: EntityManager, rows: Grown[]): Promise<v
   );
 }
 
-function rowOf({ decision, memory, policyVersion }: DecisionRecord): Row {
+function rowOf({ decision, memory, policyVersion, count = 1 }: DecisionRecord): Row {
   const { pool, kind, atMs } = decision;
-  return { pool, kind, firstAtMs: atMs, lastAtMs: atMs, count: 1, decision, memory, policyVersion };
+  return { pool, kind, firstAtMs: atMs, lastAtMs: atMs, count, decision, memory, policyVersion };
 }
 
 function storedDecision(row: DecisionRow): StoredDecision {

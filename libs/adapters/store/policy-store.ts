@@ -1,5 +1,6 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Policy } from '#domain/scaling';
+import { inStatements } from './bounded-statements.js';
 import { policies, type PolicyRow } from './tables.js';
 
 export type { PolicyRow } from './tables.js';
@@ -29,21 +30,43 @@ export class PolicyStore {
 
   /** Names of all pools that have a policy. */
   async pools(): Promise<string[]> {
-    const rows = await this.dataSource.getRepository(policies).find({ select: { pool: true } });
-    return rows.map(({ pool }) => pool);
+    // One text: ten thousand rows of their own would cost this thread more than what is in them.
+    const [{ names }] = await this.dataSource.query<[{ names: string | null }]>(
+      'select json_agg(pool)::text as names from policies',
+    );
+    return JSON.parse(names ?? '[]') as string[];
   }
 
   /** `conflict`: there is a policy already. `full`: there is not, and there are `maxPolicies` of others. */
   async create(row: NewPolicy & { maxPolicies: number }): Promise<PolicyRow | 'conflict' | 'full'>;
   async create(row: NewPolicy): Promise<PolicyRow | 'conflict'>;
-  async create(row: NewPolicy & { maxPolicies?: number }): Promise<PolicyRow | 'conflict' | 'full'> {
-    const { pool, policy, nowMs, maxPolicies } = row;
-    const created: PolicyRow = { pool, policy, version: 1, updatedAtMs: nowMs };
+  async create({
+    maxPolicies,
+    ...row
+  }: NewPolicy & { maxPolicies?: number }): Promise<PolicyRow | 'conflict' | 'full'> {
+    const { created, full } = await this.createAll([row], { maxPolicies });
+    if (full.length > 0) return 'full';
+    const { pool, policy, nowMs } = row;
+    return created.length === 1 ? { pool, policy, version: 1, updatedAtMs: nowMs } : 'conflict';
+  }
+
+  /**
+   * Creates the policies that are missing, in one transaction. `full`: pools that have none, because there are
+   * `maxPolicies` of others.
+   */
+  async createAll(
+    given: readonly NewPolicy[],
+    { maxPolicies }: { maxPolicies?: number | undefined } = {},
+  ): Promise<{ created: string[]; full: string[] }> {
+    // In one order everywhere: of two that create the same pools, neither waits for what the other has.
+    const rows = given.toSorted((one, other) => (one.pool < other.pool ? -1 : 1));
     return this.dataSource.transaction(async (transaction) => {
-      if (maxPolicies !== undefined && !(await hasRoom({ pool, maxPolicies }, transaction))) return 'full';
-      const insert = transaction.createQueryBuilder().insert().into(policies).values(created);
-      const { raw } = await insert.orIgnore().returning('pool').execute();
-      return (raw as unknown[]).length === 1 ? created : 'conflict';
+      const refused =
+        maxPolicies === undefined ? new Set<string>() : await beyond({ rows, maxPolicies }, transaction);
+      const fit = rows.filter(({ pool }) => !refused.has(pool));
+      const created: string[] = [];
+      await inStatements(fit, async (some) => created.push(...(await insertMissing(some, transaction))));
+      return { created, full: [...refused] };
     });
   }
 
@@ -77,12 +100,30 @@ export class PolicyStore {
 /** Of the advisory locks of this database: of two that count at once, both would find the last place. */
 const CREATION_LOCK = 0x706f6c69; // "poli"
 
-/** Nobody else creates a bounded policy until the transaction has ended. */
-async function hasRoom(
-  { pool, maxPolicies }: { pool: string; maxPolicies: number },
+/** Pools without a policy for which there is no place. Nobody else takes one until the transaction has ended. */
+async function beyond(
+  { rows, maxPolicies }: { rows: NewPolicy[]; maxPolicies: number },
   transaction: EntityManager,
-): Promise<boolean> {
+): Promise<Set<string>> {
   await transaction.query('select pg_advisory_xact_lock($1)', [CREATION_LOCK]);
-  if (await transaction.existsBy(policies, { pool })) return true;
-  return (await transaction.count(policies)) < maxPolicies;
+  const pools = rows.map(({ pool }) => pool);
+  const [{ held, found }] = await transaction.query<[{ held: string | number; found: string[] }]>(
+    `select (select count(*) from policies) as held,
+       array(select pool from policies where pool = any($1::text[])) as found`,
+    [pools],
+  );
+  const known = new Set(found);
+  const missing = pools.filter((pool) => !known.has(pool));
+  return new Set(missing.slice(Math.max(0, maxPolicies - Number(held))));
+}
+
+/** The pools whose policy was not there. */
+async function insertMissing(rows: NewPolicy[], transaction: EntityManager): Promise<string[]> {
+  const inserted = await transaction.query<{ pool: string }[]>(
+    `insert into policies (pool, version, updated_at_ms, policy)
+     select pool, 1, "nowMs", policy from json_to_recordset($1::json) as given(pool text, "nowMs" bigint, policy jsonb)
+     on conflict do nothing returning pool`,
+    [JSON.stringify(rows)],
+  );
+  return inserted.map(({ pool }) => pool);
 }

@@ -78,6 +78,27 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await policies.create({ pool: 'b6', policy, nowMs: 1 })).toMatchObject({ pool: 'b6' });
     });
 
+    test('the policies of many pools are made at once: those that are missing, as far as there are places', async () => {
+      const policies = new PolicyStore(store.dataSource);
+      const policy = policySchema.parse({});
+      const rows = (...pools: string[]) => pools.map((pool) => ({ pool, policy, nowMs: 7 }));
+      const before = (await policies.pools()).length;
+      expect(await policies.createAll(rows('m2', 'm1'))).toEqual({ created: ['m1', 'm2'], full: [] });
+      const maxPolicies = before + 4;
+      const some = await policies.createAll(rows('m5', 'm3', 'm1', 'm4', 'm6'), { maxPolicies });
+      expect(some).toEqual({ created: ['m3', 'm4'], full: ['m5', 'm6'] });
+      expect(await policies.get('m4')).toEqual({ pool: 'm4', policy, version: 1, updatedAtMs: 7 });
+      const many = Array.from({ length: 2 * ROWS_PER_STATEMENT + 1 }, (_, i) => `many-${i}`);
+      // Two processes that meet the same pools in different orders.
+      const [one, other] = await Promise.all(
+        [many, many.toReversed()].map((pools) => policies.createAll(rows(...pools))),
+      );
+      expect([...one!.created, ...other!.created].toSorted()).toEqual(many.toSorted());
+      expect(await policies.createAll([])).toEqual({ created: [], full: [] });
+      expect((await policies.pools()).length).toBe(before + 4 + many.length);
+      await store.dataSource.query(`delete from policies where pool like 'many-%'`);
+    });
+
     test('policies are listed in pages and deleted by version', async () => {
       const policies = new PolicyStore(store.dataSource);
       const policy = policySchema.parse({});
@@ -281,7 +302,8 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         decided('hold', 3000, 3),
       ];
       await decisions.write({ made, step: { ...at, from: 0, nextOffset: 4 } });
-      const more = [decided('hold', 4000, 3), decided('scale', 5000, 4)];
+      // A record may tell of several that had none of their own.
+      const more = [{ ...decided('hold', 4000, 3), count: 5 }, decided('scale', 5000, 4)];
       await decisions.write({ made: more, step: { ...at, from: 4, nextOffset: 6 } });
       await reopen();
       const again = new DecisionStore(store.dataSource);
@@ -290,7 +312,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
         page.map(({ firstAtMs, lastAtMs, count, decision }) => [decision.kind, firstAtMs, lastAtMs, count]),
       ).toEqual([
         ['scale', 5000, 5000, 1],
-        ['hold', 2000, 4000, 3],
+        ['hold', 2000, 4000, 7],
         ['scale', 1000, 1000, 1],
       ]);
       expect(page[0]?.memory).toEqual(decided('scale', 5000, 4).memory);

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { CATALOGUE, type MetricSpec } from './catalogue.js';
 
@@ -28,11 +29,32 @@ function instrumentOf({ name, kind, labels, meaning, buckets }: MetricSpec, regi
   return new Histogram({ ...options, ...(buckets && { buckets: [...buckets] }) });
 }
 
-/** What these metrics say of a pool is told no more: pools come and go, and each label value takes room for good. */
-export async function forgetPool(pool: string, metrics: readonly ByPool[]): Promise<void> {
-  for (const metric of metrics) {
-    const { values } = await metric.get();
-    for (const { labels } of values) if (labels['pool'] === pool) metric.remove(labels);
+/**
+ * What metrics say of pools that are gone is told no more: pools come and go, and each label value takes room for good. All
+ * that go within one turn of the event loop go in one pass: a metric has a value for every pool, and thousands may go at
+ * once.
+ */
+export class ForgottenPools {
+  private going = new Set<string>();
+  private passing: Promise<void> | undefined;
+
+  constructor(private readonly metrics: readonly ByPool[]) {}
+
+  /** Resolves when the pool is forgotten. One that is told of again meanwhile is told of from anew. */
+  forget(pool: string): Promise<void> {
+    this.going.add(pool);
+    this.passing ??= this.pass();
+    return this.passing;
+  }
+
+  private async pass(): Promise<void> {
+    await nextTurn();
+    const going = this.going;
+    [this.going, this.passing] = [new Set(), undefined];
+    for (const metric of this.metrics) {
+      const { values } = await metric.get();
+      for (const { labels } of values) if (going.has(String(labels['pool']))) metric.remove(labels);
+    }
   }
 }
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { CATALOGUE, type MetricSpec } from './catalogue.js';
 import { createLogger, NestLogger } from './logger.js';
-import { createMetrics, forgetPool } from './metrics.js';
+import { createMetrics, ForgottenPools } from './metrics.js';
 import { metricsPage } from './metrics-page.js';
 
 const UNITS =
@@ -26,10 +26,30 @@ test('a pool that is forgotten leaves no label behind, and takes none of the oth
     decisions.inc({ pool, kind: 'scale', reason: 'forecast' });
     workers.set({ pool, state: 'ready' }, 3);
   }
-  await forgetPool('etl', [decisions, workers]);
+  await new ForgottenPools([decisions, workers]).forget('etl');
   const page = await registry.metrics();
   expect(page).not.toContain('pool="etl"');
   expect(page.match(/pool="web"/g)).toHaveLength(3);
+});
+
+test('pools that go together are forgotten in one pass over each metric', async () => {
+  const { decisions } = createMetrics();
+  let passes = 0;
+  const counted = {
+    get: () => {
+      passes++;
+      return decisions.get();
+    },
+    remove: (labels: object) => decisions.remove(labels),
+  };
+  const pools = Array.from({ length: 1_000 }, (_, i) => `pool-${i}`);
+  for (const pool of pools) decisions.inc({ pool, kind: 'hold', reason: 'idle' });
+  const forgotten = new ForgottenPools([counted]);
+  await Promise.all(pools.slice(1).map((pool) => forgotten.forget(pool)));
+  expect(passes).toBe(1);
+  expect((await decisions.get()).values.map(({ labels }) => labels.pool)).toEqual(['pool-0']);
+  await forgotten.forget('pool-0');
+  expect((await decisions.get()).values).toEqual([]);
 });
 
 test('docs/metrics.md is the page of the catalogue', () => {

@@ -8,7 +8,7 @@ import type { EventLog } from '../event-log.js';
 import { EmbeddedEventLog } from './embedded-event-log.js';
 import { Compaction, COMPACTION_LAG_MS, TOMBSTONE_KEPT_MS } from './compaction.js';
 import type { LogEngine } from './log-tables.js';
-import { Partition } from './partition.js';
+import { MAX_READ_BYTES, Partition } from './partition.js';
 
 let engine: EmbeddedPostgres;
 let dataDir: string;
@@ -127,6 +127,38 @@ describe('housekeeping of the embedded log', () => {
     await log.close();
   });
 
+  test('a read ends with the record that reaches its size, from memory and from the table', async () => {
+    await emptied();
+    const log = await open();
+    await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+    const large = { key: 'k', value: 'x'.repeat(900_000) };
+    const fits = Math.ceil(MAX_READ_BYTES / large.value.length);
+    for (let i = 0; i < 12; i++) await log.append('t', [large]);
+    await log.append(
+      't',
+      Array.from({ length: 12 }, () => large),
+    );
+    const read = async (offset: number) => (await log.read({ ...at, offset, maxRecords: 100 })).length;
+    expect(await read(0)).toBe(fits);
+    expect(await read(12)).toBe(fits);
+    expect(await read(12 + 11)).toBe(1);
+    await log.close();
+  });
+
+  test('the size of a record counts, in bytes, with its headers', async () => {
+    await emptied();
+    const log = await open();
+    await log.ensureTopics([{ name: 't', partitions: 1, retentionMs: 1000, compacted: false }]);
+    const wide = 'ä'.repeat(600_000);
+    await expect(log.append('t', [{ key: 'k', value: wide }])).rejects.toThrow(
+      /at most 1048576 bytes, got 1200001/,
+    );
+    const headers = { a: 'x'.repeat(600_000) };
+    const value = 'x'.repeat(500_000);
+    await expect(log.append('t', [{ key: 'k', value, headers }])).rejects.toThrow(/at most 1048576 bytes/);
+    await log.close();
+  });
+
   test('lag reads no records, and asks the store nothing of what is in memory', async () => {
     await emptied();
     const queries: string[] = [];
@@ -233,7 +265,12 @@ describe('housekeeping of the embedded log', () => {
     expect(Math.max(...reads)).toBeLessThanOrEqual(8 * 1024 * 1024);
     expect(reads.filter((read) => read > 0)).toHaveLength(3);
     const reopened = await open();
-    const offsets = (await reopened.read({ ...at, offset: 0, maxRecords: 100 })).map(({ offset }) => offset);
+    const offsets: number[] = [];
+    for (let offset = 0; offset <= 70;) {
+      const read = await reopened.read({ ...at, offset, maxRecords: 100 });
+      offsets.push(...read.map((record) => record.offset));
+      offset = (read.at(-1)?.offset ?? 70) + 1;
+    }
     expect(offsets).toEqual(Array.from({ length: 70 }, (_, i) => i + 1)); // 69 has the key of 0
     await log.close();
   });

@@ -14,7 +14,7 @@ import {
 import { ConsumerGroup } from './consumer-group.js';
 import { GroupCommit, MAX_RECORD_BYTES, type Write } from './group-commit.js';
 import { Housekeeping } from './housekeeping.js';
-import { LOG_TABLES, type LogEngine } from './log-tables.js';
+import { LOG_TABLES, recordBytes, type LogEngine } from './log-tables.js';
 import { Partition, type Topic } from './partition.js';
 
 export interface EmbeddedEventLogOptions {
@@ -178,19 +178,20 @@ export class EmbeddedEventLog implements EventLog {
   private writesOf(outputs: { topic: string; records: NewRecord[] }[]): Write[] {
     return outputs.flatMap(({ topic, records }) => {
       const partitions = this.partitionsOf(topic);
-      const byPartition = new Map<Partition, NewRecord[]>();
+      const writes = new Map<Partition, Write>();
       for (const record of records) {
-        const size = record.key.length + (record.value?.length ?? 0);
-        if (size > MAX_RECORD_BYTES)
-          throw new Error(`event log record: at most ${MAX_RECORD_BYTES} bytes, got ${size}`);
+        const bytes = recordBytes(record);
+        if (bytes > MAX_RECORD_BYTES)
+          throw new Error(`event log record: at most ${MAX_RECORD_BYTES} bytes, got ${bytes}`);
         const partition = partitions[record.partition ?? this.partitionOf({ topic, key: record.key })];
         if (partition === undefined)
           throw new Error(`event log: a partition of ${topic}, got ${record.partition}`);
-        const list = byPartition.get(partition);
-        if (list === undefined) byPartition.set(partition, [record]);
-        else list.push(record);
+        const write = writes.get(partition) ?? { partition, records: [], bytes: 0 };
+        writes.set(partition, write);
+        write.records.push(record);
+        write.bytes += bytes;
       }
-      return [...byPartition].map(([partition, list]) => ({ partition, records: list }));
+      return [...writes.values()];
     });
   }
 

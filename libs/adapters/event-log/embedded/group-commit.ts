@@ -1,17 +1,19 @@
-import { LogOverloaded, type NewRecord, type StoredRecord } from '../event-log.js';
+import { LogOverloaded, type NewRecord } from '../event-log.js';
 import { encodeRecords, type Chunk, type LogEngine } from './log-tables.js';
 import type { Partition } from './partition.js';
 
-/** Records that wait to be written; beyond this `append` is refused, so that a slow disk cannot fill the memory. */
-const MAX_PENDING_BYTES = 64 * 1024 * 1024;
+/** What waits to be written or is being; beyond this `append` is refused, so that a slow disk cannot fill the memory. */
+export const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 /** A larger record is refused, as Kafka's default does. */
 export const MAX_RECORD_BYTES = 1024 * 1024;
-/** Records of one transaction. */
+/** Of one transaction; the step that reaches either is the last of its group. */
 const MAX_GROUP_RECORDS = 5_000;
+const MAX_GROUP_BYTES = 8 * 1024 * 1024;
 
 export interface Write {
   partition: Partition;
   records: NewRecord[];
+  bytes: number;
 }
 
 export interface OffsetCommit {
@@ -89,14 +91,13 @@ export class GroupCommit {
   }
 
   private takeGroup(): Pending[] {
-    let records = 0;
-    let count = 0;
-    while (count < this.pending.length && (count === 0 || records < MAX_GROUP_RECORDS)) {
-      records += (this.pending[count++] as Pending).records;
+    let [records, bytes, count] = [0, 0, 0];
+    while (count < this.pending.length && records < MAX_GROUP_RECORDS && bytes < MAX_GROUP_BYTES) {
+      const step = this.pending[count++] as Pending;
+      records += step.records;
+      bytes += step.bytes;
     }
-    const group = this.pending.splice(0, count);
-    for (const { bytes } of group) this.pendingBytes -= bytes;
-    return group;
+    return this.pending.splice(0, count);
   }
 
   private async write(group: Pending[]): Promise<void> {
@@ -107,6 +108,7 @@ export class GroupCommit {
     );
     // In the order handed in, at once: the last one stands for all before it.
     for (const step of group) {
+      this.pendingBytes -= step.bytes;
       if (!owned.has(step)) step.resolve('fenced');
       else if (error === undefined) step.resolve('committed');
       else step.reject(error);
@@ -125,30 +127,25 @@ export class GroupCommit {
 }
 
 function measure(writes: Write[]): { records: number; bytes: number } {
-  let records = 0;
-  let bytes = 0;
-  for (const write of writes) {
-    records += write.records.length;
-    for (const { key, value } of write.records) bytes += key.length + (value?.length ?? 0);
+  const total = { records: 0, bytes: 0 };
+  for (const { records, bytes } of writes) {
+    total.records += records.length;
+    total.bytes += bytes;
   }
-  return { records, bytes };
+  return total;
 }
 
 function formChunks(group: Pending[], nowMs: number): Map<Partition, Chunk> {
-  const records = new Map<Partition, StoredRecord[]>();
-  for (const { partition, records: added } of group.flatMap((step) => step.writes)) {
-    const list = records.get(partition) ?? [];
-    records.set(partition, list);
-    for (const { key, value, headers = {} } of added) {
-      list.push({ key, value, headers, offset: partition.end + list.length, timestampMs: nowMs });
-    }
-  }
   const chunks = new Map<Partition, Chunk>();
-  for (const [partition, list] of records) {
-    if (list.length === 0) continue;
-    const bytes = list.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0);
-    const nextOffset = partition.end + list.length;
-    chunks.set(partition, { baseOffset: partition.end, nextOffset, appendedMs: nowMs, records: list, bytes });
+  for (const { partition, records, bytes } of group.flatMap((step) => step.writes)) {
+    if (records.length === 0) continue;
+    const { end } = partition;
+    const empty: Chunk = { baseOffset: end, nextOffset: end, appendedMs: nowMs, records: [], bytes: 0 };
+    const chunk = chunks.get(partition) ?? empty;
+    chunks.set(partition, chunk);
+    chunk.bytes += bytes;
+    for (const { key, value, headers = {} } of records)
+      chunk.records.push({ key, value, headers, offset: chunk.nextOffset++, timestampMs: nowMs });
   }
   return chunks;
 }

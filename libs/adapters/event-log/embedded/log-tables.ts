@@ -1,4 +1,4 @@
-import type { StoredRecord } from '../event-log.js';
+import type { NewRecord, StoredRecord } from '../event-log.js';
 
 /** The engine under the log: PostgreSQL's dialect, several statements in one transaction. */
 export interface LogEngine {
@@ -46,6 +46,14 @@ export interface Chunk {
   appendedMs: number;
   records: StoredRecord[];
   bytes: number;
+}
+
+/** What a record takes, without what is the same for all. */
+export function recordBytes({ key, value, headers = {} }: NewRecord): number {
+  let bytes = Buffer.byteLength(key) + (value === null ? 0 : Buffer.byteLength(value));
+  for (const [name, text] of Object.entries(headers))
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(text);
+  return bytes;
 }
 
 type Row = [

@@ -1,10 +1,13 @@
 import type { StoredRecord, TopicPartition, TopicSpec } from '../event-log.js';
-import { decodeChunk, type Chunk, type LogEngine } from './log-tables.js';
+import { decodeChunk, recordBytes, type Chunk, type LogEngine } from './log-tables.js';
 
 /** Recent records of a partition are kept in memory up to this size, so that readers at the end need no query. */
 const TAIL_BYTES = 4 * 1024 * 1024;
-/** Rows fetched by one query when a reader is behind the tail. */
+/** Of one query when a reader is behind the tail; the row that reaches the bytes is the last. */
 const CHUNKS_PER_QUERY = 256;
+const BYTES_PER_QUERY = 4 * 1024 * 1024;
+/** Of one read; the record that reaches it is the last. */
+export const MAX_READ_BYTES = 4 * 1024 * 1024;
 
 export interface Topic extends TopicSpec {
   id: number;
@@ -50,7 +53,7 @@ export class Partition {
     });
   }
 
-  /** Up to maxRecords records from the first one at or after the offset; empty at the end. */
+  /** Up to maxRecords records, and {@link MAX_READ_BYTES}, from the first one at or after the offset; empty at the end. */
   async read(offset: number, maxRecords: number): Promise<StoredRecord[]> {
     let from = offset;
     while (from < this.end) {
@@ -87,16 +90,18 @@ export class Partition {
   private async fetch(offset: number, maxRecords: number): Promise<Chunk[]> {
     const { rows } = await this.engine.query(
       `with reached as (
-         select base_offset, sum(next_offset - base_offset) over (order by base_offset) - next_offset + base_offset as before
+         select base_offset,
+           sum(next_offset - base_offset) over (order by base_offset) - next_offset + base_offset as before,
+           sum(bytes) over (order by base_offset) - bytes as bytes_before
          from (
-           select base_offset, next_offset from log_chunks
+           select base_offset, next_offset, octet_length(records) as bytes from log_chunks
            where topic_id = $1 and partition = $2 and next_offset > $3 and base_offset >= coalesce((
              select max(base_offset) from log_chunks where topic_id = $1 and partition = $2 and base_offset <= $3), 0)
            order by base_offset limit $4) as following)
        select chunk.base_offset, next_offset, appended_ms, records from log_chunks as chunk
        join reached on reached.base_offset = chunk.base_offset
-       where topic_id = $1 and partition = $2 and before < $5 order by chunk.base_offset`,
-      [this.topic.id, this.index, offset, CHUNKS_PER_QUERY, maxRecords],
+       where topic_id = $1 and partition = $2 and before < $5 and bytes_before < $6 order by chunk.base_offset`,
+      [this.topic.id, this.index, offset, CHUNKS_PER_QUERY, maxRecords, BYTES_PER_QUERY],
     );
     return rows.map(decodeChunk);
   }
@@ -111,9 +116,13 @@ function take(
   { offset, maxRecords }: { offset: number; maxRecords: number },
 ): StoredRecord[] {
   const records: StoredRecord[] = [];
-  for (let i = firstChunk(chunks, offset); i < chunks.length && records.length < maxRecords; i++) {
+  let bytes = 0;
+  for (let i = firstChunk(chunks, offset); i < chunks.length; i++) {
     for (const record of (chunks[i] as Chunk).records) {
-      if (record.offset >= offset && records.length < maxRecords) records.push(record);
+      if (record.offset < offset) continue;
+      if (records.length >= maxRecords || bytes >= MAX_READ_BYTES) return records;
+      records.push(record);
+      bytes += recordBytes(record);
     }
   }
   return records;

@@ -95,7 +95,7 @@ export class Fetching {
     const { reader, offset: from } = wish;
     if (errorCode === 0) {
       const decoded = decodeBatches(batches, { from, aborted });
-      reader.take(from, { ...decoded, bytes: batches.length, endOffset });
+      reader.take(from, { ...decoded, endOffset });
       return false;
     }
     const error = fetchError(errorCode);

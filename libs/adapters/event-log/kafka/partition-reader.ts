@@ -11,7 +11,7 @@ const WANTED_BATCH_MS = 250;
 export interface ReaderOptions {
   /** Larger batches share the cost of a transaction, smaller ones keep the process responsive. */
   batchRecords: { min: number; max: number };
-  /** Fetched and not handed out yet; more is fetched when half of it is free. */
+  /** Fetched, unpacked and not handed out yet; more is fetched when half of it is free. */
   maxWaitingBytes: number;
   /** Rejects when the handler does, or takes too long. */
   handle(batch: RecordBatch): Promise<void>;
@@ -64,7 +64,7 @@ export class PartitionReader {
   }
 
   /** What was fetched from `from`; ignored when it was not asked for any more. */
-  take(from: number, fetched: DecodedBatches & { bytes: number; endOffset: number }): void {
+  take(from: number, fetched: DecodedBatches & { endOffset: number }): void {
     if (this.isStopped || from !== this.fetchPosition) return;
     this.fetchPosition = fetched.nextOffset;
     this.endOffset = fetched.endOffset;

@@ -108,6 +108,7 @@ test('records come with their offsets, times, keys, headers and tombstones', () 
       { key: 'k1', value: null, headers: { trace: '2' }, offset: 41, timestampMs: TIME_MS + 1_000 },
     ],
     nextOffset: 42,
+    bytes: bytes.length - 61,
   });
   const appended = batch({ firstOffset: 0, values: ['a'], attributes: LOG_APPEND_TIME });
   expect(decodeBatches(appended, { from: 0 }).records[0]?.timestampMs).toBe(TIME_MS + 5_000);
@@ -125,7 +126,7 @@ test('a batch that begins before the offset asked for, one with gaps, and one th
     records: [{ value: '1' }, { value: '2' }],
     nextOffset: 3,
   });
-  expect(decodeBatches(Buffer.alloc(0), { from: 5 })).toEqual({ records: [], nextOffset: 5 });
+  expect(decodeBatches(Buffer.alloc(0), { from: 5 })).toEqual({ records: [], nextOffset: 5, bytes: 0 });
 });
 
 test.each([
@@ -133,6 +134,10 @@ test.each([
   ['zstd', ZSTD],
 ])('%s is unpacked', (_, attributes) => {
   expect(valuesOf(batch({ firstOffset: 0, values: ['a', 'b'], attributes }))).toEqual(['a', 'b']);
+  const much = batch({ firstOffset: 0, values: ['x'.repeat(10_000)], attributes });
+  expect(much.length).toBeLessThan(1_000);
+  // What waits to be handled is bounded by what it is, not by what it was on its way.
+  expect(decodeBatches(much, { from: 0 }).bytes).toBeGreaterThan(10_000);
 });
 
 test('what cannot be unpacked, and what is no record, is said', () => {

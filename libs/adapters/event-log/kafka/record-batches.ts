@@ -37,6 +37,8 @@ export interface DecodedBatches {
   records: StoredRecord[];
   /** Where to go on: behind all that was decoded, records that count for nothing included. */
   nextOffset: number;
+  /** What the records were, unpacked: compressed, a topic's records may be a hundred times as many. */
+  bytes: number;
 }
 
 /**
@@ -50,15 +52,15 @@ export function decodeBatches(
   const { from, aborted = [], maxRecords = Infinity } = given;
   const isAborted = abortedFilter(aborted);
   const records: StoredRecord[] = [];
-  let nextOffset = from;
+  let [nextOffset, unpackedBytes] = [from, 0];
   for (const batch of batchesIn(bytes)) {
     const counts = !isAborted(batch) && (batch.attributes & CONTROL) === 0;
-    if (counts) readRecords(batch, { from, maxRecords }, records);
+    if (counts) unpackedBytes += readRecords(batch, { from, maxRecords }, records);
     if (records.length >= maxRecords)
-      return { records, nextOffset: (records.at(-1) as StoredRecord).offset + 1 };
+      return { records, nextOffset: (records.at(-1) as StoredRecord).offset + 1, bytes: unpackedBytes };
     nextOffset = Math.max(nextOffset, batch.nextOffset);
   }
-  return { records, nextOffset };
+  return { records, nextOffset, bytes: unpackedBytes };
 }
 
 /** Asked for every batch in its order. A producer's records count for nothing until its abort marker has come. */
@@ -123,12 +125,14 @@ function markerOf({ body }: Batch): number {
   return cursor.int16();
 }
 
+/** Returns how many bytes the batch was. */
 function readRecords(
   batch: Batch,
   { from, maxRecords }: { from: number; maxRecords: number },
   into: StoredRecord[],
-): void {
-  const cursor = new Cursor(unpacked(batch));
+): number {
+  const body = unpacked(batch);
+  const cursor = new Cursor(body);
   const appendedMs = (batch.attributes & LOG_APPEND_TIME) === 0 ? undefined : batch.maxTimestampMs;
   for (let i = 0; i < batch.records && into.length < maxRecords; i++) {
     const length = cursor.varint();
@@ -143,6 +147,7 @@ function readRecords(
     }
     cursor.moveTo(end);
   }
+  return body.length;
 }
 
 /** Of a header that comes more than once, the last counts, as for Kafka's own consumer. */

@@ -1,12 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
+import { BatchSize } from '../batch-size.js';
 import { within } from '../deadline.js';
-import {
-  MAX_BATCH_RECORDS,
-  type RecordSource,
-  type RecordSourceOptions,
-  type SourceRecord,
-} from '../record-source.js';
+import type { RecordSource, RecordSourceOptions, SourceRecord } from '../record-source.js';
 import { Sessions, type Session } from '../sessions.js';
 
 export interface RabbitMqSourceOptions extends RecordSourceOptions {
@@ -30,10 +26,12 @@ const LOOK_EVERY_MS = 5_000;
 
 /**
  * Messages of a RabbitMQ queue (AMQP 0-9-1). The broker sends at most a batch ahead; a batch is acknowledged as a whole
- * once it is taken. What a connection held when it broke comes again.
+ * once it is taken. What a connection held when it broke comes again. How many messages are sent ahead is said when
+ * consuming begins: it begins anew when another number suits the size of the messages.
  */
 export class RabbitMqSource implements RecordSource {
   private readonly sessions: Sessions;
+  private readonly size = new BatchSize();
   private seenWaiting: number | undefined;
 
   constructor(private readonly options: RabbitMqSourceOptions) {
@@ -60,10 +58,11 @@ export class RabbitMqSource implements RecordSource {
       const channel = await call('open a channel', connection.createChannel());
       channel.on('error', delivery.fail).on('close', () => delivery.fail(new Error('channel closed')));
       await this.prepare(channel);
-      const { consumerTag } = await call('consume', channel.consume(this.options.queue, delivery.arrived));
+      const consumer = new Consumer(channel, this.options.queue, delivery);
+      await consumer.consume(this.size.records);
       session.connected();
-      await this.takeAll(channel, delivery, session);
-      await call('cancel', channel.cancel(consumerTag));
+      await this.takeAll(consumer, session);
+      await consumer.cancel();
       // Answered in order: the acknowledgements before it have arrived.
       await call('close the channel', channel.close());
     } finally {
@@ -74,7 +73,6 @@ export class RabbitMqSource implements RecordSource {
 
   private async prepare(channel: Channel): Promise<void> {
     const { queue, declare, bindings } = this.options;
-    await call('limit what is sent ahead', channel.prefetch(MAX_BATCH_RECORDS));
     if (declare) {
       const options = { durable: true, arguments: { 'x-queue-type': 'quorum' } };
       await call(`declare queue ${queue}`, channel.assertQueue(queue, options));
@@ -84,16 +82,19 @@ export class RabbitMqSource implements RecordSource {
     await this.look(channel);
   }
 
-  private async takeAll(channel: Channel, delivery: Delivery, session: Session): Promise<void> {
+  private async takeAll(consumer: Consumer, session: Session): Promise<void> {
     const { queue, observer } = this.options;
+    const { channel } = consumer;
     let lookAtMs = performance.now() + LOOK_EVERY_MS;
     while (!session.closing.aborted) {
-      const messages = await delivery.next(session.closing, LOOK_EVERY_MS);
+      const messages = await consumer.next(session.closing);
       const last = messages.at(-1);
       if (last !== undefined) {
+        this.size.saw(messages.map(({ content }) => content.length));
         if (!(await session.handOver(messages.map((message) => recordOf(queue, message))))) return;
         channel.ack(last, true);
         observer.taken(messages.length);
+        await consumer.adapt(this.size.records);
       }
       if (performance.now() < lookAtMs) continue;
       await this.look(channel);
@@ -105,6 +106,40 @@ export class RabbitMqSource implements RecordSource {
     const { queue } = this.options;
     const { messageCount } = await call(`look at queue ${queue}`, channel.checkQueue(queue));
     this.seenWaiting = messageCount;
+  }
+}
+
+/** Who the broker sends messages to, and how many of them ahead. */
+class Consumer {
+  private ahead = 0;
+  private tag = '';
+
+  constructor(
+    readonly channel: Channel,
+    private readonly queue: string,
+    private readonly delivery: Delivery,
+  ) {}
+
+  async consume(ahead: number): Promise<void> {
+    await call('limit what is sent ahead', this.channel.prefetch(ahead));
+    const { consumerTag } = await call('consume', this.channel.consume(this.queue, this.delivery.arrived));
+    [this.ahead, this.tag] = [ahead, consumerTag];
+  }
+
+  cancel(): Promise<unknown> {
+    return call('cancel', this.channel.cancel(this.tag));
+  }
+
+  /** What was sent already is taken all the same. */
+  async adapt(ahead: number): Promise<void> {
+    if (ahead === this.ahead) return;
+    await this.cancel();
+    await this.consume(ahead);
+  }
+
+  /** What has arrived, see {@link Delivery.next}. */
+  next(closing: AbortSignal): Promise<ConsumeMessage[]> {
+    return this.delivery.next(closing, { withinMs: LOOK_EVERY_MS, wanted: this.ahead });
   }
 }
 
@@ -127,18 +162,24 @@ class Delivery {
     this.news.resolve();
   };
 
-  /** What has arrived, at most a batch; empty when nothing did in time. Rejects when the connection is broken. */
-  async next(closing: AbortSignal, withinMs: number): Promise<ConsumeMessage[]> {
+  /**
+   * What has arrived: as many as are wanted, fewer when no more came for a moment, none when nothing did in time. Rejects
+   * when the connection is broken.
+   */
+  async next(
+    closing: AbortSignal,
+    { withinMs, wanted }: { withinMs: number; wanted: number },
+  ): Promise<ConsumeMessage[]> {
     const woken = new AbortController();
     const signal = AbortSignal.any([closing, woken.signal]);
     const late = delay(withinMs, undefined, { signal }).catch(() => undefined);
     await Promise.race([this.news.promise, late, this.broken.promise]).finally(() => woken.abort());
-    if (this.messages.length < MAX_BATCH_RECORDS)
+    if (this.messages.length < wanted)
       await Promise.race([
         delay(LINGER_MS, undefined, { signal: closing }).catch(() => undefined),
         this.broken.promise,
       ]);
-    const batch = this.messages.splice(0, MAX_BATCH_RECORDS);
+    const batch = this.messages.splice(0, wanted);
     if (this.messages.length === 0) this.news = Promise.withResolvers<void>();
     return batch;
   }

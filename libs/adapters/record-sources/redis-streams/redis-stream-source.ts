@@ -1,10 +1,6 @@
 import { Redis } from 'ioredis';
-import {
-  MAX_BATCH_RECORDS,
-  type RecordSource,
-  type RecordSourceOptions,
-  type SourceRecord,
-} from '../record-source.js';
+import { BatchSize } from '../batch-size.js';
+import type { RecordSource, RecordSourceOptions, SourceRecord } from '../record-source.js';
 import { Sessions, type Session } from '../sessions.js';
 
 export interface RedisStreamSourceOptions extends RecordSourceOptions {
@@ -39,6 +35,7 @@ type StreamEntries = [stream: string, entries: Entry[]][];
  */
 export class RedisStreamSource implements RecordSource {
   private readonly sessions: Sessions;
+  private readonly size = new BatchSize();
   private seenWaiting: number | undefined;
 
   constructor(private readonly options: RedisStreamSourceOptions) {
@@ -129,7 +126,7 @@ export class RedisStreamSource implements RecordSource {
   }
 
   private get perStream(): number {
-    return Math.max(1, Math.floor(MAX_BATCH_RECORDS / this.options.streams.length));
+    return Math.max(1, Math.floor(this.size.records / this.options.streams.length));
   }
 
   private async takeOver(client: Redis, session: Session): Promise<void> {
@@ -161,6 +158,7 @@ export class RedisStreamSource implements RecordSource {
     const records = all.flatMap(([stream, entries]) =>
       entries.flatMap(([id, fields]) => (fields === null ? [] : [recordOf(stream, id, fields)])),
     );
+    this.size.saw(records.map(({ text }) => Buffer.byteLength(text)));
     if (records.length > 0 && !(await session.handOver(records))) return false;
     for (const [stream, entries] of all) {
       await client.xack(stream, this.options.group, ...entries.map(([id]) => id));
