@@ -1,6 +1,3 @@
-import { join } from 'node:path';
-import { EmbeddedEventLog, TOPICS } from '#adapters/event-log';
-import { openEmbeddedStore } from '#adapters/store';
 import { ApiClient } from './api-client.js';
 import { Deployed, type Configuration, type Deployment } from './deployment.js';
 import { freePorts, type Workplace } from './headroom-process.js';
@@ -26,17 +23,5 @@ async function start(work: Workplace, configuration: Configuration): Promise<Dep
   const place = { url, again, program: again() };
   await place.program.line(/^headroom: ready/m);
   const api = new ApiClient(url, await work.token('all'));
-  return new Deployed([place], api, [`http://127.0.0.1:${routerPort}`], () => deadLetters(work));
-}
-
-/** There is no API for topics: the log of a program that has ended is read where it lies. */
-async function deadLetters(work: Workplace) {
-  const store = await openEmbeddedStore({ dataDir: join(work.dataDir, 'store') });
-  const log = await EmbeddedEventLog.open(store.engine, { housekeepingMs: 0 });
-  try {
-    return await log.read({ topic: TOPICS.deadLetters, partition: 0, offset: 0, maxRecords: 1000 });
-  } finally {
-    await log.close();
-    await store.close();
-  }
+  return new Deployed([place], api, [`http://127.0.0.1:${routerPort}`]);
 }

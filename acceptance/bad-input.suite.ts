@@ -13,6 +13,9 @@ const DEEP = `${'['.repeat(15_000)}${']'.repeat(15_000)}`;
 /** Samples that count what must not happen. */
 const FAILURES =
   /^headroom_consumer_failures_total|^headroom_loop_runs_total\{.*"failed"|outcome="(gap|unreadable)"/;
+const DUPLICATES = 'headroom_ingest_records_total{outcome="duplicate"}';
+/** Whoever is asked this looks whether the pool has a policy by now. */
+const HISTORY_OF_THIRD = '/v1/pools/third/history?name=any';
 
 interface Taken {
   accepted: number;
@@ -34,6 +37,7 @@ export function badInputSuite(deployment: Deployment): void {
       const config = {
         log: { statusEveryS: 0 },
         ingest: { maxPools: 2 },
+        deadLetters: { payload: 'keep' },
         pools: { [POOL]: { bucketS: 1, seasonsS: [60], latenessS: 1 } },
       };
       deployed = await deployment.start(work, config);
@@ -58,8 +62,8 @@ export function badInputSuite(deployment: Deployment): void {
       return { samples, logged: deployed.errors };
     }
 
-    async function arrivals(): Promise<number> {
-      const buckets = await api.all<{ arrivals: number }>(`/v1/pools/${POOL}/demand`);
+    async function arrivals(pool = POOL): Promise<number> {
+      const buckets = await api.all<{ arrivals: number }>(`/v1/pools/${pool}/demand`);
       return buckets.reduce((sum, bucket) => sum + bucket.arrivals, 0);
     }
 
@@ -169,14 +173,14 @@ export function badInputSuite(deployment: Deployment): void {
       test(
         'duplicates: counted once, however they come',
         async () => {
-          const before = await counter('headroom_ingest_records_total{outcome="duplicate"}');
+          const before = await counter(DUPLICATES);
           const event = fresh('again');
           expect(await post([event, event, fresh('other')])).toMatchObject({ body: { accepted: 3 } });
           expect(await post(event)).toMatchObject({ body: { accepted: 1 } });
           const another = changed(event, { id: 'another id of the same execution' });
           expect(await post([another])).toMatchObject({ body: { accepted: 1 } });
           good += 2;
-          await counted('headroom_ingest_records_total{outcome="duplicate"}', before + 3);
+          await counted(DUPLICATES, before + 3);
         },
         withinMs,
       );
@@ -222,28 +226,65 @@ export function badInputSuite(deployment: Deployment): void {
     );
 
     test(
-      'everything that counts nowhere is in executions.dlq.v1, as it came, with reason and source',
+      'everything that counts nowhere is a dead letter, as it came, with reason and source, whoever is asked',
+      async () => {
+        for (let asked = 0; asked < 2; asked++) {
+          const letters = await eventually('all dead letters', async () => {
+            const { items } = (await api.get<{ items: Letter[] }>('/v1/dead-letters?limit=100')).body;
+            return items.length === 16 ? items : undefined;
+          });
+          const reasons = (from: RegExp) =>
+            letters.filter(({ source }) => from.test(source)).map(({ reason }) => reason);
+          expect(reasons(/^POST \/v1\/events$/)).toHaveLength(12);
+          expect(reasons(/^executions\.v1\[\d\]@\d+$/).toSorted()).toEqual([
+            'future',
+            'future',
+            'too_many_pools',
+            'too_old',
+          ]);
+          const tomorrow = letters.find(({ key }) => key === 'tomorrow');
+          const place = `${tomorrow?.partition}/${tomorrow?.offset}`;
+          const { payload } = (await api.get<Letter>(`/v1/dead-letters/${place}`)).body;
+          expect(JSON.parse(payload.text)).toMatchObject({ subject: 'tomorrow', data: { pool: POOL } });
+        }
+      },
+      withinMs,
+    );
+
+    test(
+      'a dead letter that is replayed twice at once, once its pool has a place, counts once',
+      async () => {
+        const gone = await api.send('DELETE', '/v1/policies/second', { headers: { 'if-match': '*' } });
+        expect(gone.status).toBe(204);
+        const made = { body: { mode: 'observe' }, headers: { 'if-none-match': '*' } };
+        expect((await api.send('PUT', '/v1/policies/third', made)).status).toBe(200);
+        for (let asked = 0; asked < 2; asked++) expect((await api.get(HISTORY_OF_THIRD)).status).toBe(200);
+        const before = await counter(DUPLICATES);
+        const body = { filter: { reason: 'too_many_pools' }, limit: 10 };
+        const replay = () => api.send('POST', '/v1/dead-letters/replay', { body });
+        for (const answer of await Promise.all([replay(), replay()]))
+          expect(answer).toMatchObject({ status: 200, body: { replayed: 1, refused: 0 } });
+        await counted(DUPLICATES, before + 1);
+        await eventually('its demand', async () => (await arrivals('third')) === 1 || undefined);
+      },
+      withinMs,
+    );
+
+    test(
+      'and every process ends as it should',
       async () => {
         for (const ended of await deployed.stop()) expect(ended).toEqual({ code: 0, signal: null });
-        const letters = await deployed.deadLetters();
-        const reasons = (from: RegExp) =>
-          letters
-            .filter(({ headers }) => from.test(headers['source'] as string))
-            .map(({ headers }) => headers['reason']);
-        expect(reasons(/^POST \/v1\/events$/)).toHaveLength(12);
-        expect(reasons(/^executions\.v1\[\d\]@\d+$/).toSorted()).toEqual([
-          'future',
-          'future',
-          'too_many_pools',
-          'too_old',
-        ]);
-        const tomorrow = letters.find(({ key }) => key === 'tomorrow');
-        expect(JSON.parse(tomorrow?.value ?? '')).toMatchObject({
-          subject: 'tomorrow',
-          data: { pool: POOL },
-        });
       },
       withinMs,
     );
   });
+}
+
+interface Letter {
+  partition: number;
+  offset: number;
+  reason: string;
+  source: string;
+  key: string;
+  payload: { text: string };
 }

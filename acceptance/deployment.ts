@@ -1,4 +1,3 @@
-import type { StoredRecord } from '#adapters/event-log';
 import { ApiClient, type Answer, type Sent } from './api-client.js';
 import { eventually, type Ended, type HeadroomProcess, type Workplace } from './headroom-process.js';
 
@@ -8,6 +7,7 @@ import { eventually, type Ended, type HeadroomProcess, type Workplace } from './
 export interface Configuration {
   log?: object;
   ingest?: object;
+  deadLetters?: object;
   pools: Record<string, { worker?: { handlers?: string }; source?: object; [more: string]: unknown }>;
 }
 
@@ -35,8 +35,6 @@ export class Deployed {
     readonly places: Place[],
     readonly api: ApiClient,
     private readonly routers: string[],
-    /** Of the log that it left behind. */
-    readonly deadLetters: () => Promise<StoredRecord[]>,
   ) {}
 
   /** Origin of a router; of several the next one. */

@@ -144,6 +144,8 @@ describe('a running program', () => {
       'GET /openapi.json',
       'GET /readyz',
       'GET /v1/backup',
+      'GET /v1/dead-letters',
+      'GET /v1/dead-letters/{partition}/{offset}',
       'GET /v1/fleet/memberships',
       'GET /v1/fleet/pools',
       'GET /v1/policies',
@@ -154,6 +156,7 @@ describe('a running program', () => {
       'GET /v1/pools/{pool}/demand',
       'GET /v1/pools/{pool}/forecast',
       'GET /v1/pools/{pool}/history',
+      'POST /v1/dead-letters/replay',
       'POST /v1/events',
       'POST /v1/pools/{pool}/history',
       'POST /v1/webhooks/{mapping}',
@@ -313,6 +316,9 @@ describe('the next start', () => {
       const own = operationsOf(body).map(({ path }) => path);
       expect(own.filter((path) => path.startsWith('/v1/')).toSorted()).toEqual([
         '/v1/backup',
+        '/v1/dead-letters',
+        '/v1/dead-letters/replay',
+        '/v1/dead-letters/{partition}/{offset}',
         '/v1/events',
         '/v1/fleet/memberships',
         '/v1/fleet/pools',

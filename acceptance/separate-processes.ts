@@ -1,7 +1,5 @@
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { TOPICS, topicSpecs, type KafkaSettings } from '#adapters/event-log';
-import { KafkaEventLog } from '#adapters/event-log/kafka';
 import { kafkaSettingsSchema } from '#adapters/event-log/kafka-settings';
 import { KEY_FILE, openLocalIdentity } from '#adapters/identity';
 import {
@@ -57,7 +55,7 @@ async function start(work: Workplace, configuration: Configuration, servers: Ser
     bearer: await work.token('all'),
   });
   const routers = addresses.routerPorts.map((port) => `http://127.0.0.1:${port}`);
-  const deployed = new Deployed(places, api, routers, () => deadLetters(shared.eventLog));
+  const deployed = new Deployed(places, api, routers);
   await deployed.ready();
   await withWorkers(api, poolsWithWorkers(configuration));
   if (hasSources) places.push(launch(SOURCES));
@@ -113,7 +111,8 @@ function launched(
 }
 
 function servedBy(path: string): string[] {
-  if (/^\/v1\/(events|webhooks)/.test(path)) return ['ingest-1', 'ingest-2'];
+  if (/^\/v1\/(events|webhooks|dead-letters|pools\/[^/]+\/history)/.test(path))
+    return ['ingest-1', 'ingest-2'];
   if (path.startsWith('/v1/fleet')) return ['fleet'];
   return ['autoscaler-1', 'autoscaler-2'];
 }
@@ -127,14 +126,4 @@ async function newDatabase(url: string, name: string): Promise<string> {
     await client.end();
   }
   return Object.assign(new URL(url), { pathname: `/${name}` }).href;
-}
-
-async function deadLetters(settings: KafkaSettings) {
-  const log = await KafkaEventLog.open(settings, { note: () => undefined });
-  try {
-    await log.ensureTopics(topicSpecs({ partitions: 4, dedupeWindowS: 300 }));
-    return await log.read({ topic: TOPICS.deadLetters, partition: 0, offset: 0, maxRecords: 1000 });
-  } finally {
-    await log.close();
-  }
 }

@@ -54,11 +54,18 @@ describe('parseConfig', () => {
   test('an empty file is the default configuration', () => {
     expect(parseConfig('')).toMatchObject({
       ok: true,
-      config: { api: { port: 8080 }, router: { port: 8081 }, pools: {} },
+      config: {
+        api: { port: 8080 },
+        router: { port: 8081 },
+        deadLetters: { payload: 'redact', maxPayloadBytes: 16_384 },
+        pools: {},
+      },
     });
   });
 
   test.each([
+    ['deadLetters: { payload: hide }', 'deadLetters.payload: must be "keep" or "redact", got "hide"'],
+    ['deadLetters: { maxPayloadBytes: 65537 }', 'deadLetters.maxPayloadBytes: must be ≤ 65536, got 65537'],
     ['api: { port: 8081 }', 'router.port: must hold: another port than api.port, got nothing'],
     [
       'pools: { web: { bucketS: 7, seasonsS: [20] } }',

@@ -93,6 +93,24 @@ const ingest = z.strictObject({
     .describe('Pools created by their first event; beyond it their events go to the dead-letter topic.'),
 });
 
+const deadLetters = z
+  .strictObject({
+    payload: z
+      .enum(['keep', 'redact'])
+      .default('redact')
+      .describe(
+        'What executions.dlq.v1 keeps of records that count nowhere. redact: their size and SHA-256, by which their senders find them; they cannot be replayed. keep: all of them, readable for a week by whoever may read the topic or has the scope dead-letters:read. What is refused may be anything that was sent here by mistake.',
+      ),
+    maxPayloadBytes: z
+      .number()
+      .int()
+      .min(1)
+      .max(65_536)
+      .default(16_384)
+      .describe('Of a payload that is kept; a longer one is cut, and cannot be replayed.'),
+  })
+  .describe('Records that count nowhere.');
+
 const url = z.url({ protocol: /^https?$/ });
 
 const fleet = z
@@ -306,6 +324,7 @@ export const configSchema = z
     log: log.prefault({}),
     eventLog: eventLog.prefault({ kind: 'embedded' }),
     ingest: ingest.prefault({}),
+    deadLetters: deadLetters.prefault({}),
     store: storeSchema
       .prefault({ kind: 'embedded' })
       .describe('Where policies, demand, forecasts and decisions are.'),

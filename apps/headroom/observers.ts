@@ -191,6 +191,12 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
       logger.error({ err: error, source, pool }, 'a source did not tell the demand of a pool');
     },
     ofSource: (source) => recordSourceObserver(source, { metrics, logger }),
+    lettersRead: (operation, letters) => metrics.readDeadLetters.inc({ operation }, letters),
+    lettersUnreadable: (err) => logger.error({ err }, 'the dead letters could not be read'),
+    lettersReplayed: ({ outcome, letters, subject }) => {
+      metrics.replayedDeadLetters.inc({ outcome }, letters);
+      logger.info({ outcome, letters, subject }, 'dead letters were to be replayed');
+    },
     historyTaken: (outcome) => metrics.historyPieces.inc({ outcome }),
     appendFailed: (err) => logger.error({ err }, 'events or demand could not be appended'),
   };

@@ -96,7 +96,7 @@ export class Parts {
   }
 
   readonly forIngest = (): IngestModuleOptions => {
-    const { ingest, pools } = this.options.config;
+    const { ingest, pools, deadLetters } = this.options.config;
     return {
       log: this.log,
       stores: this.stores(),
@@ -106,6 +106,7 @@ export class Parts {
       defaults: this.settingsOf(''),
       mappings: this.opened.mappings,
       sources: this.opened.sources,
+      deadLetters,
       nowMs: Date.now,
     };
   };

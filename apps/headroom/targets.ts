@@ -5,7 +5,13 @@ import { AutoscalerModule } from '../autoscaler/autoscaler.module.js';
 import { FleetModule } from '../fleet/fleet.module.js';
 import { FLEET_ROUTES } from '../fleet/routes.js';
 import { ForecasterModule } from '../forecaster/forecaster.module.js';
-import { EVENT_ROUTES, HISTORY_ROUTES, IngestModule, WEBHOOK_ROUTES } from '../ingest/index.js';
+import {
+  DEAD_LETTER_ROUTES,
+  EVENT_ROUTES,
+  HISTORY_ROUTES,
+  IngestModule,
+  WEBHOOK_ROUTES,
+} from '../ingest/index.js';
 import { RouterModule } from '../router/router.module.js';
 import type { Config } from './config.js';
 import type { Need, Parts } from './parts.js';
@@ -38,12 +44,18 @@ export type TargetName = (typeof TARGET_NAMES)[number];
  */
 export const TARGETS: Record<TargetName, Target> = {
   ingest: {
-    summary: 'execution events → demand; POST /v1/events, /v1/webhooks, /v1/pools/<pool>/history',
+    summary:
+      'execution events → demand; POST /v1/events, /v1/webhooks, /v1/pools/<pool>/history; /v1/dead-letters',
     after: [],
     needs: ['store', 'log'],
     checks: [],
     module: ({ forIngest }) => IngestModule.register(forIngest()),
-    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES, ...Object.values(HISTORY_ROUTES)],
+    routes: [
+      ...EVENT_ROUTES,
+      ...WEBHOOK_ROUTES,
+      ...Object.values(HISTORY_ROUTES),
+      ...Object.values(DEAD_LETTER_ROUTES),
+    ],
   },
   forecaster: {
     summary: 'demand → forecasts',

@@ -7,7 +7,7 @@ import {
   type ParsedEvent,
   type Refusal,
 } from '#domain/events';
-import { deadLetterRecord } from './dead-letter.js';
+import { deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
 import { appendReceived, type NotTaken } from './event-append.js';
 import type { IngestObserver } from './ingest-observer.js';
 
@@ -30,6 +30,7 @@ export type Intake = { outcome: 'taken'; accepted: number; refused: RefusedEvent
 export class EventIntake {
   constructor(
     private readonly log: EventLog,
+    private readonly keeping: PayloadKeeping,
     private readonly observer: Pick<IngestObserver, 'eventsReceived' | 'appendFailed'>,
   ) {}
 
@@ -39,12 +40,14 @@ export class EventIntake {
     const refused: RefusedEvent[] = [];
     const deadLetters: NewRecord[] = [];
     for (const [index, value] of events.entries()) {
-      const { text, parsed } = checked(value);
+      const { text, parsed, isPart } = checked(value);
       if (parsed.ok) {
         accepted.push({ key: parsed.event.subject, value: text });
       } else {
-        refused.push({ index, reason: parsed.reason, detail: parsed.detail });
-        deadLetters.push(refusedRecord(text, parsed));
+        const { reason, detail } = parsed;
+        refused.push({ index, reason, detail });
+        const came = { key: '', value: text, isPart, headers: {}, about: {}, source: 'POST /v1/events' };
+        deadLetters.push(deadLetterRecord({ ...came, reason, detail }, this.keeping));
       }
     }
     const failure = await appendReceived(this.log, { accepted, deadLetters }, (error) =>
@@ -66,22 +69,18 @@ export class EventIntake {
   }
 }
 
-function checked(value: unknown): { text: string; parsed: ParsedEvent } {
+/** `isPart`: the text is not all of the value. */
+function checked(value: unknown): { text: string; parsed: ParsedEvent; isPart: boolean } {
   if (isDeeperThan(value, MAX_EVENT_LEVELS)) {
     const detail = `at most ${MAX_EVENT_LEVELS} levels of arrays and objects, got more`;
     const text = JSON.stringify(cutBelow(value, MAX_EVENT_LEVELS));
-    return { text, parsed: { ok: false, reason: 'invalid', detail } };
+    return { text, parsed: { ok: false, reason: 'invalid', detail }, isPart: true };
   }
   const text = JSON.stringify(value);
-  return { text, parsed: isOversized(text) ? parseExecutionEvent(text) : checkExecutionEvent(value) };
+  const parsed = isOversized(text) ? parseExecutionEvent(text) : checkExecutionEvent(value);
+  return { text, parsed, isPart: false };
 }
 
 function isOversized(text: string): boolean {
   return Buffer.byteLength(text) > MAX_EVENT_BYTES;
-}
-
-/** The sender has the whole event; the topic keeps enough of it to recognise it. */
-function refusedRecord(text: string, { reason, detail }: { reason: Refusal; detail: string }): NewRecord {
-  const value = text.slice(0, MAX_EVENT_BYTES);
-  return deadLetterRecord({ key: reason, value, reason, detail, source: 'POST /v1/events' });
 }

@@ -7,6 +7,7 @@ import {
 import type { EventLog } from '#adapters/event-log';
 import type { RecordSource, RecordSourceOptions } from '#adapters/record-sources';
 import type { Mapping } from '#domain/mapping';
+import type { PayloadKeeping } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 import { mappedTopicConsumer, mappingOfTopic } from './mapped-topic.consumer.js';
 import type { SampledPool } from './sampled-demand.js';
@@ -34,6 +35,7 @@ export interface EventSourcesModuleOptions extends Omit<EventSources, 'sampled'>
   log: EventLog;
   observer: IngestObserver;
   maxAgeS: number;
+  keeping: PayloadKeeping;
   nowMs: () => number;
 }
 
@@ -41,9 +43,10 @@ export interface EventSourcesModuleOptions extends Omit<EventSources, 'sampled'>
 export class RecordSources implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly sources: ReadonlyMap<string, RecordSource>;
 
-  constructor({ log, records, observer }: Pick<EventSourcesModuleOptions, 'log' | 'records' | 'observer'>) {
+  constructor(given: Pick<EventSourcesModuleOptions, 'log' | 'records' | 'keeping' | 'observer'>) {
+    const { records, observer } = given;
     const opened = records.map(({ name, mapping, open }) => {
-      const intake = new SourceIntake(log, mapping, observer);
+      const intake = new SourceIntake({ ...given, mapping });
       const take: RecordSourceOptions['take'] = (batch) => intake.take(batch);
       return [name, open({ take, observer: observer.ofSource(name) })] as const;
     });
@@ -67,7 +70,7 @@ export class RecordSources implements OnApplicationBootstrap, OnModuleDestroy {
 @Module({})
 export class EventSourcesModule {
   static register(options: EventSourcesModuleOptions): DynamicModule {
-    const { topics, observer, maxAgeS, nowMs } = options;
+    const { topics, observer, maxAgeS, keeping, nowMs } = options;
     return {
       module: EventSourcesModule,
       controllers: topics.map(({ topic }) => mappedTopicConsumer(topic)),
@@ -75,7 +78,7 @@ export class EventSourcesModule {
         { provide: RecordSources, useFactory: () => new RecordSources(options) },
         ...topics.map((source) => ({
           provide: mappingOfTopic(source.topic),
-          useFactory: () => new TopicMapping({ source, maxAgeS, nowMs, observer }),
+          useFactory: () => new TopicMapping({ source, maxAgeS, nowMs, keeping, observer }),
         })),
       ],
     };

@@ -1,3 +1,11 @@
+export {
+  DEAD_LETTER_ROUTES,
+  type LetterAnswer,
+  type LetterSummary,
+  type ReplayAnswer,
+  type ReplayBody,
+} from './dead-letter-routes.js';
+export { MAX_REPLAYED_LETTERS } from './dead-letter-replay.js';
 export { HISTORY_ROUTES } from './history.controller.js';
 export { MAX_HISTORY_BUCKETS } from './history-import.js';
 export { EVENT_ROUTES } from './events.controller.js';

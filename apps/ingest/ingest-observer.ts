@@ -3,6 +3,7 @@ import type { RecordSourceObserver } from '#adapters/record-sources';
 import type { Applied, DeadLetterReason, IngestOutput, OffsetRange } from '#domain/demand';
 import type { Refusal } from '#domain/events';
 import type { MappingRefusal } from '#domain/mapping';
+import type { ReplayRefusal } from './dead-letter.js';
 
 /**
  * What ingest lets the program count and log. Every branch that loses, corrects or refuses something is here. Abstract
@@ -28,6 +29,16 @@ export abstract class IngestObserver {
   /** A source was asked for buckets of a pool's demand, and told of so many. */
   abstract sampled(answer: { source: string; asked: number; told: number }): void;
   abstract sampleFailed(failure: { source: string; pool: string; error: Error }): void;
+  /** Dead letters were handed out: `listed` without what they hold, `shown` with it. */
+  abstract lettersRead(operation: 'listed' | 'shown', letters: number): void;
+  /** The dead letters could not be read; who asked got 503. */
+  abstract lettersUnreadable(error: Error): void;
+  /** Somebody asked for dead letters to be replayed, who is named by the token: one call for each outcome. */
+  abstract lettersReplayed(replay: {
+    outcome: 'replayed' | ReplayRefusal;
+    letters: number;
+    subject: string;
+  }): void;
   /** What became of a piece of a pool's past. */
   abstract historyTaken(outcome: HistoryOutcome): void;
   /** Events or demand could not be appended; their sender was told to send them again. */

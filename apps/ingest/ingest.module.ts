@@ -3,6 +3,8 @@ import type { EventLog } from '#adapters/event-log';
 import type { DemandStore, PolicyStore } from '#adapters/store';
 import type { IngestSettings } from '#domain/demand';
 import type { Mapping } from '#domain/mapping';
+import type { PayloadKeeping } from './dead-letter.js';
+import { DeadLettersModule } from './dead-letters.module.js';
 import { DemandTableConsumer } from './demand-table.consumer.js';
 import { DemandTable } from './demand-table.js';
 import { EventIntake } from './event-intake.js';
@@ -36,6 +38,8 @@ export interface IngestModuleOptions {
   mappings: ReadonlyMap<string, Mapping>;
   /** Where events come from beside the topic and the API. */
   sources: EventSources;
+  /** As in the configuration's `deadLetters`. */
+  deadLetters: PayloadKeeping;
   nowMs?: () => number;
 }
 
@@ -54,13 +58,21 @@ export function ingestSettings(given: { dedupeWindowS: number; maxExecutionS: nu
 export class IngestModule {
   static register(options: IngestModuleOptions): DynamicModule {
     const { log, stores, observer, maxPools, pools, defaults, mappings, sources } = options;
-    const { nowMs = Date.now } = options;
+    const { deadLetters: keeping, nowMs = Date.now } = options;
     const onCreated = (pool: string) => observer.poolCreated(pool);
     const { policies, demand } = stores;
     return {
       module: IngestModule,
       imports: [
-        EventSourcesModule.register({ ...sources, log, observer, nowMs, ...ingestSettings(options) }),
+        EventSourcesModule.register({
+          ...sources,
+          log,
+          observer,
+          keeping,
+          nowMs,
+          ...ingestSettings(options),
+        }),
+        DeadLettersModule.register({ log, mappings, keeping, observer }),
       ],
       controllers: [
         EventsController,
@@ -79,7 +91,7 @@ export class IngestModule {
         {
           provide: PartitionCounting,
           useFactory: (registry: PoolRegistry) =>
-            new PartitionCounting(log, registry, ingestSettings(options)),
+            new PartitionCounting(log, registry, ingestSettings(options), keeping),
           inject: [PoolRegistry],
         },
         { provide: DemandTable, useFactory: () => new DemandTable(log, demand, observer) },
@@ -98,8 +110,8 @@ export class IngestModule {
             new HistoryImport({ log, store: demand, pools: registry, late: options, nowMs, observer }),
           inject: [PoolRegistry],
         },
-        { provide: EventIntake, useFactory: () => new EventIntake(log, observer) },
-        { provide: WebhookIntake, useFactory: () => new WebhookIntake(log, mappings, observer) },
+        { provide: EventIntake, useFactory: () => new EventIntake(log, keeping, observer) },
+        { provide: WebhookIntake, useFactory: () => new WebhookIntake(log, mappings, keeping, observer) },
         {
           provide: PoolRegistryLoop,
           useFactory: (registry: PoolRegistry) => new PoolRegistryLoop(registry, observer.loop),

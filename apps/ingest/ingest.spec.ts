@@ -35,6 +35,9 @@ import type { DemandPartial, DemandSample } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { mappingSchema, type Mapping } from '#domain/mapping';
 import { policySchema } from '#domain/scaling';
+import { MAX_REPLAYS } from './dead-letter-replay.js';
+import { DEAD_LETTER_ROUTES, type LetterAnswer, type ReplayAnswer } from './dead-letter-routes.js';
+import { letterOf, type StoredLetter } from './dead-letter.js';
 import { MAX_EVENTS_PER_REQUEST } from './event-intake.js';
 import { RecordSources } from './event-sources.module.js';
 import { EVENT_ROUTES } from './events.controller.js';
@@ -120,6 +123,17 @@ class Witness extends IngestObserver {
   }
   appendFailed(error: Error): void {
     this.failures.push(error);
+  }
+  lettersGiven: Record<string, number> = {};
+  lettersRead(operation: string, letters: number): void {
+    this.lettersGiven[operation] = (this.lettersGiven[operation] ?? 0) + letters;
+  }
+  lettersUnreadable(error: Error): void {
+    this.failures.push(error);
+  }
+  replays: Record<string, number> = {};
+  lettersReplayed({ outcome, letters }: { outcome: string; letters: number }): void {
+    this.replays[outcome] = (this.replays[outcome] ?? 0) + letters;
   }
   readonly loop = {
     ran: () => undefined,
@@ -207,6 +221,7 @@ async function start(): Promise<void> {
     ]),
     defaults,
     mappings: new Map([['jobs', jobs]]),
+    deadLetters: { payload: 'keep', maxPayloadBytes: MAX_EVENT_BYTES },
     sources: {
       topics: [
         { topic: 'platform.jobs', mapping: jobs },
@@ -222,8 +237,17 @@ async function start(): Promise<void> {
     logger: false,
   });
   configureApi(app, {
-    routes: [...EVENT_ROUTES, ...WEBHOOK_ROUTES, ...Object.values(HISTORY_ROUTES)],
-    verify: async () => ({ ok: true, scopes: ['events:write'], subject: 'test' }),
+    routes: [
+      ...EVENT_ROUTES,
+      ...WEBHOOK_ROUTES,
+      ...Object.values(HISTORY_ROUTES),
+      ...Object.values(DEAD_LETTER_ROUTES),
+    ],
+    verify: async () => ({
+      ok: true,
+      scopes: ['events:write', 'dead-letters:read', 'dead-letters:replay'],
+      subject: 'test',
+    }),
     onUnexpected: ({ error }) => void groupFailures.push(error as Error),
   });
   const strategy = new EventLogServer(log, {
@@ -285,6 +309,9 @@ const recordsOf = async (topic: string): Promise<StoredRecord[]> => {
   return (await Promise.all(Array.from({ length: log.partitions(topic) }, (_, i) => read(i)))).flat();
 };
 
+const letters = async (): Promise<StoredLetter[]> =>
+  (await recordsOf(TOPICS.deadLetters)).map((record) => letterOf(0, record));
+
 /** Resolves once all that was appended is counted, and all that was counted is in the table. */
 async function settled(): Promise<void> {
   const met = Promise.withResolvers<void>();
@@ -343,7 +370,7 @@ test('events of every kind: each execution counts once, each refusal is answered
   expect([sum('starts'), sum('completions')]).toEqual([2, 1]);
   const { chains } = await demand().standing();
   expect(chains.reduce((total, { inFlight }) => total + inFlight, 0)).toBe(1);
-  const reasons = (await recordsOf(TOPICS.deadLetters)).map(({ headers }) => headers['reason']).sort();
+  const reasons = (await letters()).map(({ reason }) => reason).sort();
   expect(reasons).toEqual(['future', 'invalid', 'oversized', 'too_old', 'unknown_type', 'unknown_version']);
   expect(witness.received).toEqual({
     accepted: 6,
@@ -371,10 +398,12 @@ test('poison in the log itself does not stop its partition and is kept as it cam
   ]);
   await settled();
   expect(await totalArrivals('web')).toBe(1);
-  const [first] = await recordsOf(TOPICS.deadLetters);
+  const [first] = await letters();
   expect(first).toMatchObject({
-    value: '{"half":',
-    headers: { reason: 'malformed_json', source: 'executions.v1[0]@0' },
+    key: 'k',
+    payload: { text: '{"half":', state: 'kept' },
+    reason: 'malformed_json',
+    source: 'executions.v1[0]@0',
   });
 });
 
@@ -429,8 +458,7 @@ test('pools are created in mode observe up to maxPools; one more is dead-lettere
   expect((await policies.get('a'))?.policy.mode).toBe('observe');
   expect(await policies.get('c')).toBeNull();
   expect(witness.created.sort()).toEqual(['a', 'b', 'measured', 'web']);
-  const [letter] = await recordsOf(TOPICS.deadLetters);
-  expect(letter?.headers).toMatchObject({ reason: 'too_many_pools' });
+  expect(await letters()).toMatchObject([{ reason: 'too_many_pools' }]);
   // An operator who writes the policy lets the pool in.
   await policies.create({ pool: 'c', policy: defaults.policy, nowMs: 1 });
   await app.get(PoolRegistry).refresh();
@@ -447,8 +475,7 @@ test('places that others have taken meanwhile are taken: whoever counted on one 
   await post(executions.flat());
   await post([event('queued', { pool: 'x' }), event('queued')]);
   await settled();
-  const letters = await recordsOf(TOPICS.deadLetters);
-  expect(letters.map(({ headers }) => headers['reason'])).toEqual(Array(40).fill('too_many_pools'));
+  expect((await letters()).map(({ reason }) => reason)).toEqual(Array(40).fill('too_many_pools'));
   const totals = ['web', 'x', 'late'].map((pool) => totalArrivals(pool));
   expect(await Promise.all(totals)).toEqual([41, 1, 0]);
   expect((await policies.page({ limit: 9 })).map(({ pool }) => pool)).toEqual(['measured', 'web', 'x', 'y']);
@@ -546,7 +573,9 @@ test('events that others wrote to the topic in binary mode count', async () => {
   ]);
   await settled();
   expect(await totalArrivals('web')).toBe(1);
-  expect((await recordsOf(TOPICS.deadLetters))[0]?.headers).toMatchObject({ reason: 'malformed_json' });
+  expect(await letters()).toMatchObject([
+    { reason: 'malformed_json', headers: { ce_subject: attributes.subject } },
+  ]);
 });
 
 describe('webhooks', () => {
@@ -590,15 +619,16 @@ describe('webhooks', () => {
   test('a record with refused elements is one dead letter that says where it came from', async () => {
     const record = { runs: [run(1), run(2, { at: 'soon' }), run(3, { state: 'no' })] };
     await hook(record);
-    const letters = await recordsOf(TOPICS.deadLetters);
-    expect(letters).toHaveLength(1);
-    expect(JSON.parse(letters[0]?.value as string)).toEqual(record);
-    expect(letters[0]?.headers).toMatchObject({
-      reason: 'unreadable_time',
-      detail: expect.stringMatching(/^\[1\] times\.endedAt: .*, and 1 more of its elements$/),
-      source: 'POST /v1/webhooks/jobs',
-      mapping: 'jobs',
-    });
+    expect(await letters()).toMatchObject([
+      {
+        reason: 'unreadable_time',
+        detail: expect.stringMatching(/^\[1\] times\.endedAt: .*, and 1 more of its elements$/),
+        source: 'POST /v1/webhooks/jobs',
+        mapping: 'jobs',
+        elements: { refused: [1, 2], of: 3 },
+        payload: { text: JSON.stringify(record) },
+      },
+    ]);
   });
 
   test('an unknown mapping, no record, too many records and too many elements are problems', async () => {
@@ -652,9 +682,7 @@ test('records of a source are taken when they are durable, and count once howeve
   await settled();
   expect(await totalArrivals('web')).toBe(3);
   expect(witness).toMatchObject({ taken: 2, mapped: { 'jobs mapped': 3, 'jobs unreadable_time': 1 } });
-  expect(await recordsOf(TOPICS.deadLetters)).toMatchObject([
-    { headers: { source: 'queue 1', mapping: 'jobs' } },
-  ]);
+  expect(await letters()).toMatchObject([{ source: 'queue 1', mapping: 'jobs' }]);
 });
 
 describe('a pool that another system measures', () => {
@@ -905,13 +933,16 @@ describe('topics of other platforms', () => {
     ]);
     await mapped('platform.jobs');
     expect(await totalArrivals('web')).toBe(3);
-    const letters = await recordsOf(TOPICS.deadLetters);
-    expect(letters.map(({ value, headers }) => [value, headers])).toEqual([
-      [
-        JSON.stringify(records[1]),
-        expect.objectContaining({ reason: 'unreadable_time', source: 'platform.jobs[1]@1', mapping: 'jobs' }),
-      ],
-      ['{', expect.objectContaining({ reason: 'malformed_json', source: 'platform.jobs[1]@2' })],
+    expect(await letters()).toMatchObject([
+      {
+        reason: 'unreadable_time',
+        source: 'platform.jobs[1]@1',
+        mapping: 'jobs',
+        key: 'k1',
+        about: { topic: 'platform.jobs', partition: 1, offset: 1, timeMs: expect.any(Number) },
+        payload: { text: JSON.stringify(records[1]) },
+      },
+      { reason: 'malformed_json', source: 'platform.jobs[1]@2', payload: { text: '{' } },
     ]);
     expect(witness.mapped).toEqual({ 'jobs mapped': 3, 'jobs unreadable_time': 1, 'jobs malformed_json': 1 });
   });
@@ -945,6 +976,154 @@ describe('topics of other platforms', () => {
   });
 });
 
+describe('dead letters', () => {
+  const ask = async <T>(path: string): Promise<{ status: number; body: T }> => {
+    const reply = await fetch(`${base}/v1/dead-letters${path}`, { headers: { authorization: 'Bearer any' } });
+    return { status: reply.status, body: (await reply.json()) as T };
+  };
+  interface Page {
+    items: LetterAnswer[];
+    nextCursor: string | null;
+  }
+  const replay = async (body: object) => {
+    const answer = await post(body, undefined, { path: '/v1/dead-letters/replay' });
+    return { ...answer, body: answer.body as unknown as ReplayAnswer & { type: string } };
+  };
+  const placeOf = ({ partition, offset }: LetterAnswer) => ({ partition, offset });
+
+  test('an event that stays wrong dies again when it is replayed, each time with a count, until nobody may', async () => {
+    const wrong = { ...event('queued'), type: 'com.headroom.execution.queued.v2' };
+    const headers = { traceparent: '00-1' };
+    await log.append(TOPICS.executions, [
+      { key: wrong.subject, value: JSON.stringify(wrong), headers, partition: 1 },
+    ]);
+    for (let replays = 0; replays <= MAX_REPLAYS; replays++) {
+      await settled();
+      const { body } = await ask<Page>('?limit=1');
+      const [newest] = body.items as [LetterAnswer];
+      expect(newest).toMatchObject({ reason: 'unknown_version', replays, key: wrong.subject });
+      expect(newest.source).toMatch(/^executions\.v1\[1\]@/);
+      const shown = await ask<LetterAnswer>(`/${newest.partition}/${newest.offset}`);
+      expect(shown.body).toMatchObject({ headers, payload: { state: 'kept', text: JSON.stringify(wrong) } });
+      expect(shown.body.replayedFrom).toBe(
+        replays === 0 ? undefined : `executions.dlq.v1[0]@${newest.offset - 1}`,
+      );
+      const answer = await replay({ letters: [placeOf(newest), placeOf(newest)] });
+      const last = replays === MAX_REPLAYS;
+      expect(answer.body.letters).toMatchObject([
+        last ? { outcome: 'refused', reason: 'too_many_replays' } : { outcome: 'replayed' },
+      ]);
+    }
+    await settled();
+    expect(await letters()).toHaveLength(1 + MAX_REPLAYS);
+    expect(witness.replays).toEqual({ replayed: MAX_REPLAYS, too_many_replays: 1 });
+    expect(witness.lettersGiven).toEqual({ listed: 1 + MAX_REPLAYS, shown: 1 + MAX_REPLAYS });
+  });
+
+  test('events of a pool too many count once there is room, and once only', async () => {
+    await post([event('queued', { pool: 'a' }), event('queued', { pool: 'b' })]);
+    await settled();
+    await post([event('completed', { pool: 'c' }), event('completed', { pool: 'c' })]);
+    await settled();
+    await new PolicyStore(store.dataSource).create({ pool: 'c', policy: defaults.policy, nowMs: 1 });
+    await app.get(PoolRegistry).refresh();
+    const all = { filter: { reason: 'too_many_pools', source: TOPICS.executions }, limit: 50 };
+    for (let times = 0; times < 2; times++) {
+      expect(await replay(all)).toMatchObject({
+        status: 200,
+        body: { replayed: 2, refused: 0, nextCursor: null },
+      });
+      await settled();
+      expect(await totalArrivals('c')).toBe(2);
+    }
+    expect(await letters()).toHaveLength(2);
+    const records = await recordsOf(TOPICS.executions);
+    expect(records.filter(({ headers }) => headers['headroom-replays'] === '1')).toHaveLength(4);
+  });
+
+  test('what the API refused, and what a mapping did, is tried again and not written again when nothing has changed', async () => {
+    const wrong = { ...event('queued'), type: 'com.headroom.execution.queued.v2' };
+    await post([event('queued'), wrong]);
+    await post({ runs: [{ id: 1, state: 'no', at: 1 }] }, undefined, { path: '/v1/webhooks/jobs' });
+    await settled();
+    const before = await log.endOffset({ topic: TOPICS.deadLetters, partition: 0 });
+    const { body } = await replay({ filter: { source: 'POST' }, limit: 9 });
+    expect(body.letters).toMatchObject([
+      { reason: 'still_refused', detail: 'unknown_version: version 1, got 2' },
+      {
+        reason: 'still_refused',
+        detail: expect.stringMatching(/^unknown_status: status: must be one of ok/),
+      },
+    ]);
+    expect(await log.endOffset({ topic: TOPICS.deadLetters, partition: 0 })).toBe(before);
+  });
+
+  test('are listed newest first, page by page, and by reason, source and time', async () => {
+    const records = ['a', 'b', 'c'].map((key) => ({ key, value: '{', partition: 0 }));
+    await log.append(TOPICS.executions, records);
+    await post('no event');
+    await settled();
+    const keys = async (query: string) =>
+      (await ask<Page>(query)).body.items.map(({ key, source }) => key || source);
+    const isNew = (item: LetterAnswer) => item.reason === 'unknown_type';
+    const { items } = (await ask<Page>('')).body;
+    expect(items).toHaveLength(4);
+    expect(items.find(isNew)).toMatchObject({ source: 'POST /v1/events', payload: { bytes: 10 } });
+    expect(items[0]?.payload).not.toHaveProperty('text');
+    expect(await keys('?reason=malformed_json')).toEqual(['c', 'b', 'a']);
+    expect(await keys('?source=POST+/v1/events')).toEqual(['POST /v1/events']);
+    const first = (await ask<Page>('?reason=malformed_json&limit=2')).body;
+    expect(await keys(`?reason=malformed_json&cursor=${first.nextCursor}`)).toEqual(['a']);
+    expect(await keys(`?from=${new Date(Date.now() + 60_000).toISOString()}`)).toEqual([]);
+    expect(await keys(`?to=${new Date(Date.now() + 60_000).toISOString()}`)).toHaveLength(4);
+    expect(await keys('?to=1960-01-01T00:00:00Z')).toEqual([]);
+  });
+
+  test('a place without a letter, a filter of nothing and a log that does not answer are problems', async () => {
+    expect(await ask('/0/0')).toMatchObject({
+      status: 404,
+      body: { type: 'urn:headroom:unknown-dead-letter' },
+    });
+    expect(await ask('/7/0')).toMatchObject({ status: 404 });
+    expect(await ask('/0/-1')).toMatchObject({ status: 400 });
+    for (const query of ['?cursor=1', '?from=yesterday', '?limit=0', '?pool=web'])
+      expect(await ask(query)).toMatchObject({ status: 400 });
+    for (const body of [
+      {},
+      { letters: [] },
+      { filter: {}, limit: 5 },
+      { filter: { reason: 'invalid' } },
+      { letters: [{ partition: 0, offset: 0 }], filter: { reason: 'invalid' }, limit: 1 },
+    ])
+      expect(await replay(body)).toMatchObject({ status: 422 });
+    expect((await replay({ letters: [{ partition: 0, offset: 5 }] })).body.letters).toMatchObject([
+      { partition: 0, offset: 5, outcome: 'refused', reason: 'no_letter' },
+    ]);
+    await post('no event');
+    const read = log.read.bind(log);
+    log.read = () => Promise.reject(new Error('no engine'));
+    expect(await ask('')).toMatchObject({ status: 503, body: { type: 'urn:headroom:log-unavailable' } });
+    log.read = read;
+    expect(witness.failures).toMatchObject([{ message: 'no engine' }]);
+  });
+
+  test('a log that takes nothing says so of each letter, and the others are not tried', async () => {
+    await log.append(
+      TOPICS.executions,
+      Array.from({ length: 30 }, (_, i) => ({ key: `k${i}`, value: '{', partition: 0 })),
+    );
+    await settled();
+    const append = log.append.bind(log);
+    let tries = 0;
+    log.append = () => (tries++, Promise.reject(new LogOverloaded('full')));
+    const { body } = await replay({ filter: { reason: 'malformed_json' }, limit: 30 });
+    log.append = append;
+    expect(body).toMatchObject({ replayed: 0, refused: 30 });
+    expect(new Set(body.letters.map(({ reason }) => reason))).toEqual(new Set(['overloaded']));
+    expect(tries).toBeLessThan(30);
+  });
+});
+
 test('the retention keeps eight seasons, at least as long as events may be late, and a bounded number of rows', async () => {
   const late = { dedupeWindowS: 300, maxExecutionS: 3600 };
   expect(keptS({ bucketS: 1, latenessS: 0, seasonsS: [240] }, late)).toBe(7200);
@@ -960,9 +1139,13 @@ test('the retention keeps eight seasons, at least as long as events may be late,
 
 test('the routes are documented with the schema of an event', () => {
   const page = JSON.stringify(
-    openApiOf([...EVENT_ROUTES, ...WEBHOOK_ROUTES], { title: 'Headroom', version: '1' }),
+    openApiOf([...EVENT_ROUTES, ...WEBHOOK_ROUTES, ...Object.values(DEAD_LETTER_ROUTES)], {
+      title: 'Headroom',
+      version: '1',
+    }),
   );
   expect(page).toContain('queuedAtMs');
   expect(page).toContain('application/cloudevents-batch+json');
   expect(page).toContain('/v1/webhooks/{mapping}');
+  expect(page).toContain('/v1/dead-letters/{partition}/{offset}');
 });

@@ -20,7 +20,7 @@ import {
   type IngestSettings,
 } from '#domain/demand';
 import { parseEventRecord } from '#domain/events';
-import { deadLetterRecord } from './dead-letter.js';
+import { deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
 import type { CountedBatch } from './ingest-observer.js';
 import type { PoolRegistry } from './pool-registry.js';
 
@@ -61,6 +61,7 @@ export class PartitionCounting {
     private readonly log: EventLog,
     private readonly pools: PoolRegistry,
     private readonly settings: IngestSettings,
+    private readonly keeping: PayloadKeeping,
   ) {}
 
   count(batch: RecordBatch): CountedStep {
@@ -75,7 +76,8 @@ export class PartitionCounting {
     }
     const committed = () => void (own.ahead = false);
     const pools = new Set(outputs.flatMap(({ partials }) => partials.map(({ pool }) => pool)));
-    return { step: stepOf(batch, outputs), pools, report: reportOf(batch, outputs), committed };
+    const step = stepOf(batch, outputs, this.keeping);
+    return { step, pools, report: reportOf(batch, outputs), committed };
   }
 
   forget(partitions: { partition: number }[]): void {
@@ -133,7 +135,8 @@ function toIngest({ offset, timestampMs, value, headers }: StoredRecord): Ingest
   return { offset, timestampMs, parsed: parseEventRecord(value ?? '', headers) };
 }
 
-function stepOf({ topic, partition, records }: RecordBatch, outputs: IngestOutput[]): AtomicStep {
+function stepOf(batch: RecordBatch, outputs: IngestOutput[], keeping: PayloadKeeping): AtomicStep {
+  const { topic, partition, records } = batch;
   const partials = outputs.flatMap((output) => output.partials);
   const state = outputs.flatMap((output) => output.state);
   const original = new Map(records.map((record) => [record.offset, record]));
@@ -146,8 +149,10 @@ function stepOf({ topic, partition, records }: RecordBatch, outputs: IngestOutpu
       {
         topic: TOPICS.deadLetters,
         records: deadLetters.map(({ offset, reason, detail }) => {
-          const { key, value } = original.get(offset) as StoredRecord;
-          return deadLetterRecord({ key, value, reason, detail, source: `${topic}[${partition}]@${offset}` });
+          const { key, value, headers, timestampMs: timeMs } = original.get(offset) as StoredRecord;
+          const source = `${topic}[${partition}]@${offset}`;
+          const about = { topic, partition, offset, timeMs };
+          return deadLetterRecord({ key, value, headers, reason, detail, source, about }, keeping);
         }),
       },
     ],

@@ -1,7 +1,7 @@
 import type { NewRecord } from '#adapters/event-log';
 import { parseEventRecord } from '#domain/events';
 import { mapText, type About, type Mapped, type Mapping } from '#domain/mapping';
-import { deadLetterRecord } from './dead-letter.js';
+import { deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 
 /** A record as a source hands it over. */
@@ -12,9 +12,6 @@ export interface ReceivedRecord {
   /** Where it was, for its dead letter: `platform.jobs[2]@17`. */
   place: string;
 }
-
-/** Text of a record that its dead letter keeps; the sender has the rest. */
-const MAX_LETTER_CHARS = 16_384;
 
 /** How records that are execution events already are counted beside those of mappings. */
 export const NO_MAPPING = 'none';
@@ -34,26 +31,40 @@ export function eventsIn(mapped: readonly Mapped[]): NewRecord[] {
   );
 }
 
-/** One dead letter for a record, however many of its elements are refused. None: nothing is. */
+/**
+ * One dead letter for a record, however many of its elements are refused. None: nothing is. `isPart`: the text is not all
+ * of the record.
+ */
 export function deadLetterOf(
   mapped: readonly Mapped[],
-  given: { text: string; place: string; mapping: Mapping | undefined },
+  { text, about: { headers = {}, ...about }, place, isPart = false }: ReceivedRecord & { isPart?: boolean },
+  { mapping, keeping }: { mapping: Mapping | undefined; keeping: PayloadKeeping },
 ): NewRecord[] {
   const refused = mapped.flatMap((one, element) => (one.outcome === 'refused' ? [{ ...one, element }] : []));
   const [first] = refused;
   if (first === undefined) return [];
-  const { text, place, mapping } = given;
+  const { key } = about;
   const others = refused.length === 1 ? '' : `, and ${refused.length - 1} more of its elements`;
   const where = mapped.length === 1 ? '' : `[${first.element}] `;
   return [
-    deadLetterRecord({
-      key: first.reason,
-      value: text.slice(0, MAX_LETTER_CHARS),
-      reason: first.reason,
-      detail: `${where}${first.detail}${others}`,
-      source: place,
-      ...(mapping !== undefined && { mapping: mapping.name }),
-    }),
+    deadLetterRecord(
+      {
+        key: typeof key === 'string' ? key : '',
+        value: text,
+        isPart,
+        headers,
+        reason: first.reason,
+        detail: `${where}${first.detail}${others}`,
+        source: place,
+        about,
+        mapping: mapping?.name,
+        elements:
+          refused.length === mapped.length
+            ? undefined
+            : { refused: refused.map(({ element }) => element), of: mapped.length },
+      },
+      keeping,
+    ),
   ];
 }
 

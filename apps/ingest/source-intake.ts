@@ -1,6 +1,7 @@
 import { TOPICS, type EventLog, type NewRecord } from '#adapters/event-log';
 import type { SourceRecord } from '#adapters/record-sources';
 import type { Mapping } from '#domain/mapping';
+import type { PayloadKeeping } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 import { deadLetterOf, eventsIn, mapReceived, reportMapped } from './record-mapping.js';
 
@@ -13,32 +14,35 @@ const MAX_APPEND_EVENTS = 1_000;
  */
 export class SourceIntake {
   constructor(
-    private readonly log: EventLog,
-    private readonly mapping: Mapping | undefined,
-    private readonly observer: Pick<IngestObserver, 'recordsMapped'>,
+    private readonly given: {
+      log: EventLog;
+      mapping: Mapping | undefined;
+      keeping: PayloadKeeping;
+      observer: Pick<IngestObserver, 'recordsMapped'>;
+    },
   ) {}
 
   /** Resolves when everything the records became is durable; rejects as the log does. */
   async take(records: readonly SourceRecord[]): Promise<void> {
-    const { mapping } = this;
-    const outcomes = records.map((record) => ({ ...record, mapped: mapReceived(record, mapping) }));
+    const { mapping, keeping, observer } = this.given;
+    const outcomes = records.map((record) => ({ record, mapped: mapReceived(record, mapping) }));
     await this.append(
       TOPICS.executions,
       outcomes.flatMap(({ mapped }) => eventsIn(mapped)),
     );
     await this.append(
       TOPICS.deadLetters,
-      outcomes.flatMap(({ mapped, text, place }) => deadLetterOf(mapped, { text, place, mapping })),
+      outcomes.flatMap(({ mapped, record }) => deadLetterOf(mapped, record, { mapping, keeping })),
     );
     reportMapped(
       outcomes.flatMap(({ mapped }) => mapped),
       mapping,
-      this.observer,
+      observer,
     );
   }
 
   private async append(topic: string, records: NewRecord[]): Promise<void> {
     for (let i = 0; i < records.length; i += MAX_APPEND_EVENTS)
-      await this.log.append(topic, records.slice(i, i + MAX_APPEND_EVENTS));
+      await this.given.log.append(topic, records.slice(i, i + MAX_APPEND_EVENTS));
   }
 }

@@ -19,6 +19,7 @@ const subject = new TopicMapping({
   source: { topic: 'jobs', mapping },
   maxAgeS: 60,
   nowMs: () => T,
+  keeping: { payload: 'redact', maxPayloadBytes: 1_000 },
   observer: {
     recordsMapped: (_, outcome, records) => void (counted[outcome] = (counted[outcome] ?? 0) + records),
   },

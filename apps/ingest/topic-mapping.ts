@@ -6,6 +6,7 @@ import {
   type StoredRecord,
 } from '#adapters/event-log';
 import type { Mapped, Mapping } from '#domain/mapping';
+import type { PayloadKeeping } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 import { deadLetterOf, eventsIn, mapReceived, NO_MAPPING, reportMapped } from './record-mapping.js';
 
@@ -30,6 +31,7 @@ export class TopicMapping {
       /** What was appended longer ago than this cannot count any more, seconds: it is left out. */
       maxAgeS: number;
       nowMs: () => number;
+      keeping: PayloadKeeping;
       observer: Pick<IngestObserver, 'recordsMapped'>;
     },
   ) {}
@@ -45,16 +47,17 @@ export class TopicMapping {
 
   private map({ topic, partition }: RecordBatch, record: StoredRecord, step: Step): void {
     step.nextOffset = record.offset + 1;
-    const { source, maxAgeS, nowMs } = this.given;
+    const { source, maxAgeS, nowMs, keeping } = this.given;
     const { value, key, headers, offset, timestampMs: timeMs } = record;
     if (value === null) return;
     if (timeMs < nowMs() - maxAgeS * 1000) return void step.tooOld++;
     const place = `${topic}[${partition}]@${offset}`;
     const about = { topic, partition, offset, key, headers, timeMs };
-    const mapped = mapReceived({ text: value, about, place }, source.mapping);
+    const received = { text: value, about, place };
+    const mapped = mapReceived(received, source.mapping);
     step.mapped.push(...mapped);
     step.accepted.push(...eventsIn(mapped));
-    step.deadLetters.push(...deadLetterOf(mapped, { text: value, place, mapping: source.mapping }));
+    step.deadLetters.push(...deadLetterOf(mapped, received, { mapping: source.mapping, keeping }));
   }
 
   private async finish(

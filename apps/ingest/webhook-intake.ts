@@ -1,6 +1,7 @@
-import type { EventLog } from '#adapters/event-log';
-import { cutBelow } from '#adapters/input-problems';
+import type { EventLog, NewRecord } from '#adapters/event-log';
+import { cutBelow, isDeeperThan } from '#adapters/input-problems';
 import { mapRecord, type Mapped, type Mapping } from '#domain/mapping';
+import type { PayloadKeeping } from './dead-letter.js';
 import { appendReceived, type NotTaken } from './event-append.js';
 import type { IngestObserver } from './ingest-observer.js';
 import { deadLetterOf, eventsIn, reportMapped } from './record-mapping.js';
@@ -20,6 +21,7 @@ export class WebhookIntake {
   constructor(
     private readonly log: EventLog,
     private readonly mappings: ReadonlyMap<string, Mapping>,
+    private readonly keeping: PayloadKeeping,
     private readonly observer: Pick<IngestObserver, 'recordsMapped' | 'appendFailed'>,
   ) {}
 
@@ -35,9 +37,8 @@ export class WebhookIntake {
       if (events > MAX_RECORDS_PER_REQUEST) return { outcome: 'too_many_events' };
       mapped.push(own);
     }
-    const place = `POST /v1/webhooks/${name}`;
     const deadLetters = mapped.flatMap((own, i) =>
-      deadLetterOf(own, { text: JSON.stringify(cutBelow(records[i], MAX_LETTER_LEVELS)), mapping, place }),
+      own.some(({ outcome }) => outcome === 'refused') ? this.deadLetterOf(records[i], own, mapping) : [],
     );
     const received = { accepted: mapped.flatMap(eventsIn), deadLetters };
     const failure = await appendReceived(this.log, received, (error) => this.observer.appendFailed(error));
@@ -47,5 +48,12 @@ export class WebhookIntake {
     }
     reportMapped(mapped.flat(), mapping, this.observer);
     return { outcome: 'taken', mapped };
+  }
+
+  private deadLetterOf(record: unknown, mapped: Mapped[], mapping: Mapping): NewRecord[] {
+    const isPart = isDeeperThan(record, MAX_LETTER_LEVELS);
+    const text = JSON.stringify(isPart ? cutBelow(record, MAX_LETTER_LEVELS) : record);
+    const received = { text, about: {}, place: `POST /v1/webhooks/${mapping.name}`, isPart };
+    return deadLetterOf(mapped, received, { mapping, keeping: this.keeping });
   }
 }

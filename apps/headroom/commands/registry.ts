@@ -1,6 +1,7 @@
 import { registerBackup } from './backup.js';
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
+import { registerDeadLetters } from './dead-letters.js';
 import { registerImport } from './import.js';
 import { registerKey } from './key.js';
 import { registerMapping } from './mapping.js';
@@ -16,6 +17,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerToken,
   registerKey,
   registerMapping,
+  registerDeadLetters,
   registerImport,
   registerReplay,
   registerBackup,

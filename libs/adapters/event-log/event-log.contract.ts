@@ -457,6 +457,49 @@ export function eventLogContract(
       expect(await log.offsetAtTime({ topic: IN, partition: 0, timeMs: before })).toBe(0);
       expect(await log.offsetAtTime({ topic: IN, partition: 0, timeMs: Date.now() + 60_000 })).toBe(5);
     });
+
+    describe('read without a group', () => {
+      const at = { topic: IN, partition: 2 };
+
+      test('a partition gives each record once, from its start to its end, in pieces of any size', async () => {
+        expect(await log.offsetAtTime({ ...at, timeMs: 0 })).toBe(await log.endOffset(at));
+        await log.append(IN, numbered(0, 30, 2));
+        const [start, end] = [await log.offsetAtTime({ ...at, timeMs: 0 }), await log.endOffset(at)];
+        for (const maxRecords of [1, 7, 30, 100]) {
+          const values: string[] = [];
+          for (let offset = start; offset < end;) {
+            const piece = await log.read({ ...at, offset, maxRecords });
+            expect(piece.length).toBeLessThanOrEqual(maxRecords);
+            values.push(...piece.map(({ value }) => value as string));
+            offset = (piece.at(-1) as StoredRecord).offset + 1;
+          }
+          expect(values).toEqual(numbers(0, 30));
+        }
+        for (const offset of [end, end + 1_000_000])
+          expect(await log.read({ ...at, offset, maxRecords: 9 })).toEqual([]);
+      });
+
+      testOfCommits('what steps wrote is found at its offsets, whatever lies between them', async () => {
+        await log.append(IN, [{ key: 'a', value: '1', partition: 2 }]);
+        const reader = collector();
+        const member = await log.subscribe(reader.subscription('g'));
+        await reader.received(1);
+        for (const value of numbers(0, 3)) {
+          const outputs = [{ topic: OUT, records: [{ key: 'k', value, partition: 2 }] }];
+          await member.commit({ outputs, offsets: [{ ...at, offset: 1 }] });
+        }
+        await until(async () => (await readAll(log, OUT)).length === 3);
+        const out = { topic: OUT, partition: 2, maxRecords: 1 };
+        let offset = await log.offsetAtTime({ ...out, timeMs: 0 });
+        for (const record of await readAll(log, OUT)) {
+          expect(await log.read({ ...out, offset })).toEqual([record]);
+          expect(await log.read({ ...out, offset: record.offset })).toEqual([record]);
+          offset = record.offset + 1;
+        }
+        expect(offset).toBeLessThanOrEqual(await log.endOffset(out));
+        expect(await log.read({ ...out, offset })).toEqual([]);
+      });
+    });
   });
 
   async function readAll(log: EventLog, topic: string): Promise<StoredRecord[]> {

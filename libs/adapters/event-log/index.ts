@@ -25,4 +25,5 @@ export { LogContext } from './transport/log-context.js';
 export { readable } from './transport/readable.js';
 export { RecordObserver } from './transport/record-observer.js';
 export { HandlerErrors } from './transport/handler-errors.filter.js';
+export { inTime } from './in-time.js';
 export { TOPICS, topicSpecs } from './topics.js';

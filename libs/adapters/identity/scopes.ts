@@ -1,6 +1,8 @@
 /** Everything a token can allow. A closed list: a typing error must not become a scope that nothing checks. */
 export const SCOPES = [
   'events:write',
+  'dead-letters:read',
+  'dead-letters:replay',
   'policies:read',
   'policies:write',
   'pools:read',

@@ -164,7 +164,21 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reason'],
     meaning:
-      'Records that count nowhere and went to executions.dlq.v1, by reason. Each keeps its original value and the reason in its headers.',
+      'Records that count nowhere and went to executions.dlq.v1, by reason. `headroom dead-letters list` shows them, with the reason of each.',
+  },
+  readDeadLetters: {
+    name: 'headroom_read_dead_letters_total',
+    kind: 'counter',
+    labels: ['operation'],
+    meaning:
+      'Dead letters that the API has handed out: `listed` without what they hold, or `shown` with it. Who reads them sees payloads, as far as deadLetters.payload keeps any.',
+  },
+  replayedDeadLetters: {
+    name: 'headroom_replayed_dead_letters_total',
+    kind: 'counter',
+    labels: ['outcome'],
+    meaning:
+      'Dead letters that somebody asked to have replayed, by outcome: `replayed`; or refused because there is `no_letter` at the place, it is `redacted` or `cut`, its record was replayed three times in vain (`too_many_replays`), its mapping is gone (`unknown_mapping`) or finds another number of elements (`mapping_changed`), all of it is `still_refused`, or the event log was `overloaded` or `unavailable`. A record that is refused again after a replay is counted in headroom_ingest_dead_letters_total as well.',
   },
   ingestExpired: {
     name: 'headroom_ingest_expired_attempts_total',
