@@ -131,8 +131,12 @@ export class PartitionCounting {
   }
 }
 
-function toIngest({ offset, timestampMs, value, headers }: StoredRecord): IngestRecord {
-  return { offset, timestampMs, parsed: parseEventRecord(value ?? '', headers) };
+function toIngest({ offset, timestampMs, value, headers, unreadable }: StoredRecord): IngestRecord {
+  const parsed: IngestRecord['parsed'] =
+    unreadable === undefined
+      ? parseEventRecord(value ?? '', headers)
+      : { ok: false, reason: 'unreadable', detail: unreadable };
+  return { offset, timestampMs, parsed };
 }
 
 function stepOf(batch: RecordBatch, outputs: IngestOutput[], keeping: PayloadKeeping): AtomicStep {
@@ -149,10 +153,10 @@ function stepOf(batch: RecordBatch, outputs: IngestOutput[], keeping: PayloadKee
       {
         topic: TOPICS.deadLetters,
         records: deadLetters.map(({ offset, reason, detail }) => {
-          const { key, value, headers, timestampMs: timeMs } = original.get(offset) as StoredRecord;
+          const { timestampMs: timeMs, ...came } = original.get(offset) as StoredRecord;
           const source = `${topic}[${partition}]@${offset}`;
           const about = { topic, partition, offset, timeMs };
-          return deadLetterRecord({ key, value, headers, reason, detail, source, about }, keeping);
+          return deadLetterRecord({ ...came, reason, detail, source, about }, keeping);
         }),
       },
     ],

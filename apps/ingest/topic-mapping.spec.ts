@@ -65,3 +65,26 @@ test('what is older than an execution may be is left out and counted; its offset
   ]);
   expect(counted['too_old']).toBe(2);
 });
+
+test('a batch that nobody can unpack is one dead letter, and counted; what follows is mapped', async () => {
+  const whole = { key: '', value: '', headers: {}, offset: 14, timestampMs: T, isPart: true } as const;
+  const next = { key: 'k', value: JSON.stringify(runs(1)), headers: {}, offset: 15, timestampMs: T };
+  const unreadable = 'records 10 to 14: must be compressed by gzip or zstd, or not at all, got snappy';
+  const records = [{ ...whole, unreadable }, next];
+  const steps: AtomicStep[] = [];
+  const batch = { topic: 'jobs', partition: 3, from: 10, endOffset: 16, records };
+  await subject.take(batch, async (step) => void steps.push(step));
+  expect(steps).toMatchObject([
+    {
+      outputs: [
+        { topic: TOPICS.executions, records: [{ key: 'jobs:0' }] },
+        {
+          topic: TOPICS.deadLetters,
+          records: [{ headers: { 'headroom-reason': 'unreadable', 'headroom-detail': unreadable } }],
+        },
+      ],
+      offsets: [{ topic: 'jobs', partition: 3, offset: 16 }],
+    },
+  ]);
+  expect(counted['unreadable']).toBe(1);
+});

@@ -6,7 +6,7 @@ import {
   type StoredRecord,
 } from '#adapters/event-log';
 import type { Mapped, Mapping } from '#domain/mapping';
-import type { PayloadKeeping } from './dead-letter.js';
+import { deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 import { deadLetterOf, eventsIn, mapReceived, NO_MAPPING, reportMapped } from './record-mapping.js';
 
@@ -48,12 +48,19 @@ export class TopicMapping {
   private map({ topic, partition }: RecordBatch, record: StoredRecord, step: Step): void {
     step.nextOffset = record.offset + 1;
     const { source, maxAgeS, nowMs, keeping } = this.given;
-    const { value, key, headers, offset, timestampMs: timeMs } = record;
+    const { value, key, headers, offset, timestampMs: timeMs, isPart = false, unreadable } = record;
     if (value === null) return;
-    if (timeMs < nowMs() - maxAgeS * 1000) return void step.tooOld++;
+    if (timeMs < nowMs() - maxAgeS * 1000) return void step.leftOut.too_old++;
     const place = `${topic}[${partition}]@${offset}`;
+    if (unreadable !== undefined) {
+      step.leftOut.unreadable++;
+      const about = { topic, partition, offset, timeMs };
+      const why = { reason: 'unreadable', detail: unreadable, source: place, mapping: source.mapping?.name };
+      step.deadLetters.push(deadLetterRecord({ ...record, value, about, ...why }, keeping));
+      return;
+    }
     const about = { topic, partition, offset, key, headers, timeMs };
-    const received = { text: value, about, place };
+    const received = { text: value, about, place, isPart };
     const mapped = mapReceived(received, source.mapping);
     step.mapped.push(...mapped);
     step.accepted.push(...eventsIn(mapped));
@@ -65,7 +72,7 @@ export class TopicMapping {
     step: Step,
     commit: (step: AtomicStep) => Promise<void>,
   ): Promise<void> {
-    const { accepted, deadLetters, mapped, tooOld } = step;
+    const { accepted, deadLetters, mapped, leftOut } = step;
     await commit({
       outputs: [
         { topic: TOPICS.executions, records: accepted },
@@ -75,7 +82,9 @@ export class TopicMapping {
     });
     const { source, observer } = this.given;
     reportMapped(mapped, source.mapping, observer);
-    if (tooOld > 0) observer.recordsMapped(source.mapping?.name ?? NO_MAPPING, 'too_old', tooOld);
+    for (const outcome of ['too_old', 'unreadable'] as const)
+      if (leftOut[outcome] > 0)
+        observer.recordsMapped(source.mapping?.name ?? NO_MAPPING, outcome, leftOut[outcome]);
     step.clear();
   }
 }
@@ -85,7 +94,7 @@ class Step {
   accepted: NewRecord[] = [];
   deadLetters: NewRecord[] = [];
   mapped: Mapped[] = [];
-  tooOld = 0;
+  leftOut = { too_old: 0, unreadable: 0 };
   nextOffset: number | undefined;
 
   clear(): void {

@@ -17,8 +17,11 @@ import {
 import { bucketStartMs, emptyBucket, type Bucket, type DemandPartial } from './bucket.js';
 import { addToSketch } from './sketch.js';
 
-/** Why a record of `executions.v1` counts nowhere: a counter each, and the reason in the dead-letter topic. */
-export type DeadLetterReason = Refusal | 'future' | 'too_old' | 'too_many_pools';
+/**
+ * Why a record of `executions.v1` counts nowhere: a counter each, and the reason in the dead-letter topic. `unreadable`: it
+ * stands for a batch of which the log can unpack nothing.
+ */
+export type DeadLetterReason = Refusal | 'unreadable' | 'future' | 'too_old' | 'too_many_pools';
 
 export interface IngestSettings {
   /** An event counts once when it is sent again within this time of the last time it was sent. */
@@ -38,7 +41,7 @@ export interface IngestRecord {
   offset: number;
   /** When the log took it, epoch ms: the clock of all windows, so that reading again gives the same result. */
   timestampMs: number;
-  parsed: ParsedEvent;
+  parsed: ParsedEvent | { ok: false; reason: 'unreadable'; detail: string };
 }
 
 export interface IngestInput {

@@ -98,6 +98,7 @@ beforeEach(async () => {
   server = new EventLogServer(log, {
     groupFailed: (failure) => failures.push(failure),
     batchHandled: () => undefined,
+    recordsLost: () => undefined,
   });
   app = await NestFactory.createMicroservice<MicroserviceOptions>(NumbersModule, {
     strategy: server,
@@ -175,6 +176,7 @@ test('a topic that does not exist is reported, not thrown at the program', async
   const lost = new EventLogServer(empty, {
     groupFailed: (failure) => failures.push(failure),
     batchHandled: () => undefined,
+    recordsLost: () => undefined,
   });
   lost.addHandler(sums, async () => undefined, true);
   const listening = Promise.withResolvers<void>();
