@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import kafkajs, { type Admin } from 'kafkajs';
 import { startKafka, type Kafka } from '#parts/kafka';
@@ -13,6 +14,7 @@ import {
 } from '../event-log.js';
 import { EventLogServer } from '../transport/event-log-server.js';
 import type { LogContext } from '../transport/log-context.js';
+import { KafkaCluster } from './cluster.js';
 import { KafkaEventLog } from './kafka-event-log.js';
 import { kafkaSettingsSchema, type KafkaSettings } from './kafka-settings.js';
 
@@ -22,6 +24,10 @@ const UNTIL_WITHIN_MS = 100_000;
 const IN = 'in.v1';
 const OUT = 'out.v1';
 const PARTITIONS = 2;
+/** By its number in the protocol. */
+const HEARTBEAT = 12;
+/** 4 MiB that wait for a reader, 2 MiB that were asked for before they were there, and the batch at hand. */
+const MAX_FETCHED_BYTES = 10 * 1024 * 1024;
 const COPY = { topic: IN, group: 'copy', commits: true } as const;
 const TOPIC: Omit<TopicSpec, 'name'> = { partitions: PARTITIONS, retentionMs: 3_600_000, compacted: false };
 
@@ -74,6 +80,12 @@ async function valuesIn(topic: string): Promise<string[]> {
     }
   }
   return values;
+}
+
+interface Connecting {
+  host: string;
+  port: number;
+  onConnect: () => void;
 }
 
 interface Copying {
@@ -240,6 +252,33 @@ test('more than may wait is refused while a broker does not answer, and written 
   expect(await log.endOffset({ topic: IN, partition: 0 })).toBe(80 - refused);
 });
 
+test('while a handler takes its time, the rest stays at the brokers but for some megabytes', async () => {
+  await ensure(IN);
+  const [count, value] = [40, 'x'.repeat(1_000_000)];
+  for (let n = 0; n < count; n++) await log.append(IN, records(value));
+  const sockets: Socket[] = [];
+  const socketFactory = (given: Connecting) => {
+    sockets.push(new Socket().connect(given, given.onConnect));
+    return sockets.at(-1) as Socket;
+  };
+  const slow = await KafkaEventLog.open(settings, { socketFactory });
+  await slow.ensureTopics([{ ...TOPIC, name: IN }]);
+  const [atHand, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let handled = 0;
+  const onBatch = async (batch: RecordBatch) => {
+    atHand.resolve();
+    await mayEnd.promise;
+    handled += batch.records.length;
+  };
+  await slow.subscribe({ group: 'slow', topics: [IN], onBatch });
+  await atHand.promise;
+  expect(await valuesIn(IN)).toHaveLength(count); // in which time all of it could have been fetched
+  expect(sockets.reduce((sum, { bytesRead }) => sum + bytesRead, 0)).toBeLessThan(MAX_FETCHED_BYTES);
+  mayEnd.resolve();
+  await until(() => handled === count);
+  await slow.close();
+});
+
 test('a record that is too large is refused before anything is sent; its neighbours are written', async () => {
   await admin.createTopics({
     topics: [
@@ -308,6 +347,67 @@ test('members that bundle partitions otherwise cannot share a group', async () =
     /must have the same eventLog\.bundles, got 3 and another/,
   );
   await other.close();
+});
+
+/** The group loses its member, as if it had been silent for too long. */
+async function forget(group: string): Promise<void> {
+  const client = new kafkajs.Kafka({ brokers: [broker.bootstrap], logLevel: kafkajs.logLevel.NOTHING });
+  const cluster = await KafkaCluster.connect(client, [inKafka(IN)]);
+  const coordinator = await cluster.coordinator(group);
+  const { groups } = await admin.describeGroups([group]);
+  for (const { memberId } of groups.flatMap(({ members }) => members))
+    await coordinator.leaveGroup({ groupId: group, memberId });
+  await cluster.close();
+}
+
+test('a member that is forgotten while it is given more handles nothing before it has joined again', async () => {
+  await ensure(IN);
+  let beats = 0;
+  const socketFactory = (given: Connecting) => {
+    const socket = new Socket().connect(given, given.onConnect); // which sets `write`
+    const write = socket.write.bind(socket) as (bytes: Buffer, encoding: BufferEncoding) => boolean;
+    socket.write = ((bytes: Buffer, encoding: BufferEncoding) => {
+      if (bytes.readInt16BE(4) === HEARTBEAT) beats++;
+      return write(bytes, encoding);
+    }) as Socket['write'];
+    return socket;
+  };
+  const forgotten = await KafkaEventLog.open(settings, { socketFactory });
+  await forgotten.ensureTopics([{ ...TOPIC, name: IN }]);
+  const [isGiven, mayGoOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const handled = Promise.withResolvers<void>();
+  const order: string[] = [];
+  let given = 0;
+  const member = await forgotten.subscribe({
+    group: 'g',
+    topics: [IN],
+    onAssigned: async () => {
+      given++;
+      if (given === 2) {
+        isGiven.resolve();
+        await mayGoOn.promise;
+      }
+      return [];
+    },
+    onRevoked: async (partitions) => void order.push(`revoked ${partitions.length}`),
+    onBatch: async () => {
+      order.push('batch');
+      handled.resolve();
+    },
+  });
+  const other = await log.subscribe({ group: 'g', topics: [IN], onBatch: async () => undefined });
+  await other.leave();
+  await isGiven.promise;
+  await log.append(IN, records('waits'));
+  await until(() => member.positions().some(({ endOffset }) => endOffset === 1));
+  await forget(inKafka('g'));
+  // The first one may have been on its way before; the third is sent when the second was answered.
+  const before = beats;
+  await until(() => beats > before + 2);
+  mayGoOn.resolve();
+  await handled.promise;
+  expect(order).toEqual(['revoked 1', 'revoked 2', 'batch']);
+  await forgotten.close();
 });
 
 test('retention that overtakes a reader: it goes on with the first record there is, and is told what is lost', async () => {
