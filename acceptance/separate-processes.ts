@@ -117,7 +117,8 @@ function servedBy(path: string): string[] {
   return ['autoscaler-1', 'autoscaler-2'];
 }
 
-async function newDatabase(url: string, name: string): Promise<string> {
+/** Url of a database that is made beside another one. */
+export async function newDatabase(url: string, name: string): Promise<string> {
   const client = new Client(url);
   await client.connect();
   try {

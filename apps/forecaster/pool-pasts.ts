@@ -62,7 +62,11 @@ export class PoolPasts {
     // A thread that has broken knows nothing of what the one before was given.
     const givenToMs = this.options.thread.knows(pool) ? this.givenTo.get(pool) : undefined;
     const fromMs = givenToMs ?? toMs - learnedBuckets(settings) * bucketMs;
-    const page = await this.options.store.arrivalsPage({ pool, fromMs, toMs, limit });
+    // Both at once: of many pools each would wait twice behind everybody else who asks the store.
+    const [page, uncounted] = await Promise.all([
+      this.options.store.arrivalsPage({ pool, fromMs, toMs, limit }),
+      this.options.downtime.of(pool, settings),
+    ]);
     const seen = this.seenWithin({ pool, fromMs, toMs });
     const firstMs = givenToMs ?? Math.min(...[...page.slice(0, 1), ...seen].map(({ startMs }) => startMs));
     if (firstMs === Infinity) return void this.empty.add(pool);
@@ -70,7 +74,6 @@ export class PoolPasts {
     const coveredToMs = last === undefined ? toMs : bucketStartMs(last.startMs, settings.bucketS) + bucketMs;
     const startMs = bucketStartMs(firstMs, settings.bucketS);
     const endMs = Math.min(toMs, coveredToMs, startMs + limit * bucketMs);
-    const uncounted = await this.options.downtime.of(pool, settings);
     const closed = withoutHoles([...page, ...seen], { fromMs: startMs, toMs: endMs, bucketMs, uncounted });
     return { due, step: { settings: forecast, closed }, toMs: endMs };
   }

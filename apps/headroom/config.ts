@@ -90,7 +90,9 @@ const ingest = z.strictObject({
     .min(1)
     .max(100_000)
     .default(1000)
-    .describe('Pools created by their first event; beyond it their events go to the dead-letter topic.'),
+    .describe(
+      'Pools in all, most of which their first event creates; beyond it their events go to the dead-letter topic. Set it above the number of pools that there will be; 10,000 are tested, and take up to two gigabytes in a process that forecasts or decides.',
+    ),
 });
 
 const deadLetters = z

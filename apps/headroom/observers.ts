@@ -7,7 +7,7 @@ import { LimitedNotes } from '#adapters/notes';
 import type { PartitionOptions } from '#adapters/store';
 import type { RecordSourceObserver } from '#adapters/record-sources';
 import { ForgottenPools, type Logger, type Metrics } from '#adapters/telemetry';
-import { decisionIdOf, forecastEndsEarly } from '#domain/scaling';
+import { decisionIdOf, forecastEndsEarly, type Decision, type FleetView } from '#domain/scaling';
 import type { AutoscalerObserver } from '../autoscaler/autoscaler.js';
 import type { PolicyObserver } from '../autoscaler/policies.controller.js';
 import type { ForecasterObserver } from '../forecaster/forecaster.js';
@@ -243,6 +243,7 @@ function forecasterObserver({ metrics, logger }: Given): ForecasterObserver {
 function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObserver & PolicyObserver {
   const missing = new LimitedNotes(({ msg, ...what }) => logger.error(what, msg));
   const { decisions, decisionLimits, shortForecastDecisions, objectiveReachable, workers } = metrics;
+  const levels = new PoolLevels(metrics);
   const gone = new ForgottenPools([
     decisions,
     decisionLimits,
@@ -253,17 +254,12 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
   return {
     decided: (made) => {
       const { decision, input } = made;
-      const { pool, kind, reason, limits, objectiveReachable, desired } = decision;
+      const { pool, kind, reason, limits, desired } = decision;
       status.decided(made);
       metrics.decisions.inc({ pool, kind, reason });
       for (const { limit } of limits) metrics.decisionLimits.inc({ pool, limit });
       if (forecastEndsEarly(decision)) metrics.shortForecastDecisions.inc({ pool });
-      metrics.objectiveReachable.set({ pool }, objectiveReachable ? 1 : 0);
-      metrics.workers.set({ pool, state: 'desired' }, desired);
-      if (input.fleet !== undefined) {
-        for (const state of ['ready', 'starting', 'draining'] as const)
-          metrics.workers.set({ pool, state }, input.fleet[state]);
-      }
+      levels.show(decision, input.fleet);
       if (kind === 'scale') {
         const { previousDesired, explanation } = decision;
         logger.info(
@@ -286,6 +282,7 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
     policyChanged: ({ what, ...change }) => logger.info(change, `policy ${what}`),
     forgotten: (pool) => {
       status.forgotten(pool);
+      levels.forget(pool);
       void gone.forget(pool);
     },
     restored: ({ pool, desired, error }) => {
@@ -310,6 +307,30 @@ function autoscalerObserver({ metrics, logger, status }: Given): AutoscalerObser
         );
     },
   };
+}
+
+/** Levels of each pool, set when they change: a gauge costs as much as a decision, and nearly none of them changes. */
+class PoolLevels {
+  private readonly shown = new Map<string, string>();
+
+  constructor(private readonly metrics: Pick<Metrics, 'workers' | 'objectiveReachable'>) {}
+
+  show({ pool, desired, objectiveReachable: isReachable }: Decision, fleet: FleetView | undefined): void {
+    const { ready, starting, draining } = fleet ?? {};
+    const levels = `${desired} ${isReachable} ${ready} ${starting} ${draining}`;
+    if (this.shown.get(pool) === levels) return;
+    this.shown.set(pool, levels);
+    const { workers, objectiveReachable } = this.metrics;
+    objectiveReachable.set({ pool }, isReachable ? 1 : 0);
+    workers.set({ pool, state: 'desired' }, desired);
+    if (fleet === undefined) return;
+    for (const state of ['ready', 'starting', 'draining'] as const)
+      workers.set({ pool, state }, fleet[state]);
+  }
+
+  forget(pool: string): void {
+    this.shown.delete(pool);
+  }
 }
 
 /** What a router's request ended with that somebody of ours may be to blame for. */

@@ -19,8 +19,8 @@ import {
 } from '#domain/demand';
 import type { IngestObserver } from './ingest-observer.js';
 
-/** Sums kept in memory for one partition of demand.v1, so that a bucket is read from the store once: 1 to 5 kB each. */
-export const MAX_HELD_BUCKETS = 4_000;
+/** Sums kept in memory over all partitions, so that a bucket is read from the store once: 1 to 5 kB each. */
+const MAX_HELD_BUCKETS = 20_000;
 
 /** What is known of one partition of demand.v1. A pool's partials are all in the same one. */
 interface TablePartition {
@@ -84,7 +84,7 @@ export class DemandTable {
     own.nextOffset = nextOffset;
     own.ahead = false;
     for (const place of own.sums.keys()) {
-      if (own.sums.size <= MAX_HELD_BUCKETS) break;
+      if (own.sums.size <= MAX_HELD_BUCKETS / this.owned.size) break;
       own.sums.delete(place);
     }
   }

@@ -76,7 +76,8 @@ export class DemandStore {
     });
     const times = rows.map(({ startMs }) => startMs);
     await this.projection.commit({ step, times }, async (transaction) => {
-      await inStatements(rows, (some) => transaction.upsert(demand, some, ['pool', 'startMs']));
+      const upsert = (some: typeof rows) => transaction.upsert(demand, some, ['pool', 'startMs']);
+      await inStatements(rows, upsert, ({ bucket }) => bucket.length);
       await inStatements(chains, (some) => transaction.upsert(demandChains, some, ['pool', 'partition']));
     });
   }
@@ -182,29 +183,27 @@ export class DemandStore {
   }
 
   /**
-   * What a reader of demand.v1 starts from: buckets within [fromMs, toMs) of each pool, oldest first, what they include,
-   * and the topic's offsets they stand at, all of one moment. Sketches are those of the newest buckets; in the others
-   * they are empty, because nobody reads so many and they are most of what there is to read.
+   * What a reader of demand.v1 starts from: the topic's offsets, and of each pool buckets within [fromMs, toMs), oldest
+   * first, with what they include. A pool is of one moment, each of its own and after that of the offsets: what it includes
+   * beyond them its reader meets again in the topic, and its chains say that it was seen. So nobody has to wait until all
+   * of many pools are read. Sketches are those of the newest buckets; in the others they are empty, because nobody reads
+   * so many and they are most of what there is to read.
    */
-  snapshot(of: {
+  async snapshot(of: {
     pools: (pool: string) => boolean;
     span: (pool: string) => { fromMs: number; toMs: number };
   }): Promise<DemandSnapshot> {
-    return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
-      const offsets = await this.projection.offsets(transaction);
-      const { chains, droppedTo } = await allChains(transaction);
-      const own = chains.filter(({ pool }) => of.pools(pool));
-      const owned = [...Map.groupBy(own, (chain) => chain.pool)];
-      const pools: DemandSnapshot['pools'] = [];
-      for (let i = 0; i < owned.length; i += POOLS_PER_STATEMENT) {
-        const page = owned.slice(i, i + POOLS_PER_STATEMENT);
-        const spans = page.map(([pool]) => ({ pool, ...of.span(pool) }));
-        const buckets = await bucketsWithin(transaction, spans);
-        for (const [pool, links] of page)
-          pools.push({ pool, chains: links, buckets: buckets.get(pool) ?? [] });
-      }
-      return { offsets, droppedTo, pools };
-    });
+    const { manager } = this.dataSource;
+    const offsets = await this.projection.offsets();
+    const owned = (await chainedPools(manager)).filter((pool) => of.pools(pool));
+    const pools: DemandSnapshot['pools'] = [];
+    for (let i = 0; i < owned.length; i += POOLS_PER_STATEMENT) {
+      const spans = owned.slice(i, i + POOLS_PER_STATEMENT).map((pool) => ({ pool, ...of.span(pool) }));
+      pools.push(...(await poolsWithin(manager, spans)));
+    }
+    // Last: what was dropped while the pools were read is in it.
+    const dropped = await manager.findBy(demandChains, { pool: DROPPED });
+    return { offsets, droppedTo: farthest(dropped), pools };
   }
 
   /** Drops what no pool keeps, and makes the partitions of what comes. */
@@ -248,18 +247,35 @@ async function allChains(transaction: EntityManager): Promise<Omit<DemandStandin
   const dropped = rows.filter(({ pool }) => pool === DROPPED);
   return {
     chains: rows.filter(({ pool }) => pool !== DROPPED),
-    droppedTo: new Map(dropped.map(({ partition, nextOffset }) => [partition, nextOffset])),
+    droppedTo: farthest(dropped),
   };
 }
 
-/** One row for each pool: rows of their own would cost more than what is in them. */
-async function bucketsWithin(
-  transaction: EntityManager,
+function farthest(dropped: DemandChainRow[]): Map<number, number> {
+  return new Map(dropped.map(({ partition, nextOffset }) => [partition, nextOffset]));
+}
+
+/** Pools of which the table includes something. */
+async function chainedPools(from: EntityManager): Promise<string[]> {
+  const [{ pools }] = await from.query<[{ pools: string | null }]>(
+    `select json_agg(pool)::text as pools from (select distinct pool from demand_chains where pool <> $1) as chained`,
+    [DROPPED],
+  );
+  return JSON.parse(pools ?? '[]') as string[];
+}
+
+/** One row for each pool: rows of their own would cost more than what is in them. One statement, and so one moment. */
+async function poolsWithin(
+  from: EntityManager,
   spans: { pool: string; fromMs: number; toMs: number }[],
-): Promise<Map<string, Bucket[]>> {
-  const rows = await transaction.query<{ pool: string; buckets: string }[]>(
-    `select span.pool, own.buckets
+): Promise<DemandSnapshot['pools']> {
+  const rows = await from.query<{ pool: string; chains: string; buckets: string | null }[]>(
+    `select span.pool, links.chains, own.buckets
      from json_to_recordset($1::json) as span(pool text, "fromMs" bigint, "toMs" bigint),
+     lateral (
+       select json_agg(json_build_array(partition, next_offset, backlog, in_flight) order by partition)::text as chains
+       from demand_chains where demand_chains.pool = span.pool
+     ) as links,
      lateral (
        select '[' || string_agg(
          case when chars <= ${SKETCHES_CHARS} then bucket
@@ -268,11 +284,19 @@ async function bucketsWithin(
          select start_ms, bucket, sum(length(bucket)) over (order by start_ms desc) as chars
          from demand where pool = span.pool and start_ms >= "fromMs" and start_ms < "toMs"
        ) as newest
-     ) as own where own.buckets is not null`,
+     ) as own where links.chains is not null`,
     [JSON.stringify(spans)],
   );
-  return new Map(rows.map(({ pool, buckets }) => [pool, (JSON.parse(buckets) as Bucket[]).map(completed)]));
+  return rows.map(({ pool, chains, buckets }) => ({
+    pool,
+    chains: (JSON.parse(chains) as ChainColumns[]).map(([partition, nextOffset, backlog, inFlight]) => {
+      return { pool, partition, nextOffset, backlog, inFlight };
+    }),
+    buckets: (JSON.parse(buckets ?? '[]') as Bucket[]).map(completed),
+  }));
 }
+
+type ChainColumns = [partition: number, nextOffset: number, backlog: number, inFlight: number];
 
 function completed(bucket: Bucket): Bucket {
   return { ...emptyBucket(bucket.startMs), ...bucket };

@@ -34,7 +34,8 @@ export class ForecastStore {
     });
     const times = values.map(({ originMs }) => originMs);
     await this.projection.commit({ step, times }, async (transaction) => {
-      await inStatements(values, (some) => transaction.upsert(forecasts, some, ['pool', 'originMs']));
+      const upsert = (some: typeof values) => transaction.upsert(forecasts, some, ['pool', 'originMs']);
+      await inStatements(values, upsert, ({ forecast }) => forecast.length);
     });
   }
 

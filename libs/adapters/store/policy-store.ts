@@ -28,6 +28,14 @@ export class PolicyStore {
     return page.where('p.pool > :after', { after }).orderBy('p.pool').limit(limit).getMany();
   }
 
+  /** Another text after every change, and until then the same: whoever has read all of them need not read them again. */
+  async digest(): Promise<string> {
+    const [{ digest }] = await this.dataSource.query<[{ digest: string | null }]>(
+      `select md5(string_agg(pool || ' ' || version || ' ' || updated_at_ms, ',' order by pool)) as digest from policies`,
+    );
+    return digest ?? '';
+  }
+
   /** Names of all pools that have a policy. */
   async pools(): Promise<string[]> {
     // One text: ten thousand rows of their own would cost this thread more than what is in them.

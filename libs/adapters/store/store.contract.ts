@@ -99,6 +99,25 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       await store.dataSource.query(`delete from policies where pool like 'many-%'`);
     });
 
+    test('the digest of the policies changes with each of them, and with nothing else', async () => {
+      const policies = new PolicyStore(store.dataSource);
+      const policy = policySchema.parse({});
+      const seen = [await policies.digest()];
+      const change = async (work: Promise<unknown>) => {
+        await work;
+        seen.push(await policies.digest());
+      };
+      const first = { version: 1, updatedAtMs: 1 };
+      await change(policies.create({ pool: 'd', policy, nowMs: 1 }));
+      await change(policies.update({ pool: 'd', policy, seen: first, nowMs: 1 }));
+      await change(policies.delete({ pool: 'd', seen: { version: 2, updatedAtMs: 1 } }));
+      await change(policies.create({ pool: 'd', policy, nowMs: 2 }));
+      expect(new Set(seen).size).toBe(4);
+      expect(seen[3]).toBe(seen[0]);
+      await policies.delete({ pool: 'd', seen: { version: 1, updatedAtMs: 2 } });
+      expect(await policies.digest()).toBe(seen[0]);
+    });
+
     test('policies are listed in pages and deleted by version', async () => {
       const policies = new PolicyStore(store.dataSource);
       const policy = policySchema.parse({});
@@ -146,6 +165,35 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       ]);
       expect(held).toEqual([{ pool: 'etl', bucket: bucketAt(11_000, 8) }]);
       expect(await again.at([])).toEqual([]);
+    });
+
+    test('a snapshot that is taken while others write: each pool is of one moment, not before that of the offsets', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const pools = Array.from({ length: 200 }, (_, i) => `while-${i}`);
+      const step = { topic: 'demand.v1', partition: 6 };
+      /** As many arrivals as offsets are included. */
+      const writeAll = (count: number) =>
+        demand.write({
+          buckets: pools.map((pool) => ({ pool, bucket: bucketAt(10_000, count) })),
+          chains: pools.map((pool) => ({ pool, partition: 6, nextOffset: count, backlog: 0, inFlight: 0 })),
+          step: { ...step, from: count - 1, nextOffset: count },
+        });
+      await writeAll(1);
+      const writing = (async () => {
+        for (let count = 2; count <= 6; count++) await writeAll(count);
+      })();
+      const { pools: found, offsets } = await demand.snapshot({
+        pools: (pool) => pool.startsWith('while-'),
+        span: () => ({ fromMs: 10_000, toMs: 10_001 }),
+      });
+      await writing;
+      expect(found).toHaveLength(pools.length);
+      const begun = offsets.find(({ partition }) => partition === 6)?.nextOffset as number;
+      for (const { chains, buckets } of found) {
+        expect(chains[0]?.nextOffset).toBe(buckets[0]?.arrivals);
+        expect(chains[0]?.nextOffset).toBeGreaterThanOrEqual(begun);
+      }
+      await store.dataSource.query(`delete from demand_chains where pool like 'while-%'`);
     });
 
     test('a snapshot spans many pools, each within its own bounds; only the newest sketches are in it', async () => {

@@ -242,14 +242,14 @@ export const CATALOGUE = {
     kind: 'gauge',
     labels: ['group'],
     meaning:
-      'Age of the oldest record of executions.v1 that group `ingest` has not handled; absent while the event log does not answer. Decisions see demand only up to this age: beyond a few buckets they turn `blind`. The other groups keep no offsets in the log (each starts from its own table); whether they keep up is seen in headroom_consumer_batch_seconds.',
+      'Age of the oldest record of executions.v1 that group `ingest` has not handled; absent while the event log does not answer. Decisions see demand only up to this age: beyond a few buckets they turn `blind`. The other groups keep no offsets in the log (each starts from its own table); whether they keep up is seen in headroom_consumer_lag_records.',
   },
   consumerLagRecords: {
     name: 'headroom_consumer_lag_records',
     kind: 'gauge',
     labels: ['group', 'topic', 'partition'],
     meaning:
-      'Records of each partition that this process reads for a group and has not handled yet; partitions that another process reads are in its metrics. One partition that grows while the others do not has a key that is too hot, or records that are too slow.',
+      'Records of each partition that this process reads for a group and has not handled yet, those of the batch at hand included; partitions that another process reads are in its metrics. One partition that grows while the others do not has a key that is too hot, or records that are too slow.',
   },
   loopRuns: {
     name: 'headroom_loop_runs_total',

@@ -10,8 +10,8 @@ export function metricsPage(): string {
   return [
     '# Metrics\n',
     '`GET /metrics` (Prometheus text format, scope `metrics:read`). The unit is in the name. `pool` has at most',
-    '`ingest.maxPools` values; every other label is a closed list. Node’s own metrics (`nodejs_…`, `process_…`) are',
-    'served beside these.\n',
+    '`ingest.maxPools` values, with some ten series each where decisions are made; every other label is a closed list.',
+    'Node’s own metrics (`nodejs_…`, `process_…`) are served beside these.\n',
     ...entries,
   ].join('\n');
 }
