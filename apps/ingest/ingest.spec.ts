@@ -451,7 +451,14 @@ test('a commit that fails loses nothing: the partition is restored and the batch
 
 test('a batch that the log cannot unpack is one dead letter that cannot be replayed, and is counted', () => {
   const unreadable = 'records 3 to 7: must be compressed by gzip or zstd, or not at all, got snappy';
-  const record = { key: '', value: '', headers: {}, offset: 7, timestampMs: Date.now(), isPart: true } as const;
+  const record = {
+    key: '',
+    value: '',
+    headers: {},
+    offset: 7,
+    timestampMs: Date.now(),
+    isPart: true,
+  } as const;
   const at = { topic: TOPICS.executions, partition: 0 };
   const records = [{ ...record, unreadable }];
   const { step, report } = app.get(PartitionCounting).count({ ...at, from: 0, records, endOffset: 8 });

@@ -79,7 +79,9 @@ export const kafkaSettingsSchema = z.strictObject({
   compression: z
     .enum(['none', 'gzip', 'zstd'])
     .default('none')
-    .describe('Of what Headroom writes, and of executions.v1 when Headroom makes it. These three are what it can read as well; snappy and lz4 it cannot.'),
+    .describe(
+      'Of what Headroom writes, and of executions.v1 when Headroom makes it. These three are what it can read as well; snappy and lz4 it cannot.',
+    ),
   bundles: z
     .number()
     .int()

@@ -12,11 +12,7 @@ test.each([
   [3, '2', ['1']],
 ])('with %i copies a record is acknowledged in %s of them', (copies, wanted, refused) => {
   for (const compacted of [false, true]) {
-    const minimum = setting(
-      'min.insync.replicas',
-      { ...TOPIC, compacted },
-      { copies, compression: 'none' },
-    );
+    const minimum = setting('min.insync.replicas', { ...TOPIC, compacted }, { copies, compression: 'none' });
     expect(minimum?.wanted).toBe(wanted);
     expect(['1', '2', '3'].filter((got) => !minimum?.isMet(got))).toEqual(refused);
   }

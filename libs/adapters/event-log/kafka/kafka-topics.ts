@@ -38,10 +38,7 @@ interface Given extends Pick<KafkaSettings, 'replicationFactor' | 'compression'>
 type TopicConfig = Record<(typeof ASKED)[number], string>;
 
 /** Makes what is missing and checks what is there; throws {@link TopicMismatch}, or as `explained`. */
-export async function ensureKafkaTopics(
-  kafka: Kafka,
-  given: Given,
-): Promise<Map<string, KafkaTopic>> {
+export async function ensureKafkaTopics(kafka: Kafka, given: Given): Promise<Map<string, KafkaTopic>> {
   const admin = kafka.admin();
   const connectAndEnsure = () => admin.connect().then(() => ensured(admin, given));
   try {

@@ -158,9 +158,9 @@ test('of a header that comes twice the last counts, and it is said that not all 
     ['other', 'x'],
     ['trace', '2'],
   ];
-  expect(decodeBatches(batch({ firstOffset: 0, values: ['a'], headers }), { from: 0 }).records).toMatchObject([
-    { headers: { trace: '2', other: 'x' }, isPart: true },
-  ]);
+  expect(decodeBatches(batch({ firstOffset: 0, values: ['a'], headers }), { from: 0 }).records).toMatchObject(
+    [{ headers: { trace: '2', other: 'x' }, isPart: true }],
+  );
 });
 
 test('the batch that reaches the bytes asked for, unpacked, is the last', () => {
@@ -170,7 +170,7 @@ test('the batch that reaches the bytes asked for, unpacked, is the last', () => 
   const decoded = decodeBatches(bytes, { from: 1, maxBytes: 10_001 });
   expect(decoded.records.map(({ offset }) => offset)).toEqual([1]);
   expect(decoded.nextOffset).toBe(2);
-  expect(decodeBatches(bytes, { from: 1, maxBytes: 30_000 }).nextOffset).toBe(4);
+  expect(decodeBatches(bytes, { from: 1, maxBytes: 20_000 }).nextOffset).toBe(4);
 });
 
 test('a batch that cannot be unpacked, or holds no records, is one record that says so; its neighbours are read', () => {
@@ -178,7 +178,7 @@ test('a batch that cannot be unpacked, or holds no records, is one record that s
   const damaged = batch({ firstOffset: 8, values: ['a'.repeat(100), 'b'], attributes: ZSTD });
   damaged.fill(0, 70);
   const short = batch({ firstOffset: 10, values: ['a', 'abc'] });
-  short[61 + 8] = 100; // the second record says that it is longer than its batch
+  short[61 + 10] = 100; // the second record says that it is longer than its batch
   const before = batch({ firstOffset: 0, values: ['before'] });
   const after = batch({ firstOffset: 12, values: ['after'] });
   const all = Buffer.concat([before, snappy, damaged, short, after]);

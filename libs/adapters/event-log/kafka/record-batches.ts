@@ -193,8 +193,7 @@ function readRecords(batch: Batch, { from, maxRecords }: Wanted, into: StoredRec
 /** Of a header that comes more than once, the last counts, as for Kafka's own consumer. */
 function headersAt(cursor: Cursor): { headers: Record<string, string>; isPart: boolean } {
   const entries: [string, string][] = [];
-  for (let left = cursor.varint(); left > 0; left--)
-    entries.push([cursor.text() ?? '', cursor.text() ?? '']);
+  for (let left = cursor.varint(); left > 0; left--) entries.push([cursor.text() ?? '', cursor.text() ?? '']);
   // Not by assignment: a header may be named __proto__.
   const headers = Object.fromEntries(entries);
   return { headers, isPart: entries.length > 1 && Object.keys(headers).length < entries.length };
