@@ -138,6 +138,7 @@ async function start({ made = decided, uptimeMs, demand }: Partial<Started> = {}
   const server = new EventLogServer(log, {
     groupFailed: ({ error }) => failures.push(error.message),
     batchHandled: () => changed(),
+    recordsLost: () => undefined,
   });
   app = await NestFactory.createMicroservice<MicroserviceOptions>(module, {
     strategy: server,

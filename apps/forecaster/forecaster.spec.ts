@@ -102,6 +102,7 @@ async function start(): Promise<void> {
   const server = new EventLogServer(log, {
     groupFailed: ({ error }) => failures.push(error.message),
     batchHandled: () => changed(),
+    recordsLost: () => undefined,
   });
   app = await NestFactory.createMicroservice<MicroserviceOptions>(module, {
     strategy: server,

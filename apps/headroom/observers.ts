@@ -82,6 +82,10 @@ function logServerObserver({ metrics, logger }: Given): LogServerObserver {
       metrics.consumerRecords.inc({ group, topic }, records);
       metrics.consumerBatch.observe({ group, topic }, durationMs / 1000);
     },
+    recordsLost: ({ from, to, ...at }) => {
+      metrics.lostRecords.inc(at, to - from);
+      logger.error({ ...at, from, to }, 'records are lost: retention dropped them before they were read');
+    },
   };
 }
 

@@ -23,7 +23,10 @@ interface Given {
 export async function openEventLog(given: Given): Promise<EventLog> {
   const log = await openLog(given);
   try {
-    await log.ensureTopics(topicSpecs(given.config.ingest));
+    const { ingest, eventLog } = given.config;
+    // The embedded log drops nothing that is unread, however old it is.
+    const executionsRetentionS = eventLog.kind === 'kafka' ? eventLog.executionsRetentionS : 0;
+    await log.ensureTopics(topicSpecs({ ...ingest, executionsRetentionS }));
     return log;
   } catch (error) {
     await log.close();

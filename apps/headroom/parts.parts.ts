@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import { startKafka, type Kafka } from '#parts/kafka';
 import { startPostgres, type Postgres } from '#parts/postgres';
+import { topicSpecs } from '#adapters/event-log';
+import { KafkaEventLog } from '#adapters/event-log/kafka';
+import { kafkaSettingsSchema } from '#adapters/event-log/kafka-settings';
 import { openLocalIdentity, type Verifier } from '#adapters/identity';
 import { createLogger } from '#adapters/telemetry';
 import { configSchema, type Config } from './config.js';
@@ -67,6 +70,15 @@ test('on Kafka and PostgreSQL nothing embedded is opened: no thread, and no file
   await open(TARGET_NAMES, { eventLog: servers.log(), store: servers.store() });
   expect(threads()).toBe(before);
   expect(existsSync(dataDir) ? readdirSync(dataDir) : []).toEqual([]);
+});
+
+test('on Kafka events are kept for a day: an ingest that stands still for hours loses none', async () => {
+  const eventLog = servers.log();
+  await open(['ingest'], { eventLog, store: servers.store() });
+  const other = await KafkaEventLog.open(kafkaSettingsSchema.parse(eventLog));
+  const specs = topicSpecs({ partitions: 4, dedupeWindowS: 300, executionsRetentionS: 86_400 });
+  await expect(other.ensureTopics(specs)).resolves.toBeUndefined();
+  await other.close();
 });
 
 test.each<[string, readonly TargetName[], () => { eventLog: object; store: object }]>([

@@ -81,6 +81,8 @@ describe('a dead letter', () => {
       { headers: { long, short: 'kept' } },
       { about: { long } },
       { isPart: true },
+      { value: 'bytes that were \uFFFD' },
+      { headers: { binary: '\uFFFD' } },
     ];
     for (const part of parts) {
       const letter = written(part);

@@ -96,6 +96,9 @@ const OWN = {
   replayedFrom: `${OURS}replayed-from`,
 } as const;
 
+/** Stands in text for bytes that are none. Whoever sent this very character has its record taken for such a one. */
+const REPLACED = '\uFFFD';
+
 // A letter must fit in a record of the log whatever came, or its partition would never go on.
 const MAX_KEY_BYTES = 2_048;
 const MAX_HEADERS_BYTES = 16_384;
@@ -137,6 +140,7 @@ function keptOf({ key, value, headers, about, isPart = false }: RefusedRecord, m
   };
   const isWhole =
     !isPart &&
+    ![key, value ?? '', ...own.map(([, text]) => text)].some((text) => text.includes(REPLACED)) &&
     kept.key === key &&
     kept.value === value &&
     kept.about === aboutText &&
@@ -158,7 +162,7 @@ function cutTo(text: string, maxBytes: number): string {
 }
 
 /** Reasons whose detail repeats nothing of a record but numbers and the name of a pool. */
-const TELL_NO_PAYLOAD = ['oversized', 'unknown_version', 'future', 'too_old', 'too_many_pools'];
+const TELL_NO_PAYLOAD = ['oversized', 'unreadable', 'unknown_version', 'future', 'too_old', 'too_many_pools'];
 
 /** The rule alone: what came instead is a piece of the payload. */
 function withoutPayload({ reason, detail }: RefusedRecord): string {

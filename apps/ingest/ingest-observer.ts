@@ -54,7 +54,8 @@ export abstract class IngestObserver {
 }
 
 /** `overloaded` and `unavailable`: not written; the source sends them again. */
-export type MappingOutcome = 'mapped' | 'ignored' | MappingRefusal | 'overloaded' | 'unavailable';
+export type MappingOutcome =
+  'mapped' | 'ignored' | 'unreadable' | MappingRefusal | 'overloaded' | 'unavailable';
 
 /** See {@link TakenPiece} of history-import.ts. */
 export type HistoryOutcome =

@@ -45,6 +45,7 @@ import { HISTORY_ROUTES } from './history.controller.js';
 import { MAX_HISTORIES, MAX_HISTORY_BUCKETS } from './history-import.js';
 import { IngestObserver, type CountedBatch, type PartialApplied } from './ingest-observer.js';
 import { IngestModule, ingestSettings } from './ingest.module.js';
+import { PartitionCounting } from './partition-counting.js';
 import { PoolRegistry } from './pool-registry.js';
 import { keptS } from './retention.loop.js';
 import { WEBHOOK_ROUTES } from './webhooks.controller.js';
@@ -264,6 +265,7 @@ async function start(): Promise<void> {
   const strategy = new EventLogServer(log, {
     groupFailed: ({ error }) => void groupFailures.push(error),
     batchHandled: () => undefined,
+    recordsLost: () => undefined,
   });
   const service = app.connectMicroservice<MicroserviceOptions>({ strategy }, { inheritAppConfig: false });
   service.useGlobalFilters(new HandlerErrors());
@@ -462,6 +464,27 @@ test('a commit that fails loses nothing: the partition is restored and the batch
   await store.engine.query('alter table log_offsets_away rename to log_offsets');
   await settled();
   expect(await totalArrivals('web')).toBe(4);
+});
+
+test('a batch that the log cannot unpack is one dead letter that cannot be replayed, and is counted', () => {
+  const unreadable = 'records 3 to 7: must be compressed by gzip or zstd, or not at all, got snappy';
+  const record = {
+    key: '',
+    value: '',
+    headers: {},
+    offset: 7,
+    timestampMs: Date.now(),
+    isPart: true,
+  } as const;
+  const at = { topic: TOPICS.executions, partition: 0 };
+  const records = [{ ...record, unreadable }];
+  const { step, report } = app.get(PartitionCounting).count({ ...at, from: 0, records, endOffset: 8 });
+  const written = step.outputs.find(({ topic }) => topic === TOPICS.deadLetters)?.records ?? [];
+  expect(written.map(({ headers }) => headers)).toMatchObject([
+    { 'headroom-reason': 'unreadable', 'headroom-detail': unreadable, 'headroom-payload': 'cut' },
+  ]);
+  expect(step.offsets).toEqual([{ ...at, offset: 8 }]);
+  expect(report.deadLetters).toEqual({ unreadable: 1 });
 });
 
 test('pools are created in mode observe up to maxPools; one more is dead-lettered until there is room', async () => {

@@ -133,8 +133,12 @@ function* parsedOf(records: StoredRecord[], from: number): Generator<IngestRecor
 }
 
 function toIngest(record: StoredRecord): IngestRecord {
-  const { offset, timestampMs } = record;
-  return { offset, timestampMs, parsed: parseForCounting(record) };
+  const { offset, timestampMs, unreadable } = record;
+  const parsed: IngestRecord['parsed'] =
+    unreadable === undefined
+      ? parseForCounting(record)
+      : { ok: false, reason: 'unreadable', detail: unreadable };
+  return { offset, timestampMs, parsed };
 }
 
 function stepOf(batch: RecordBatch, outputs: IngestOutput[], keeping: PayloadKeeping): AtomicStep {
@@ -151,10 +155,10 @@ function stepOf(batch: RecordBatch, outputs: IngestOutput[], keeping: PayloadKee
       {
         topic: TOPICS.deadLetters,
         records: deadLetters.map(({ offset, reason, detail }) => {
-          const { key, value, headers, timestampMs: timeMs } = original.get(offset) as StoredRecord;
+          const { timestampMs: timeMs, ...came } = original.get(offset) as StoredRecord;
           const source = `${topic}[${partition}]@${offset}`;
           const about = { topic, partition, offset, timeMs };
-          return deadLetterRecord({ key, value, headers, reason, detail, source, about }, keeping);
+          return deadLetterRecord({ ...came, reason, detail, source, about }, keeping);
         }),
       },
     ],

@@ -14,10 +14,13 @@ const mapping = {
   }),
   name: 'jobs',
 };
+const counted: Record<string, number> = {};
 const subject = new TopicMapping({
   source: { topic: 'jobs', mapping },
   keeping: { payload: 'redact', maxPayloadBytes: 1_000 },
-  observer: { recordsMapped: () => undefined },
+  observer: {
+    recordsMapped: (_, outcome, records) => void (counted[outcome] = (counted[outcome] ?? 0) + records),
+  },
 });
 
 async function stepsOf(records: { value: object }[], timestampMs = T): Promise<AtomicStep[]> {
@@ -50,4 +53,27 @@ test('however long a record waited, it becomes its events: ingest says in a dead
   expect(step?.outputs).toEqual([
     { topic: TOPICS.executions, records: [expect.objectContaining({ key: 'jobs:0' })] },
   ]);
+});
+
+test('a batch that nobody can unpack is one dead letter, and counted; what follows is mapped', async () => {
+  const whole = { key: '', value: '', headers: {}, offset: 14, timestampMs: T, isPart: true } as const;
+  const next = { key: 'k', value: JSON.stringify(runs(1)), headers: {}, offset: 15, timestampMs: T };
+  const unreadable = 'records 10 to 14: must be compressed by gzip or zstd, or not at all, got snappy';
+  const records = [{ ...whole, unreadable }, next];
+  const steps: AtomicStep[] = [];
+  const batch = { topic: 'jobs', partition: 3, from: 10, endOffset: 16, records };
+  await subject.take(batch, async (step) => void steps.push(step));
+  expect(steps).toMatchObject([
+    {
+      outputs: [
+        { topic: TOPICS.executions, records: [{ key: 'jobs:0' }] },
+        {
+          topic: TOPICS.deadLetters,
+          records: [{ headers: { 'headroom-reason': 'unreadable', 'headroom-detail': unreadable } }],
+        },
+      ],
+      offsets: [{ topic: 'jobs', partition: 3, offset: 16 }],
+    },
+  ]);
+  expect(counted['unreadable']).toBe(1);
 });

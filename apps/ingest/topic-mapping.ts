@@ -6,9 +6,9 @@ import {
   type StoredRecord,
 } from '#adapters/event-log';
 import type { Mapped, Mapping } from '#domain/mapping';
-import type { PayloadKeeping } from './dead-letter.js';
+import { deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
-import { deadLetterOf, eventsIn, mapReceived, reportMapped } from './record-mapping.js';
+import { deadLetterOf, eventsIn, mapReceived, NO_MAPPING, reportMapped } from './record-mapping.js';
 
 /** A topic of somebody else's records. */
 export interface MappedTopic {
@@ -45,11 +45,18 @@ export class TopicMapping {
   private map({ topic, partition }: RecordBatch, record: StoredRecord, step: Step): void {
     step.nextOffset = record.offset + 1;
     const { source, keeping } = this.given;
-    const { value, key, headers, offset, timestampMs: timeMs } = record;
+    const { value, key, headers, offset, timestampMs: timeMs, isPart = false, unreadable } = record;
     if (value === null) return;
     const place = `${topic}[${partition}]@${offset}`;
+    if (unreadable !== undefined) {
+      step.unreadable++;
+      const about = { topic, partition, offset, timeMs };
+      const why = { reason: 'unreadable', detail: unreadable, source: place, mapping: source.mapping?.name };
+      step.deadLetters.push(deadLetterRecord({ ...record, value, about, ...why }, keeping));
+      return;
+    }
     const about = { topic, partition, offset, key, headers, timeMs };
-    const received = { text: value, about, place };
+    const received = { text: value, about, place, isPart };
     const mapped = mapReceived(received, source.mapping);
     step.mapped.push(...mapped);
     step.accepted.push(...eventsIn(mapped));
@@ -61,7 +68,7 @@ export class TopicMapping {
     step: Step,
     commit: (step: AtomicStep) => Promise<void>,
   ): Promise<void> {
-    const { accepted, deadLetters, mapped } = step;
+    const { accepted, deadLetters, mapped, unreadable } = step;
     await commit({
       outputs: [
         { topic: TOPICS.executions, records: accepted },
@@ -71,6 +78,7 @@ export class TopicMapping {
     });
     const { source, observer } = this.given;
     reportMapped(mapped, source.mapping, observer);
+    if (unreadable > 0) observer.recordsMapped(source.mapping?.name ?? NO_MAPPING, 'unreadable', unreadable);
     step.clear();
   }
 }
@@ -80,6 +88,7 @@ class Step {
   accepted: NewRecord[] = [];
   deadLetters: NewRecord[] = [];
   mapped: Mapped[] = [];
+  unreadable = 0;
   nextOffset: number | undefined;
 
   clear(): void {

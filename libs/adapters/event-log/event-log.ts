@@ -65,6 +65,10 @@ export interface TopicSpec {
   retentionMs: number;
   /** Keep the last record of each key instead; a record with value null deletes its key. */
   compacted: boolean;
+  /** Others than this program write to it as well: brokers must refuse or repack what it could not read. */
+  isOpen?: true;
+  /** A topic that exists may have more of them. */
+  morePartitions?: true;
 }
 
 export interface TopicPartition {
@@ -90,6 +94,10 @@ export interface StoredRecord {
   timestampMs: number;
   /** Where the value lies as UTF-8, [from, to), in a log that has it so: whoever reads bytes needs no text made. */
   utf8?: { bytes: Buffer; from: number; to: number } | undefined;
+  /** Not all that came is here: a header of each name, or, of what is unreadable, nothing. */
+  isPart?: true | undefined;
+  /** Why nothing of it can be read. It stands for all records of the batch that it came in, the last of which it was. */
+  unreadable?: string;
 }
 
 export interface ReadFrom extends TopicPartition {
@@ -139,8 +147,19 @@ export interface Subscription {
   onRevoked?(partitions: TopicPartition[]): Promise<void>;
   /** One batch per partition at a time; a rejection stops the member and reaches `onFailed`. */
   onBatch(batch: RecordBatch, member: Member): Promise<void>;
+  /**
+   * Retention has dropped what the member had not read: it goes on behind it. Told once for each gap, and again to
+   * whoever starts before it. The embedded log keeps what a group that commits has not read.
+   */
+  onLost?(lost: LostRecords): void;
   /** The member has lost its partitions. Its other batches have ended, fenced; one that took too long may go on. */
   onFailed?(error: Error): void;
+}
+
+/** Records of [from, to), which are gone. */
+export interface LostRecords extends TopicPartition {
+  from: number;
+  to: number;
 }
 
 export interface StartOffset extends TopicPartition {

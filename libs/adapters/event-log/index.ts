@@ -3,6 +3,7 @@ export type {
   AtomicStep,
   EventLog,
   Lag,
+  LostRecords,
   Member,
   NewRecord,
   Position,

@@ -21,15 +21,27 @@ const MIN_EXECUTIONS_RETENTION_MS = 15 * MINUTE_MS;
 
 /**
  * The topics as one deployment has them. `partitions` is that of `executions` and cannot change later; one pool's
- * demand, forecasts and decisions lie in one partition each, so that their order is kept.
+ * demand, forecasts and decisions lie in one partition each, so that their order is kept. `executionsRetentionS`: how
+ * long ingest may stand still before events are lost to it, where a log drops what nobody has read; default: a day.
  */
-export function topicSpecs(given: { partitions: number; dedupeWindowS: number }): TopicSpec[] {
-  const { partitions, dedupeWindowS } = given;
-  const executionsMs = Math.max(MIN_EXECUTIONS_RETENTION_MS, KEPT_DEDUPE_WINDOWS * dedupeWindowS * 1000);
+export function topicSpecs(given: {
+  partitions: number;
+  dedupeWindowS: number;
+  executionsRetentionS?: number;
+}): TopicSpec[] {
+  const { partitions, dedupeWindowS, executionsRetentionS = DAY_MS / 1000 } = given;
+  const windowsMs = KEPT_DEDUPE_WINDOWS * dedupeWindowS * 1000;
+  const executionsMs = Math.max(MIN_EXECUTIONS_RETENTION_MS, windowsMs, executionsRetentionS * 1000);
   return [
-    { name: TOPICS.executions, partitions, retentionMs: executionsMs, compacted: false },
+    { name: TOPICS.executions, partitions, retentionMs: executionsMs, compacted: false, isOpen: true },
     { name: TOPICS.ingestState, partitions, retentionMs: 0, compacted: true },
-    { name: TOPICS.deadLetters, partitions: 1, retentionMs: 7 * DAY_MS, compacted: false },
+    {
+      name: TOPICS.deadLetters,
+      partitions: 1,
+      morePartitions: true,
+      retentionMs: 7 * DAY_MS,
+      compacted: false,
+    },
     { name: TOPICS.demand, partitions, retentionMs: DAY_MS, compacted: false },
     { name: TOPICS.forecasts, partitions, retentionMs: 0, compacted: true },
     { name: TOPICS.decisions, partitions, retentionMs: DAY_MS, compacted: false },

@@ -108,7 +108,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['mapping', 'outcome'],
     meaning:
-      'Records of other platforms, or their elements, by the mapping they came through (`none`: they were execution events) and what became of them: `mapped` to an execution event, `ignored` because the mapping says so, refused by reason (`missing`, `unknown_status`, `unreadable_time`, `unreadable_attempt`, `too_many_elements`, `malformed_json`, `oversized`, `invalid`), or not written because the event log was `overloaded` or `unavailable` (they come again). Refused ones are in executions.dlq.v1; `headroom mapping test` says what is wrong with a sample.',
+      'Records of other platforms, or their elements, by the mapping they came through (`none`: they were execution events) and what became of them: `mapped` to an execution event, `ignored` because the mapping says so, `unreadable` (one for a whole batch that could not be unpacked), refused by reason (`missing`, `unknown_status`, `unreadable_time`, `unreadable_attempt`, `too_many_elements`, `malformed_json`, `oversized`, `invalid`), or not written because the event log was `overloaded` or `unavailable` (they come again). Refused ones are in executions.dlq.v1; `headroom mapping test` says what is wrong with a sample.',
   },
   demandSamples: {
     name: 'headroom_demand_samples_total',
@@ -164,7 +164,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['reason'],
     meaning:
-      'Records that count nowhere and went to executions.dlq.v1, by reason. `headroom dead-letters list` shows them, with the reason of each.',
+      'Records that count nowhere and went to executions.dlq.v1, by reason; `unreadable` is one for a whole batch that could not be unpacked. `headroom dead-letters list` shows them, with the reason of each.',
   },
   readDeadLetters: {
     name: 'headroom_read_dead_letters_total',
@@ -236,6 +236,13 @@ export const CATALOGUE = {
     labels: ['group'],
     meaning:
       'Times a consumer group lost its member to an error. It joins again after a back-off and goes on where it had committed; /readyz says which group is failing.',
+  },
+  lostRecords: {
+    name: 'headroom_lost_records_total',
+    kind: 'counter',
+    labels: ['group', 'topic', 'partition'],
+    meaning:
+      'Records that Kafka dropped by retention before a consumer group had read them, ends of transactions included. Those of executions.v1 are executions that no demand counts: the group stood still for longer than eventLog.executionsRetentionS. Must stay at zero.',
   },
   consumerLag: {
     name: 'headroom_consumer_lag_seconds',

@@ -18,8 +18,11 @@ import {
 import type { DemandPartial } from './bucket.js';
 import { PoolBuckets } from './pool-buckets.js';
 
-/** Why a record of `executions.v1` counts nowhere: a counter each, and the reason in the dead-letter topic. */
-export type DeadLetterReason = Refusal | 'future' | 'too_old' | 'too_many_pools';
+/**
+ * Why a record of `executions.v1` counts nowhere: a counter each, and the reason in the dead-letter topic. `unreadable`: it
+ * stands for a batch of which the log can unpack nothing.
+ */
+export type DeadLetterReason = Refusal | 'unreadable' | 'future' | 'too_old' | 'too_many_pools';
 
 export interface IngestSettings {
   /** An event counts once when it is sent again within this time of the last time it was sent. */
@@ -39,7 +42,7 @@ export interface IngestRecord {
   offset: number;
   /** When the log took it, epoch ms: the clock of all windows, so that reading again gives the same result. */
   timestampMs: number;
-  parsed: ParsedForCounting;
+  parsed: ParsedForCounting | { ok: false; reason: 'unreadable'; detail: string };
 }
 
 export interface IngestInput {

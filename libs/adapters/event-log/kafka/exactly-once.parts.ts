@@ -11,6 +11,7 @@ import { kafkaSettingsSchema, type KafkaSettingsInput } from './kafka-settings.j
 
 jest.setTimeout(120_000);
 
+const UNTIL_WITHIN_MS = 100_000;
 const IN = 'in.v1';
 const OUT = 'out.v1';
 const PARTITIONS = 4;
@@ -129,11 +130,21 @@ async function append(from: number, to: number): Promise<void> {
 
 /** When everything is read, and the copies can be: they are there a moment after the commit. */
 async function copies(atLeast: number): Promise<StoredRecord[]> {
-  for (;;) {
+  let all: StoredRecord[] = [];
+  await until(async () => {
     const isRead = (await log.lag({ group: GROUP, topic: IN })).records === 0;
-    const all = await readAll(OUT);
-    if (isRead && all.length >= atLeast) return all;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    all = await readAll(OUT);
+    return isRead && all.length >= atLeast;
+  });
+  return all;
+}
+
+/** Ends by itself: Jest ends a test that takes too long, and not what it waits for. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const deadlineMs = performance.now() + UNTIL_WITHIN_MS;
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error(`must be so within ${UNTIL_WITHIN_MS} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
 
@@ -220,7 +231,7 @@ describe('transactions that were rolled back', () => {
     const at = { topic: IN, partition: 0 };
     let read: StoredRecord[] = [];
     // Visible a moment after the commit.
-    while (read.length < 2) read = await log.read({ ...at, offset: 0, maxRecords: 100 });
+    await until(async () => (read = await log.read({ ...at, offset: 0, maxRecords: 100 })).length >= 2);
     expect(read.map(({ value }) => value)).toEqual(['1', '2']);
     const seen: string[] = [];
     const both = Promise.withResolvers<void>();
@@ -261,7 +272,7 @@ describe('transactions that were rolled back', () => {
     const at = { topic: IN, partition: 0 };
     expect(await log.read({ ...at, offset: 0, maxRecords: 9 })).toEqual([]);
     await open.commit();
-    while ((await log.read({ ...at, offset: 0, maxRecords: 9 })).length < 2);
+    await until(async () => (await log.read({ ...at, offset: 0, maxRecords: 9 })).length >= 2);
     expect((await log.lag({ group: 'nobody', topic: IN })).records).toBeGreaterThanOrEqual(2);
   });
 });

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { LostRecords } from '../event-log.js';
 import { END, START, type KafkaCluster } from './cluster.js';
 import type { FetchedPartition } from './fetch-request.js';
 import { explained, fetchError, isPassing, kafkaTypeOf } from './kafka-errors.js';
@@ -31,6 +32,7 @@ export class Fetching {
     private readonly given: {
       readers: () => Iterable<PartitionReader>;
       maxBytesPerPartition: number;
+      onLost: (lost: LostRecords) => void;
       onFailed: (error: Error) => void;
     },
   ) {}
@@ -72,7 +74,9 @@ export class Fetching {
     // What does not fit into an answer comes first in one of the next.
     const first = this.turn++ % wishes.length;
     const inTurn = [...wishes.slice(first), ...wishes.slice(0, first)];
-    const from = inTurn.map(({ reader, offset }) => ({ ...reader.at, offset, maxBytes }));
+    const from = inTurn.map(({ reader, offset }) => {
+      return { ...reader.at, offset, maxBytes: Math.ceil(maxBytes / reader.packing) };
+    });
     try {
       const fetched = await this.cluster.fetch(nodeId, from, { maxWaitMs, maxBytes: MAX_FETCH_BYTES });
       if (this.isStopped) return;
@@ -94,7 +98,8 @@ export class Fetching {
     if (wish === undefined) return false;
     const { reader, offset: from } = wish;
     if (errorCode === 0) {
-      const decoded = decodeBatches(batches, { from, aborted });
+      const decoded = decodeBatches(batches, { from, aborted, maxBytes: this.given.maxBytesPerPartition });
+      if (decoded.packedBytes > 0) reader.packing = Math.max(1, decoded.bytes / decoded.packedBytes);
       reader.take(from, { ...decoded, endOffset });
       return false;
     }
@@ -111,8 +116,10 @@ export class Fetching {
     const one = { partitions: [partition] };
     const first = (await this.cluster.offsets(topic, { ...one, timeMs: START })).get(partition) ?? 0;
     const end = (await this.cluster.offsets(topic, { ...one, timeMs: END })).get(partition) ?? 0;
-    if (from < first) reader.skipTo(first);
-    else if (from > end) {
+    if (from < first) {
+      reader.skipTo(first);
+      this.given.onLost({ topic, partition, from, to: first });
+    } else if (from > end) {
       const rule = `a reader must stand before the end ${end}, got ${from}`;
       this.fail(
         new Error(

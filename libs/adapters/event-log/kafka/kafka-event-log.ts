@@ -73,9 +73,8 @@ export class KafkaEventLog implements EventLog {
 
   /** Also throws LogUnreachable and LogForbidden. */
   async ensureTopics(topics: TopicSpec[]): Promise<void> {
-    const { replicationFactor } = this.settings;
     const specs = topics.map((spec) => ({ ...spec, name: this.names.topic(spec.name) }));
-    const found = await ensureKafkaTopics(this.kafka, { specs, replicationFactor });
+    const found = await ensureKafkaTopics(this.kafka, { ...this.settings, specs });
     for (const { name } of topics) this.topics.set(name, found.get(this.names.topic(name)) as KafkaTopic);
     await this.cluster?.close();
     this.cluster = await KafkaCluster.connect(this.kafka, this.kafkaTopics([...this.topics.keys()]));
@@ -119,6 +118,7 @@ export class KafkaEventLog implements EventLog {
       names,
     });
     this.members.add(member);
+    void member.ended.then(() => this.members.delete(member));
     return member;
   }
 

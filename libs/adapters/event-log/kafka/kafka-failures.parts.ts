@@ -7,7 +7,9 @@ import {
   LogOverloaded,
   LogUnreachable,
   TopicMismatch,
+  type LostRecords,
   type RecordBatch,
+  type StoredRecord,
   type TopicSpec,
 } from '../event-log.js';
 import { EventLogServer } from '../transport/event-log-server.js';
@@ -18,6 +20,7 @@ import { kafkaSettingsSchema, type KafkaSettings } from './kafka-settings.js';
 
 jest.setTimeout(120_000);
 
+const UNTIL_WITHIN_MS = 100_000;
 const IN = 'in.v1';
 const OUT = 'out.v1';
 const PARTITIONS = 2;
@@ -100,6 +103,7 @@ function startCopying(mayCommit: () => Promise<void> = async () => undefined): C
   server = new EventLogServer(log, {
     groupFailed: ({ error }) => copying.failures.push(error),
     batchHandled: () => undefined,
+    recordsLost: () => undefined,
   });
   const handle = async (batch: RecordBatch, context: LogContext) => {
     copying.waiting++;
@@ -131,8 +135,13 @@ async function pause(): Promise<void> {
   await until(() => / T /.test(readFileSync(`/proc/${broker.pid}/stat`, 'utf8')));
 }
 
+/** Ends by itself: Jest ends a test that takes too long, and not what it waits for. */
 async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 25));
+  const deadlineMs = performance.now() + UNTIL_WITHIN_MS;
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error(`must be so within ${UNTIL_WITHIN_MS} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
 }
 
 test('a broker that restarts under load: what was acknowledged is there, and copied once', async () => {
@@ -401,7 +410,7 @@ test('a member that is forgotten while it is given more handles nothing before i
   await forgotten.close();
 });
 
-test('retention that overtakes a reader: it goes on with the first record there is', async () => {
+test('retention that overtakes a reader: it goes on with the first record there is, and is told what is lost', async () => {
   await ensure(IN);
   await log.append(IN, records('1', '2', '3'));
   await admin.fetchTopicOffsets(inKafka(IN)); // deleting needs the topic's state, and does not ask for it
@@ -409,13 +418,16 @@ test('retention that overtakes a reader: it goes on with the first record there 
   const at = { topic: IN, partition: 0 };
   expect(await log.read({ ...at, offset: 0, maxRecords: 9 })).toMatchObject([{ offset: 2, value: '3' }]);
   const seen = Promise.withResolvers<RecordBatch>();
+  const lost: LostRecords[] = [];
   await log.subscribe({
     group: 'g',
     topics: [IN],
     onAssigned: async (partitions) => partitions.map((own) => ({ ...own, offset: 0 })),
     onBatch: async (batch) => seen.resolve(batch),
+    onLost: (gap) => lost.push(gap),
   });
   expect(await seen.promise).toMatchObject({ from: 0, records: [{ offset: 2, value: '3' }] });
+  expect(lost).toEqual([{ ...at, from: 0, to: 2 }]);
   expect(await log.lag({ group: 'new', topic: IN })).toMatchObject({ records: 1 });
 });
 
@@ -437,6 +449,12 @@ test.each([
   ['cleanup.policy must be delete, got compact', {}, [['cleanup.policy', 'compact']]],
   ['retention.ms must be at least 3600000, got 1000', {}, [['retention.ms', '1000']]],
   ['must have 2 partitions, got 1', {}, [], 1],
+  ['must have 2 partitions, got 1', { morePartitions: true }, [], 1],
+  [
+    'compression.type must be one of uncompressed, gzip, zstd, because nothing else that others write can be read, got producer',
+    { isOpen: true },
+    [],
+  ],
   [
     'message.timestamp.type must be LogAppendTime, because records are judged by when they arrived, got CreateTime',
     {},
@@ -459,10 +477,27 @@ test.each([
   },
 );
 
-test('topics are made as they are described, and a second start finds them so', async () => {
+test('all that is otherwise is said at once', async () => {
+  const named = [IN, OUT].map((name) => ({ topic: inKafka(name), numPartitions: 3, replicationFactor: 1 }));
+  await admin.createTopics({ topics: named });
+  const timestamps = 'message.timestamp.type must be LogAppendTime';
+  const partitions = 'must have 2 partitions, got 3';
+  const all = [IN, OUT].flatMap((name) =>
+    [partitions, timestamps].map((problem) => `topic ${inKafka(name)}: ${problem}`),
+  );
+  const refused = await ensure(IN, OUT).catch((error: Error) => error);
+  expect(refused).toBeInstanceOf(TopicMismatch);
+  for (const problem of all) expect((refused as Error).message).toContain(problem);
+  expect((refused as TopicMismatch).hint.match(/kafka-configs/g)).toHaveLength(2);
+  expect((refused as TopicMismatch).hint.match(/ingest\.partitions/g)).toHaveLength(1);
+});
+
+test('topics are made as they are described, and a second start finds them so; some may have more partitions', async () => {
   const compacted = { ...TOPIC, name: 'state.v1', compacted: true };
-  await log.ensureTopics([compacted, { ...TOPIC, name: IN }]);
-  await log.ensureTopics([compacted, { ...TOPIC, name: IN, retentionMs: 1_000 }]);
+  await log.ensureTopics([compacted, { ...TOPIC, name: IN, isOpen: true }]);
+  await log.ensureTopics([compacted, { ...TOPIC, name: IN, isOpen: true, retentionMs: 1_000 }]);
+  await log.ensureTopics([{ ...TOPIC, name: IN, partitions: 1, morePartitions: true }]);
+  expect(log.partitions(IN)).toBe(PARTITIONS);
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
     resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: inKafka('state.v1') }],
@@ -477,35 +512,84 @@ test('more copies than there are brokers are refused with the reason', async () 
   await wide.close();
 });
 
+/** Every record of IN that a group is handed, in its order, until one has the value. */
+async function handedOut(last: string): Promise<StoredRecord[]> {
+  const all: StoredRecord[] = [];
+  const through = Promise.withResolvers<void>();
+  const onBatch = async ({ records: batch }: RecordBatch) => {
+    all.push(...batch);
+    if (batch.some(({ value }) => value === last)) through.resolve();
+  };
+  await log.subscribe({ group: 'g', topics: [IN], onBatch, onFailed: through.reject });
+  await through.promise;
+  return all;
+}
+
 test.each(['snappy', 'lz4'])(
-  'records that a broker compresses with %s: their readers fail and say so; with zstd instead they go on',
+  'records that a broker compresses with %s: their batch is one record that says so, and those behind it are read',
   async (codec) => {
     const setting = (value: string) => [{ name: 'compression.type', value }];
     const configEntries = [{ name: 'message.timestamp.type', value: 'LogAppendTime' }, ...setting(codec)];
     const topic = { topic: inKafka(IN), numPartitions: PARTITIONS, replicationFactor: 1, configEntries };
     await admin.createTopics({ topics: [topic] });
     await ensure(IN);
-    await log.append(IN, records('unreadable'));
-    const refusal = new RegExp(`by gzip or zstd, or not at all, got ${codec}`);
-    const at = { topic: IN, partition: 0, maxRecords: 9 };
-    await expect(log.read({ ...at, offset: 0 })).rejects.toThrow(refusal);
-    const failed = Promise.withResolvers<Error>();
-    const subscription = { group: 'g', topics: [IN], onBatch: async () => undefined };
-    await log.subscribe({ ...subscription, onFailed: failed.resolve });
-    expect((await failed.promise).message).toMatch(refusal);
+    await log.append(IN, records('1', '2', '3'));
     const type = kafkajs.ConfigResourceTypes.TOPIC;
     const zstd = [...topic.configEntries.slice(0, 1), ...setting('zstd')];
     await admin.alterConfigs({
       validateOnly: false,
       resources: [{ type, name: topic.topic, configEntries: zstd }],
     });
+    const at = { topic: IN, partition: 0, maxRecords: 9 };
     await until(async () => {
       await log.append(IN, records('readable'));
       const offset = (await log.endOffset(at)) - 1;
-      return log.read({ ...at, offset }).then(
-        ([last]) => last?.value === 'readable',
-        () => false,
-      );
+      return (await log.read({ ...at, offset }))[0]?.value === 'readable';
     });
+    const why = `records 0 to 2: must be compressed by gzip or zstd, or not at all, got ${codec}`;
+    const first = { key: '', value: '', offset: 2, isPart: true, unreadable: expect.stringContaining(why) };
+    expect((await log.read({ ...at, offset: 0 }))[0]).toMatchObject(first);
+    expect((await handedOut('readable'))[0]).toMatchObject(first);
   },
 );
+
+test('a batch that unpacks to more than a process should hold is passed over; a topic for others refuses what it would not store', async () => {
+  await ensure(IN);
+  await log.ensureTopics([{ ...TOPIC, name: OUT, isOpen: true }]);
+  const client = new kafkajs.Kafka({ brokers: [broker.bootstrap], logLevel: kafkajs.logLevel.NOTHING });
+  const producer = client.producer();
+  await producer.connect();
+  const send = (topic: string, bytes: number) =>
+    producer.send({
+      topic: inKafka(topic),
+      compression: kafkajs.CompressionTypes.ZSTD,
+      messages: [{ partition: 0, key: 'k', value: Buffer.alloc(bytes) }],
+    });
+  try {
+    await send(IN, 65 * 1024 * 1024);
+    await log.append(IN, records('behind it'));
+    expect(await handedOut('behind it')).toMatchObject([
+      { offset: 0, unreadable: expect.stringMatching(/^records 0 to 0: .*67108864 bytes/) },
+      { offset: 1, value: 'behind it' },
+    ]);
+    await expect(send(OUT, 2 * 1024 * 1024)).rejects.toThrow(/larger than the max message size/);
+  } finally {
+    await producer.disconnect();
+  }
+});
+
+test('members that left or failed are kept by nobody', async () => {
+  await ensure(IN);
+  const members = Reflect.get(log, 'members') as Set<unknown>;
+  const subscription = { group: 'g', topics: [IN] };
+  const member = await log.subscribe({ ...subscription, onBatch: async () => undefined });
+  expect(members.size).toBe(1);
+  await member.leave();
+  expect(members.size).toBe(0);
+  const failed = Promise.withResolvers<Error>();
+  const onBatch = () => Promise.reject(new Error('cannot'));
+  await log.append(IN, records('1'));
+  await log.subscribe({ ...subscription, onBatch, onFailed: failed.resolve });
+  await failed.promise;
+  await until(() => members.size === 0);
+});

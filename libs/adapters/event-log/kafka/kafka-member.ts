@@ -63,6 +63,9 @@ export class KafkaMember implements Member {
   private leaving: Promise<void> | undefined;
   private failing: Promise<void> | undefined;
   private gone = false;
+  private readonly end = Promise.withResolvers<void>();
+  /** It has left, or failed, and closed its connections. */
+  readonly ended = this.end.promise;
 
   private constructor(private readonly options: MemberOptions) {
     const { cluster, subscription, bundles, sessionTimeoutMs, maxBatchMs, names } = options;
@@ -79,6 +82,7 @@ export class KafkaMember implements Member {
     this.fetching = new Fetching(cluster, {
       readers: () => this.readers.values(),
       maxBytesPerPartition: this.readerBytes() / 2,
+      onLost: (lost) => subscription.onLost?.(this.inProgram(lost)),
       onFailed: (error) => this.expel(error),
     });
   }
@@ -89,7 +93,9 @@ export class KafkaMember implements Member {
     try {
       await member.begin();
     } catch (error) {
-      if (!member.gone) await member.close();
+      const isClosing = member.gone;
+      member.gone = true;
+      if (!isClosing) await member.close();
       throw error;
     }
     return member;
@@ -232,7 +238,9 @@ export class KafkaMember implements Member {
       if (this.gone) await producer.close();
       else this.producers.set(bundle, producer);
     });
-    await Promise.all(opening);
+    // All of them, also when one fails: whoever closes the others must know of them.
+    const failure = (await Promise.allSettled(opening)).find(({ status }) => status === 'rejected');
+    if (failure !== undefined) throw (failure as PromiseRejectedResult).reason;
   }
 
   /** Whoever comes next begins there as well, although nothing has been read until then. */
@@ -338,6 +346,7 @@ export class KafkaMember implements Member {
     await this.membership.leave();
     await Promise.all([...this.producers.values()].map((producer) => producer.close()));
     await this.options.cluster.close();
+    this.end.resolve();
   }
 
   private inProgram<T extends TopicPartition>(at: T): T {

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, jest, test } from '@jest/globals';
-import kafkajs, { type Admin } from 'kafkajs';
+import kafkajs, { type Admin, type ISocketFactory } from 'kafkajs';
 import { startKafka, type Kafka } from '#parts/kafka';
 import { LogForbidden, LogUnreachable } from '../event-log.js';
 import { KafkaEventLog, type KafkaEventLogOptions } from './kafka-event-log.js';
@@ -12,6 +13,9 @@ import { kafkaSettingsSchema, type KafkaSettingsInput } from './kafka-settings.j
 jest.setTimeout(60_000);
 
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs;
+const UNTIL_WITHIN_MS = 50_000;
+/** Shorter than brokers allow by default, so that a dead member is missed soon. */
+const SESSION_MS = 2_000;
 const PASSWORD = 'not-to-be-logged';
 const TOPIC = { partitions: 1, retentionMs: 3_600_000, compacted: false };
 const SASL = 'org.apache.kafka.common.security';
@@ -39,6 +43,7 @@ beforeAll(async () => {
       ['headroom', 'guest'].map((name) => ({ name, password: PASSWORD, mechanism })),
     ),
     properties: {
+      'group.min.session.timeout.ms': SESSION_MS,
       'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
       'super.users': 'User:ANONYMOUS;User:headroom;User:CN=headroom',
       'listener.name.sasl.sasl.enabled.mechanisms': mechanisms.join(','),
@@ -243,25 +248,137 @@ test('what a user may not do is said, by topic, group and transaction', async ()
   );
 });
 
-async function allow(resourceType: number, resourceName: string, operation: number): Promise<void> {
-  await admin.createAcls({
-    acl: [
-      {
-        resourceType,
-        resourceName,
-        resourcePatternType: ResourcePatternTypes.LITERAL,
-        principal: 'User:guest',
-        host: '*',
-        operation,
-        permissionType: AclPermissionTypes.ALLOW,
-      },
-    ],
+const { DESCRIBE, DESCRIBE_CONFIGS, IDEMPOTENT_WRITE, READ, WRITE } = AclOperationTypes;
+const GUEST = { mechanism: 'scram-sha-256', username: 'guest' } as const;
+
+/** A log of the guest over connections that are watched, with a topic that it may read. */
+async function watchedGuest(prefix: string): Promise<{ guest: KafkaEventLog; wire: WatchedWire }> {
+  const wire = new WatchedWire();
+  const brokers = [broker.listeners['SASL'] as string];
+  const options = { socketFactory: wire.factory };
+  const sasl = { ...GUEST, passwordFile };
+  const guest = await openLog({ brokers, prefix, sasl, sessionTimeoutMs: SESSION_MS }, options);
+  for (const operation of [DESCRIBE, DESCRIBE_CONFIGS, READ])
+    await allow(AclResourceTypes.TOPIC, `${prefix}in.v1`, operation);
+  await allow(AclResourceTypes.GROUP, `${prefix}g`, READ);
+  await until(() =>
+    guest.ensureTopics([{ ...TOPIC, partitions: 2, name: 'in.v1' }]).then(
+      () => true,
+      () => false,
+    ),
+  );
+  return { guest, wire };
+}
+
+/** Connections, and what was asked over them, by Kafka's numbers of requests. */
+class WatchedWire {
+  private readonly sockets: Socket[] = [];
+  readonly asked: number[] = [];
+
+  readonly factory: ISocketFactory = ({ host, port, onConnect }) => {
+    const socket = connect({ host, port }, onConnect);
+    const write = socket.write.bind(socket) as (bytes: Buffer, encoding?: BufferEncoding) => boolean;
+    socket.write = ((bytes: Buffer, encoding?: BufferEncoding) => {
+      this.asked.push(bytes.readInt16BE(4));
+      return write(bytes, encoding);
+    }) as typeof socket.write;
+    this.sockets.push(socket);
+    return socket;
+  };
+
+  get open(): number {
+    return this.sockets.filter((socket) => !socket.destroyed).length;
+  }
+
+  count(request: number): number {
+    return this.asked.filter((one) => one === request).length;
+  }
+}
+const JOIN_GROUP = 11;
+
+test('a member that may use some of its transactional ids only is refused, and leaves no connection open', async () => {
+  const prefix = 'some.';
+  const owner = await openLog({ brokers: [broker.bootstrap], prefix });
+  await owner.ensureTopics([{ ...TOPIC, partitions: 2, name: 'in.v1' }]);
+  const { guest, wire } = await watchedGuest(prefix);
+  for (const operation of [DESCRIBE, WRITE])
+    await allow(AclResourceTypes.TRANSACTIONAL_ID, `${prefix}g.0`, operation);
+  await allow(AclResourceTypes.CLUSTER, 'kafka-cluster', IDEMPOTENT_WRITE); // which the library asks for as well
+  const subscription = { group: 'g', topics: ['in.v1'], commits: true, onBatch: async () => undefined };
+  let said = '';
+  const wanted = /transactions some\.g\.1: must be allowed/;
+  const isRefused = async () => {
+    said = await guest.subscribe(subscription).then(
+      () => 'welcome',
+      ({ message }: Error) => message,
+    );
+    return wanted.test(said);
+  };
+  await until(isRefused).catch(() => undefined);
+  expect(said).toMatch(wanted);
+  await guest.close();
+  await until(() => wire.open === 0);
+});
+
+test('a member that fails while it waits to join again does not come back', async () => {
+  const prefix = 'zombie.';
+  const owner = await openLog({ brokers: [broker.bootstrap], prefix });
+  await owner.ensureTopics([{ ...TOPIC, partitions: 2, name: 'in.v1' }]);
+  const { guest, wire } = await watchedGuest(prefix);
+  const failed = Promise.withResolvers<Error>();
+  const group = { group: 'g', topics: ['in.v1'] };
+  await guest.subscribe({ ...group, onBatch: async () => undefined, onFailed: failed.resolve });
+  // The others wait for a member whose batch takes its time.
+  const [atHand, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const slow = await owner.subscribe({
+    ...group,
+    onBatch: () => {
+      atHand.resolve();
+      return mayEnd.promise;
+    },
   });
+  await owner.append(
+    'in.v1',
+    slow.assignment().map(({ partition }) => ({ key: 'k', value: 'v', partition })),
+  );
+  await atHand.promise;
+  const joins = wire.count(JOIN_GROUP);
+  const joining = owner.subscribe({ ...group, onBatch: async () => undefined });
+  await until(() => wire.count(JOIN_GROUP) > joins);
+  await deny(AclResourceTypes.TOPIC, `${prefix}in.v1`, READ);
+  expect(await failed.promise).toBeInstanceOf(LogForbidden);
+  const joinsOfAll = wire.count(JOIN_GROUP);
+  mayEnd.resolve();
+  const heir = await joining;
+  await until(async () => {
+    const { groups } = await admin.describeGroups([`${prefix}g`]);
+    const owned = slow.assignment().length + heir.assignment().length;
+    return groups[0]?.members.length === 2 && owned === 2;
+  });
+  await guest.close();
+  await until(() => wire.open === 0);
+  expect(wire.count(JOIN_GROUP)).toBe(joinsOfAll);
+});
+
+const allow = (...on: [type: number, name: string, operation: number]) => rule(AclPermissionTypes.ALLOW, on);
+const deny = (...on: [type: number, name: string, operation: number]) => rule(AclPermissionTypes.DENY, on);
+
+async function rule(
+  permissionType: number,
+  [resourceType, resourceName, operation]: [number, string, number],
+) {
+  const resourcePatternType = ResourcePatternTypes.LITERAL;
+  const who = { principal: 'User:guest', host: '*', permissionType };
+  await admin.createAcls({ acl: [{ resourceType, resourceName, resourcePatternType, operation, ...who }] });
 }
 
 /** Brokers learn of a rule a moment after it was made. */
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50));
+async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
+  const deadlineMs = performance.now() + UNTIL_WITHIN_MS;
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error(`must be so within ${UNTIL_WITHIN_MS} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 test.each([

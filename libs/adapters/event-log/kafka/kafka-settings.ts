@@ -13,7 +13,9 @@ const sasl = z
       tokenFile: file.describe('Read again for every login, so that another program may renew it.'),
     }),
   ])
-  .describe('Who Headroom is for the brokers. Secrets are files, relative to this one.');
+  .describe(
+    'Who Headroom is for the brokers. Secrets are files, relative to this one; a password is read once, at the start.',
+  );
 
 const tls = z
   .strictObject({
@@ -26,7 +28,11 @@ const tls = z
     path: ['keyFile'],
     message: 'a certificate together with its key',
   })
-  .describe('Connect by TLS. `{}` trusts the authorities that Node.js knows.');
+  .describe(
+    'Connect by TLS. `{}` trusts the authorities that Node.js knows. Files are read once, at the start: new ones count after a restart.',
+  );
+
+const DAY_S = 86_400;
 
 /** Partition bundles of a consumer group: no more members than these ever get work. */
 const MAX_BUNDLES = 64;
@@ -52,7 +58,18 @@ export const kafkaSettingsSchema = z.strictObject({
     .min(1)
     .max(9)
     .default(3)
-    .describe('Copies of topics that Headroom makes; topics that exist stay as they are.'),
+    .describe(
+      'Copies of topics that Headroom makes; topics that exist stay as they are. What is acknowledged is in two of them, so with 2 nothing is written while one broker is away.',
+    ),
+  executionsRetentionS: z
+    .number()
+    .int()
+    .min(900)
+    .max(30 * DAY_S)
+    .default(DAY_S)
+    .describe(
+      'How long executions.v1 keeps events, read or not, seconds: an ingest that stands still for longer loses the oldest ones. A day of 1,000 events a second is some 35 GB a copy.',
+    ),
   producer: z
     .enum(['kafkajs', 'platformatic'])
     .default('kafkajs')
@@ -62,7 +79,9 @@ export const kafkaSettingsSchema = z.strictObject({
   compression: z
     .enum(['none', 'gzip', 'zstd'])
     .default('none')
-    .describe('Of what Headroom writes. These three are what it can read as well; snappy and lz4 it cannot.'),
+    .describe(
+      'Of what Headroom writes, and of executions.v1 when Headroom makes it. These three are what it can read as well; snappy and lz4 it cannot.',
+    ),
   bundles: z
     .number()
     .int()

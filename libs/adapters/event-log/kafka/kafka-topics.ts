@@ -3,6 +3,7 @@ import { TopicMismatch, type TopicSpec } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import { disconnected } from './cluster.js';
 import { explained, NoAnswer } from './kafka-errors.js';
+import type { KafkaSettings } from './kafka-settings.js';
 
 /** Largest record, as `sizeOf` counts: a megabyte of key and value, and some for the rest. */
 export const MAX_RECORD_BYTES = 1024 * 1024 + 1024;
@@ -10,7 +11,18 @@ export const MAX_RECORD_BYTES = 1024 * 1024 + 1024;
 const MAX_BATCH_BYTES = MAX_RECORD_BYTES + 64 * 1024;
 /** A broker that makes or describes topics does so by then. */
 const TOPICS_WITHIN_MS = 30_000;
-const ASKED = ['cleanup.policy', 'retention.ms', 'max.message.bytes', 'message.timestamp.type'] as const;
+const ASKED = [
+  'cleanup.policy',
+  'retention.ms',
+  'max.message.bytes',
+  'message.timestamp.type',
+  'min.insync.replicas',
+  'compression.type',
+] as const;
+/** Copies that have a record before it is acknowledged, as far as a topic has so many. */
+const ACKNOWLEDGED_COPIES = 2;
+/** What is read here, of a topic's `compression.type`. */
+const READABLE: readonly string[] = ['uncompressed', 'gzip', 'zstd'];
 
 /** What Kafka says of a topic. */
 export interface KafkaTopic {
@@ -19,13 +31,14 @@ export interface KafkaTopic {
   maxBatchBytes: number;
 }
 
+interface Given extends Pick<KafkaSettings, 'replicationFactor' | 'compression'> {
+  specs: TopicSpec[];
+}
+
 type TopicConfig = Record<(typeof ASKED)[number], string>;
 
 /** Makes what is missing and checks what is there; throws {@link TopicMismatch}, or as `explained`. */
-export async function ensureKafkaTopics(
-  kafka: Kafka,
-  given: { specs: TopicSpec[]; replicationFactor: number },
-): Promise<Map<string, KafkaTopic>> {
+export async function ensureKafkaTopics(kafka: Kafka, given: Given): Promise<Map<string, KafkaTopic>> {
   const admin = kafka.admin();
   const connectAndEnsure = () => admin.connect().then(() => ensured(admin, given));
   try {
@@ -40,31 +53,49 @@ export async function ensureKafkaTopics(
 
 async function ensured(
   admin: Admin,
-  { specs, replicationFactor }: { specs: TopicSpec[]; replicationFactor: number },
+  { specs, replicationFactor, compression }: Given,
 ): Promise<Map<string, KafkaTopic>> {
   const existing = new Set(await admin.listTopics());
   const missing = specs.filter(({ name }) => !existing.has(name));
   if (missing.length > 0) {
-    const topics = missing.map((spec) => creation(spec, replicationFactor));
+    const topics = missing.map((spec) => creation(spec, { copies: replicationFactor, compression }));
     await admin.createTopics({ topics, waitForLeaders: true });
   }
   const topics = specs.map(({ name }) => name);
   const { topics: described } = await admin.fetchTopicMetadata({ topics });
   const configs = await configsOf(admin, topics);
+  const found = specs.map((spec) => {
+    const partitions = described.find(({ name }) => name === spec.name)?.partitions ?? [];
+    const config = configs.get(spec.name) as TopicConfig;
+    const copies = Math.min(...partitions.map(({ replicas }) => replicas.length));
+    return { spec, partitions: partitions.length, config, copies };
+  });
+  refuse(found.flatMap((topic) => [...mismatches(topic.spec, { ...topic, compression })]));
   return new Map(
-    specs.map((spec) => {
-      const partitions = described.find(({ name }) => name === spec.name)?.partitions.length ?? 0;
-      const config = configs.get(spec.name) as TopicConfig;
-      for (const mismatch of mismatches(spec, { partitions, config })) throw mismatch;
-      return [spec.name, { partitions, maxBatchBytes: Number(config['max.message.bytes']) }] as const;
-    }),
+    found.map(({ spec, partitions, config }) => [
+      spec.name,
+      { partitions, maxBatchBytes: Number(config['max.message.bytes']) },
+    ]),
   );
 }
 
-function creation(spec: TopicSpec, replicationFactor: number) {
-  const needed = settingsOf(spec).map(({ setting, wanted }) => ({ name: setting, value: wanted }));
+/** All of them at once: each is a command for somebody to run before the next start. */
+function refuse(found: TopicMismatch[]): void {
+  if (found.length === 0) return;
+  const hints = new Set(found.map(({ hint }) => hint));
+  throw new TopicMismatch(found.map(({ message }) => message).join('; '), [...hints].join('; '));
+}
+
+/** What the topic needs depends on how often it is there. */
+interface Circumstances extends Pick<KafkaSettings, 'compression'> {
+  copies: number;
+}
+
+function creation(spec: TopicSpec, given: Circumstances) {
+  const needed = settingsOf(spec, given).map(({ setting, wanted }) => ({ name: setting, value: wanted }));
   const configEntries = [...needed, { name: 'max.message.bytes', value: String(MAX_BATCH_BYTES) }];
-  return { topic: spec.name, numPartitions: spec.partitions, replicationFactor, configEntries };
+  const { partitions: numPartitions } = spec;
+  return { topic: spec.name, numPartitions, replicationFactor: given.copies, configEntries };
 }
 
 async function configsOf(admin: Admin, topics: string[]): Promise<Map<string, TopicConfig>> {
@@ -85,17 +116,17 @@ async function configsOf(admin: Admin, topics: string[]): Promise<Map<string, To
 /** How a topic is not as it must be. */
 function* mismatches(
   spec: TopicSpec,
-  { partitions, config }: { partitions: number; config: TopicConfig },
+  { partitions, config, ...given }: Circumstances & { partitions: number; config: TopicConfig },
 ): Generator<TopicMismatch> {
   const mismatch = (rule: string, got: string | number, hint: string) =>
     new TopicMismatch(`event log topic ${spec.name}: ${rule}, got ${got}`, hint);
-  if (partitions !== spec.partitions)
+  if (partitions !== spec.partitions && !(spec.morePartitions && partitions > spec.partitions))
     yield mismatch(
       `must have ${spec.partitions} partitions`,
       partitions,
       'set ingest.partitions to what executions.v1 has, or let Headroom make new topics under another eventLog.prefix',
     );
-  for (const { setting, wanted, isMet, why } of settingsOf(spec)) {
+  for (const { setting, wanted, isMet, why } of settingsOf(spec, given)) {
     const got = config[setting];
     const hint = `kafka-configs --alter --topic ${spec.name} --add-config ${setting}=${wanted}`;
     if (!isMet(got)) yield mismatch(`${setting} must be ${why}`, got, hint);
@@ -109,7 +140,11 @@ interface NeededSetting {
   why: string;
 }
 
-function settingsOf({ compacted, retentionMs }: TopicSpec): NeededSetting[] {
+/** What a topic needs, and how it is made. */
+export function settingsOf(
+  { compacted, retentionMs, isOpen }: TopicSpec,
+  { copies, compression }: Circumstances,
+): NeededSetting[] {
   const exactly = (setting: NeededSetting['setting'], wanted: string, why = wanted): NeededSetting => ({
     setting,
     wanted,
@@ -117,13 +152,36 @@ function settingsOf({ compacted, retentionMs }: TopicSpec): NeededSetting[] {
     why,
   });
   const arrival = 'LogAppendTime, because records are judged by when they arrived';
-  const policy = exactly('cleanup.policy', compacted ? 'compact' : 'delete');
-  const retention: NeededSetting = {
+  const acknowledged = Math.min(ACKNOWLEDGED_COPIES, copies);
+  return [
+    exactly('cleanup.policy', compacted ? 'compact' : 'delete'),
+    ...(compacted ? [] : [retention(retentionMs)]),
+    exactly('message.timestamp.type', 'LogAppendTime', arrival),
+    {
+      setting: 'min.insync.replicas',
+      wanted: String(acknowledged),
+      isMet: (got) => Number(got) >= acknowledged,
+      why: `at least ${acknowledged}, so that the loss of one copy loses nothing that was acknowledged`,
+    },
+    ...(isOpen ? [readable(compression)] : []),
+  ];
+}
+
+function retention(retentionMs: number): NeededSetting {
+  return {
     setting: 'retention.ms',
     wanted: String(retentionMs),
     isMet: (got) => Number(got) < 0 || Number(got) >= retentionMs,
     why: `at least ${retentionMs}`,
   };
-  const timestamps = exactly('message.timestamp.type', 'LogAppendTime', arrival);
-  return compacted ? [policy, timestamps] : [policy, retention, timestamps];
+}
+
+/** Brokers then pack anew what comes packed otherwise, and measure it as it is stored. */
+function readable(compression: KafkaSettings['compression']): NeededSetting {
+  return {
+    setting: 'compression.type',
+    wanted: compression === 'none' ? 'uncompressed' : compression,
+    isMet: (got) => READABLE.includes(got),
+    why: `one of ${READABLE.join(', ')}, because nothing else that others write can be read`,
+  };
 }

@@ -36,6 +36,8 @@ interface Piece {
  * between batches, the longer the slower they are: then more of them share a transaction, and batches are larger.
  */
 export class PartitionReader {
+  /** Bytes that came of one that was fetched, the last time: as much less is asked for. */
+  packing = 1;
   private pieces: Piece[] = [];
   private waitingRecords = 0;
   private waitingBytes = 0;

@@ -11,7 +11,10 @@ const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
 const LOG_APPEND_TIME = 0x08;
 const ABORT_MARKER = 0;
-/** One batch, unpacked. A producer's batch is a megabyte by default; this stops one that was made to exhaust memory. */
+/**
+ * One batch, unpacked. A producer's batch is a megabyte by default; this stops one that was made to exhaust memory.
+ * Brokers bound what is sent alone.
+ */
 const MAX_UNPACKED_BYTES = 64 * 1024 * 1024;
 
 const CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
@@ -39,28 +42,35 @@ export interface DecodedBatches {
   nextOffset: number;
   /** What the records were, unpacked: compressed, a topic's records may be a hundred times as many. */
   bytes: number;
+  /** What they took in the answer. */
+  packedBytes: number;
 }
 
 /**
  * The committed records of a fetched piece of a partition, from an offset on. The list of aborted transactions is the
- * broker's, in any order: it lists them as they ended, and several may overlap.
+ * broker's, in any order: it lists them as they ended, and several may overlap. The batch that reaches `maxBytes`,
+ * unpacked, is the last. One that cannot be read becomes one record that says so: what comes behind it must go on.
  */
 export function decodeBatches(
   bytes: Buffer,
-  given: { from: number; aborted?: AbortedTransaction[]; maxRecords?: number },
+  given: { from: number; aborted?: AbortedTransaction[]; maxRecords?: number; maxBytes?: number },
 ): DecodedBatches {
-  const { from, aborted = [], maxRecords = Infinity } = given;
+  const { from, aborted = [], maxRecords = Infinity, maxBytes = Infinity } = given;
   const isAborted = abortedFilter(aborted);
   const records: StoredRecord[] = [];
-  let [nextOffset, unpackedBytes] = [from, 0];
+  const decoded: DecodedBatches = { records, nextOffset: from, bytes: 0, packedBytes: 0 };
   for (const batch of batchesIn(bytes)) {
-    const counts = !isAborted(batch) && (batch.attributes & CONTROL) === 0;
-    if (counts) unpackedBytes += readRecords(batch, { from, maxRecords }, records);
-    if (records.length >= maxRecords)
-      return { records, nextOffset: (records.at(-1) as StoredRecord).offset + 1, bytes: unpackedBytes };
-    nextOffset = Math.max(nextOffset, batch.nextOffset);
+    if (!isAborted(batch) && (batch.attributes & CONTROL) === 0) {
+      decoded.bytes += readWhatCan(batch, { from, maxRecords }, records);
+      decoded.packedBytes += batch.body.length;
+    }
+    const isFull = records.length >= maxRecords;
+    decoded.nextOffset = isFull
+      ? (records.at(-1) as StoredRecord).offset + 1
+      : Math.max(decoded.nextOffset, batch.nextOffset);
+    if (isFull || decoded.bytes >= maxBytes) break;
   }
-  return { records, nextOffset, bytes: unpackedBytes };
+  return decoded;
 }
 
 /** Asked for every batch in its order. A producer's records count for nothing until its abort marker has come. */
@@ -125,12 +135,39 @@ function markerOf({ body }: Batch): number {
   return cursor.int16();
 }
 
+interface Wanted {
+  from: number;
+  maxRecords: number;
+}
+
 /** Returns how many bytes the batch was. */
-function readRecords(
-  batch: Batch,
-  { from, maxRecords }: { from: number; maxRecords: number },
-  into: StoredRecord[],
-): number {
+function readWhatCan(batch: Batch, wanted: Wanted, into: StoredRecord[]): number {
+  const before = into.length;
+  try {
+    return readRecords(batch, wanted, into);
+  } catch (error) {
+    if (isWantOfMemory(error as NodeJS.ErrnoException)) throw error;
+    into.length = before;
+    into.push(unreadable(batch, error as Error));
+    return batch.body.length;
+  }
+}
+
+/** It passes, and says nothing of the batch. */
+function isWantOfMemory({ code = '', message }: NodeJS.ErrnoException): boolean {
+  return /Z_MEM_ERROR|allocation/i.test(`${code} ${message}`);
+}
+
+function unreadable(
+  { firstOffset, nextOffset, maxTimestampMs: timestampMs }: Batch,
+  { message }: Error,
+): StoredRecord {
+  const offset = nextOffset - 1;
+  const why = `records ${firstOffset} to ${offset}: ${message}`;
+  return { key: '', value: '', headers: {}, offset, timestampMs, isPart: true, unreadable: why };
+}
+
+function readRecords(batch: Batch, { from, maxRecords }: Wanted, into: StoredRecord[]): number {
   const bytes = unpacked(batch);
   const cursor = new Cursor(bytes);
   const appendedMs = (batch.attributes & LOG_APPEND_TIME) === 0 ? undefined : batch.maxTimestampMs;
@@ -172,9 +209,17 @@ class FetchedRecord implements StoredRecord {
   }
 
   get headers(): Record<string, string> {
+    return headersAt(this.behindValue()).headers;
+  }
+
+  get isPart(): true | undefined {
+    return headersAt(this.behindValue()).isPart ? true : undefined;
+  }
+
+  private behindValue(): Cursor {
     const cursor = this.behindKey();
     cursor.skipText();
-    return headersAt(cursor);
+    return cursor;
   }
 
   private behindKey(): Cursor {
@@ -185,13 +230,12 @@ class FetchedRecord implements StoredRecord {
 }
 
 /** Of a header that comes more than once, the last counts, as for Kafka's own consumer. */
-function headersAt(cursor: Cursor): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (let left = cursor.varint(); left > 0; left--) {
-    const name = cursor.text() ?? '';
-    headers[name] = cursor.text() ?? '';
-  }
-  return headers;
+function headersAt(cursor: Cursor): { headers: Record<string, string>; isPart: boolean } {
+  const entries: [string, string][] = [];
+  for (let left = cursor.varint(); left > 0; left--) entries.push([cursor.text() ?? '', cursor.text() ?? '']);
+  // Not by assignment: a header may be named __proto__.
+  const headers = Object.fromEntries(entries);
+  return { headers, isPart: entries.length > 1 && Object.keys(headers).length < entries.length };
 }
 
 function unpacked({ attributes, body }: Batch): Buffer {
@@ -199,16 +243,7 @@ function unpacked({ attributes, body }: Batch): Buffer {
   if (codec === 'none') return body;
   if (codec === 'gzip') return gunzipSync(body, { maxOutputLength: MAX_UNPACKED_BYTES });
   if (codec === 'zstd') return zstdDecompressSync(body, { maxOutputLength: MAX_UNPACKED_BYTES });
-  throw new UnreadableCompression(codec ?? `number ${attributes & CODEC_MASK}`);
-}
-
-/** Records are compressed in a way that nothing here can unpack. */
-export class UnreadableCompression extends Error {
-  override name = 'UnreadableCompression';
-
-  constructor(codec: string) {
-    super(
-      `Kafka: records must be compressed by gzip or zstd, or not at all, got ${codec} (hint: set the topic's compression.type to zstd, then the broker compresses anew)`,
-    );
-  }
+  throw new Error(
+    `must be compressed by gzip or zstd, or not at all, got ${codec ?? `number ${attributes & CODEC_MASK}`} (hint: set the topic's compression.type to zstd, then the broker compresses anew)`,
+  );
 }

@@ -98,6 +98,7 @@ beforeEach(async () => {
   server = new EventLogServer(log, {
     groupFailed: (failure) => failures.push(failure),
     batchHandled: () => undefined,
+    recordsLost: () => undefined,
   });
   app = await NestFactory.createMicroservice<MicroserviceOptions>(NumbersModule, {
     strategy: server,
@@ -176,7 +177,11 @@ test('a new group begins as far back as its pattern says', async () => {
   await write('1');
   nowMs = Date.now();
   await write('2');
-  const late = new EventLogServer(old, { groupFailed: () => undefined, batchHandled: () => undefined });
+  const late = new EventLogServer(old, {
+    groupFailed: () => undefined,
+    batchHandled: () => undefined,
+    recordsLost: () => undefined,
+  });
   const read = Promise.withResolvers<RecordBatch>();
   const handler = async (batch: RecordBatch) => read.resolve(batch);
   late.addHandler({ topic: 'numbers.v1', group: 'recent', newFromAgeS: 3_600 }, handler, true);
@@ -192,6 +197,7 @@ test('a topic that does not exist is reported, not thrown at the program', async
   const lost = new EventLogServer(empty, {
     groupFailed: (failure) => failures.push(failure),
     batchHandled: () => undefined,
+    recordsLost: () => undefined,
   });
   lost.addHandler(sums, async () => undefined, true);
   const listening = Promise.withResolvers<void>();

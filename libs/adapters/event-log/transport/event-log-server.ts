@@ -5,7 +5,15 @@ import {
   type MsPattern,
 } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
-import type { EventLog, Member, Position, RecordBatch, StartOffset, TopicPartition } from '../event-log.js';
+import type {
+  EventLog,
+  LostRecords,
+  Member,
+  Position,
+  RecordBatch,
+  StartOffset,
+  TopicPartition,
+} from '../event-log.js';
 import { LogContext, type LogNews } from './log-context.js';
 
 /** A handler's pattern: `@EventPattern({ topic: 'demand.v1', group: 'forecaster' })`. */
@@ -24,6 +32,8 @@ export interface LogPattern {
 export interface LogServerObserver {
   groupFailed(failure: { group: string; error: Error; retryInMs: number }): void;
   batchHandled(batch: { group: string; topic: string; records: number; durationMs: number }): void;
+  /** The group will never read them: it stood still for longer than the topic's retention. */
+  recordsLost(lost: LostRecords & { group: string }): void;
 }
 
 const FIRST_RETRY_MS = 100;
@@ -130,6 +140,7 @@ export class EventLogServer extends Server implements CustomTransportStrategy {
           await this.handle(group, batch, by);
           retryInMs = FIRST_RETRY_MS;
         },
+        onLost: (lost) => this.observer.recordsLost({ group, ...lost }),
         onFailed,
       });
       if (this.closing) await member.leave();
