@@ -178,8 +178,8 @@ test('ten thousand pools at once, through one ingest and through two: each is co
   });
   await letters.close();
   expect(letter?.headers).toMatchObject({
-    reason: 'too_many_pools',
-    detail: 'no room for pool one-too-many (ingest.maxPools)',
+    'headroom-reason': 'too_many_pools',
+    'headroom-detail': 'no room for pool one-too-many (ingest.maxPools)',
   });
   expect(await poolsByArrivals()).toEqual({ 3: POOLS });
 

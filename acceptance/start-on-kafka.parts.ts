@@ -53,7 +53,7 @@ test(
     const { ended, stderr } = await startOn({ brokers: [broker.bootstrap], prefix: 'other.' });
     expect(ended).toEqual({ code: 2, signal: null });
     expect(stderr).toMatch(
-      /^headroom: event log topic other\.executions\.v1: cleanup\.policy must be delete, got compact\n {2}hint: kafka-configs --alter --topic other\.executions\.v1 --add-config cleanup\.policy=delete$/m,
+      /^headroom: event log topic other\.executions\.v1: cleanup\.policy must be delete, got compact; .*\n {2}hint: kafka-configs --alter --topic other\.executions\.v1 --add-config cleanup\.policy=delete; /m,
     );
   },
   DEADLINE_MS,

@@ -155,7 +155,9 @@ function stepOf(batch: RecordBatch, outputs: IngestOutput[], keeping: PayloadKee
       {
         topic: TOPICS.deadLetters,
         records: deadLetters.map(({ offset, reason, detail }) => {
-          const { timestampMs: timeMs, ...came } = original.get(offset) as StoredRecord;
+          // By name: what a log decodes only when it is asked for is not in a copy of the record.
+          const { key, value, headers, isPart, timestampMs: timeMs } = original.get(offset) as StoredRecord;
+          const came = { key, value, headers, isPart };
           const source = `${topic}[${partition}]@${offset}`;
           const about = { topic, partition, offset, timeMs };
           return deadLetterRecord({ ...came, reason, detail, source, about }, keeping);
