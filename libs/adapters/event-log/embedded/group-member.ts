@@ -43,9 +43,13 @@ interface Reading {
 /** One reader of a consumer group: a loop for each partition it owns. */
 export class GroupMember implements Member {
   private readonly reading = new Map<Partition, Reading>();
+  /** It was told that it has them, and not yet that it has lost them. */
+  private readonly held = new Set<Partition>();
   /** It takes no more partitions; the batches at hand may still commit. */
   private leaving: Promise<void> | undefined;
   private failing: Promise<void> | undefined;
+  /** The latest start: there is one at a time. */
+  private starting: Promise<void> | undefined;
   private gone = false;
 
   constructor(
@@ -80,6 +84,8 @@ export class GroupMember implements Member {
   }
 
   private async finish(): Promise<void> {
+    // What it is being given it hands on as well, and says so.
+    await this.starting;
     await this.stop([...this.reading.keys()]);
     if (this.gone) return;
     this.gone = true;
@@ -87,8 +93,14 @@ export class GroupMember implements Member {
   }
 
   /** Reads the partitions from where the member's own offsets, or the committed ones, say. */
-  async start(partitions: Partition[]): Promise<void> {
+  start(partitions: Partition[]): Promise<void> {
+    this.starting = this.begin(partitions);
+    return this.starting;
+  }
+
+  private async begin(partitions: Partition[]): Promise<void> {
     if (this.takesNoMore()) return;
+    for (const partition of partitions) this.held.add(partition);
     let starts: Map<Partition, number>;
     try {
       const assigned =
@@ -144,7 +156,8 @@ export class GroupMember implements Member {
     for (const { stop } of readings) stop.abort();
     try {
       await this.inTime(Promise.all(readings.map(({ done }) => done)), 'the batch at hand');
-      if (!this.gone) await this.inTime(this.revoked(partitions), 'onRevoked');
+      const lost = partitions.filter((partition) => this.held.delete(partition));
+      if (!this.gone) await this.inTime(this.revoked(lost), 'onRevoked');
     } catch (error) {
       this.expel(error as Error);
     }
@@ -179,7 +192,7 @@ export class GroupMember implements Member {
   }
 
   private async revoked(partitions: Partition[]): Promise<void> {
-    await this.subscription.onRevoked?.(partitions.map(toTopicPartition));
+    if (partitions.length > 0) await this.subscription.onRevoked?.(partitions.map(toTopicPartition));
   }
 
   private expel(error: Error): void {
