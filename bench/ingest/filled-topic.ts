@@ -14,6 +14,7 @@ const MAX_BATCH_BYTES = 1_200_000;
 const CONFIG = {
   'cleanup.policy': 'delete',
   'retention.ms': '-1',
+  'compression.type': 'uncompressed',
   'max.message.bytes': String(MAX_BATCH_BYTES),
 };
 const TIMES = 'message.timestamp.type';
