@@ -105,6 +105,16 @@ const MAX_HEADERS_BYTES = 16_384;
 const MAX_ABOUT_BYTES = 4_096;
 const MAX_TEXT_CHARS = 1_000;
 
+/** What came of a record of a log. By name: what the log decodes only when it is asked for is in no copy of the record. */
+export function cameIn({
+  key,
+  value,
+  headers,
+  isPart,
+}: StoredRecord): Pick<RefusedRecord, 'key' | 'value' | 'headers' | 'isPart'> {
+  return { key, value, headers, isPart: isPart === true };
+}
+
 /** A record of `executions.dlq.v1`: what came, as far as it is kept, and in headers why it counts nowhere. */
 export function deadLetterRecord(refused: RefusedRecord, keeping: PayloadKeeping): NewRecord {
   const { mapping, elements } = refused;

@@ -20,7 +20,7 @@ import {
   type IngestSettings,
 } from '#domain/demand';
 import { parseForCounting } from '#domain/events';
-import { deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
+import { cameIn, deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
 import type { CountedBatch } from './ingest-observer.js';
 import type { PoolRegistry } from './pool-registry.js';
 
@@ -155,12 +155,10 @@ function stepOf(batch: RecordBatch, outputs: IngestOutput[], keeping: PayloadKee
       {
         topic: TOPICS.deadLetters,
         records: deadLetters.map(({ offset, reason, detail }) => {
-          // By name: what a log decodes only when it is asked for is not in a copy of the record.
-          const { key, value, headers, isPart, timestampMs: timeMs } = original.get(offset) as StoredRecord;
-          const came = { key, value, headers, isPart };
+          const record = original.get(offset) as StoredRecord;
           const source = `${topic}[${partition}]@${offset}`;
-          const about = { topic, partition, offset, timeMs };
-          return deadLetterRecord({ ...came, reason, detail, source, about }, keeping);
+          const about = { topic, partition, offset, timeMs: record.timestampMs };
+          return deadLetterRecord({ ...cameIn(record), reason, detail, source, about }, keeping);
         }),
       },
     ],

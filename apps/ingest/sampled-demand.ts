@@ -98,7 +98,7 @@ export class SampledDemand {
     samples: readonly DemandSample[],
   ): DemandPartial[] {
     const fractions = this.fractionsFrom(sampled, chain);
-    let at = chain;
+    let at: Pick<Chain, 'to'> | undefined = chain;
     const partials: DemandPartial[] = [];
     for (let i = 0; i < samples.length; i += BUCKETS_PER_RECORD) {
       const some = samples.slice(i, i + BUCKETS_PER_RECORD);
@@ -107,7 +107,7 @@ export class SampledDemand {
       const made = sampledPartial({ ...span, fraction: fractions.get(at?.to ?? -1) ?? 0 }, at);
       fractions.set(toMs, made.fraction);
       partials.push(made.partial);
-      at = { backlog: 0, inFlight: 0, ...at, to: toMs };
+      at = { to: toMs };
     }
     return partials;
   }

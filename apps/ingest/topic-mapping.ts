@@ -6,7 +6,7 @@ import {
   type StoredRecord,
 } from '#adapters/event-log';
 import type { Mapped, Mapping } from '#domain/mapping';
-import { deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
+import { cameIn, deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
 import type { IngestObserver } from './ingest-observer.js';
 import { deadLetterOf, eventsIn, mapReceived, NO_MAPPING, reportMapped } from './record-mapping.js';
 
@@ -52,7 +52,7 @@ export class TopicMapping {
       step.unreadable++;
       const about = { topic, partition, offset, timeMs };
       const why = { reason: 'unreadable', detail: unreadable, source: place, mapping: source.mapping?.name };
-      step.deadLetters.push(deadLetterRecord({ ...record, value, about, ...why }, keeping));
+      step.deadLetters.push(deadLetterRecord({ ...cameIn(record), about, ...why }, keeping));
       return;
     }
     const about = { topic, partition, offset, key, headers, timeMs };

@@ -7,6 +7,7 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { apiAdapter, configureApi } from '#adapters/http-api';
+import { COPY_TOO_LONG } from '#adapters/store';
 import { BACKUP_ROUTES, BackupController, BackupSource } from './backup.controller.js';
 
 const UNREAD_WITHIN_MS = 200;
@@ -77,7 +78,7 @@ test('one at a time; one that nobody reads any more is given up, and the next on
 
 test('a data directory that is too large to copy while it is in use: what to do instead', async () => {
   const tooLong = Object.assign(new Error('data directory: must be copied within 10000 ms, has 9 bytes'), {
-    code: 'COPY_TOO_LONG',
+    code: COPY_TOO_LONG,
   });
   const url = await serve(() => Promise.reject(tooLong));
   const answer = await fetch(url, { headers: { authorization: 'Bearer key' } });

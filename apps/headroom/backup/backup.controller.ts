@@ -3,6 +3,7 @@ import { Controller, Res, type OnModuleDestroy } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Endpoint, problem, type Route } from '#adapters/http-api';
+import { COPY_TOO_LONG } from '#adapters/store';
 
 export const BACKUP_MEDIA_TYPE = 'application/gzip';
 
@@ -22,8 +23,6 @@ export const BACKUP_ROUTES = {
 
 /** A backup of which nobody has read for so long, ms, is given up: what it was taken from is held for it. */
 const UNREAD_WITHIN_MS = 60_000;
-/** What a store says whose copy would have stopped everybody else for too long. */
-const COPY_TOO_LONG = 'COPY_TOO_LONG';
 
 /** Begins a backup of the moment. */
 export class BackupSource {
@@ -71,7 +70,7 @@ function busy() {
 }
 
 function unread(): Error {
-  return new Error(`backup: must be read, was not for some time`);
+  return new Error('backup: must be read, was not for some time');
 }
 
 function tooLarge({ message }: Error) {

@@ -14,6 +14,7 @@ export {
 export { ForecastStore } from './forecast-store.js';
 export { openEmbeddedStore, type EmbeddedStore } from './embedded-store.js';
 export { DataDirectoryFull, DataDirectoryInUse, EmbeddedPostgres } from './pglite/embedded-postgres.js';
+export { COPY_TOO_LONG } from './pglite/database-copy.js';
 export { spaceProblemIn } from './pglite/free-space.js';
 export { KEEP_EIGHT_DAYS, type PartitionOptions, type Retention } from './partitions/partitioned-table.js';
 export { PolicyStore, type PolicyRow, type SeenPolicy } from './policy-store.js';

@@ -51,7 +51,7 @@ export interface SampledSpan {
  */
 export function sampledPartial(
   { pool, partition, bucketS, samples, toMs, fraction }: SampledSpan,
-  chain: Chain | undefined,
+  chain: Pick<Chain, 'to'> | undefined,
 ): { partial: DemandPartial; fraction: number } {
   let rest = fraction;
   const buckets = samples.flatMap(({ startMs, arrivals, service = [] }) => {
@@ -118,8 +118,8 @@ export function sampledToMs(partitions: readonly number[], chains: ReadonlyMap<n
  * levels only.
  */
 export function toldToMs(chains: ReadonlyMap<number, Chain>, levelsBy: readonly number[] = []): number {
-  const told = [...chains].filter(
-    ([partition]) => isSampledPartition(partition) && !levelsBy.includes(partition),
-  );
-  return Math.max(-Infinity, ...told.map(([, { to }]) => to));
+  let toMs = -Infinity;
+  for (const [partition, { to }] of chains)
+    if (to > toMs && isSampledPartition(partition) && !levelsBy.includes(partition)) toMs = to;
+  return toMs;
 }
