@@ -217,6 +217,7 @@ test('workers are ordered before the forecast load arrives, and the record says 
   await start();
   await demandFrom(0, [20, 20, 20]);
   nowMs = START_MS + 3_000;
+  await until(() => latest()?.neededNow === 1);
   await forecastOf(300, START_MS + 2_000);
   await until(() => latest()?.reason === 'forecast');
   await until(() => orderErrors.length > 0);
