@@ -167,7 +167,7 @@ export async function noDeadLetters(log: KafkaEventLog): Promise<string[]> {
 
 /** What must never be counted: holes in demand, events forgotten too early, decisions that nobody will see. */
 const ALARMS =
-  /^headroom_(demand_partials_total\{.*outcome="gap"|ingest_forgotten_early|lost_decisions|unreadable_records)/;
+  /^headroom_(demand_partials_total\{.*outcome="(gap|unreadable)"|ingest_forgotten_early|lost_decisions|lost_records|unreadable_records)/;
 
 export async function noAlarms({ api }: Deployed): Promise<string[]> {
   const samples = [...(await api.metrics())].filter(([name, value]) => ALARMS.test(name) && value !== 0);

@@ -77,16 +77,16 @@ const CONFIGURATION = {
 export async function run(plan: Plan, work: Workplace, say: (line: string) => void): Promise<Outcome> {
   const startMs = performance.now();
   const stage = await setStage(work, CONFIGURATION);
+  const { api, eventLog } = stage.deployed;
+  const executions = new Executions({
+    broker: stage.kafka.bootstrap,
+    topic: `${eventLog.prefix}executions.v1`,
+    pools: POOLS,
+    seed: plan.seed,
+  });
+  const watch = new OrderWatch(api);
   try {
-    const { api, eventLog } = stage.deployed;
-    const executions = new Executions({
-      broker: stage.kafka.bootstrap,
-      topic: `${eventLog.prefix}executions.v1`,
-      pools: POOLS,
-      seed: plan.seed,
-    });
     say(`ready after ${seconds(performance.now() - startMs)}`);
-    const watch = new OrderWatch(api);
     const undergone = await undergoAll(plan, { stage, executions, say });
     await executions.close();
     await watch.stop();
@@ -112,6 +112,8 @@ export async function run(plan: Plan, work: Workplace, say: (line: string) => vo
     const orders = watch.orders.length;
     return { undergone, sent, counted, orders, again, tookMs: performance.now() - startMs, checks };
   } finally {
+    // Both go on by themselves, also when the story has ended early.
+    await Promise.all([executions.close(), watch.stop()]);
     await work.end();
     await stage.stop();
   }

@@ -16,7 +16,8 @@ import { explained, isPassing, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
 const CONNECT_WITHIN_MS = 20_000;
 /** Connections wait for what they were asked; not for long. */
 const DISCONNECT_WITHIN_MS = 3_000;
-const METADATA_MAX_AGE_MS = 60_000;
+/** What is known of the cluster is asked for again when it is older, by whoever wants it {@link KafkaCluster.refreshed}. */
+const METADATA_MAX_AGE_MS = 10_000;
 const NO_SUCH_TOPIC = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION']);
 const FIRST_PAUSE_MS = 20;
 const MAX_PAUSE_MS = 500;
@@ -25,6 +26,8 @@ const MAX_PAUSE_MS = 500;
 export const END = -1;
 export const START = -2;
 
+/** The library goes on with a connection that has broken, or has left a question without an answer. */
+const DEAD_CONNECTION = new Set(['KafkaJSConnectionClosedError', 'KafkaJSRequestTimeoutError']);
 /** Fetches wait, so the library gives them a connection of their own to each broker. */
 const FETCH_CONNECTION = 1;
 const COORDINATOR = { group: 0, transaction: 1 } as const;
@@ -113,13 +116,19 @@ export class KafkaCluster {
     return this.cluster.refreshMetadata();
   }
 
+  /** Asks for it again when it is old. */
+  refreshed(): Promise<void> {
+    return this.cluster.refreshMetadataIfNecessary();
+  }
+
   /** What one broker has of the partitions it leads, waiting for it when it has nothing. */
   async fetch(nodeId: number, partitions: FetchFrom[], wait: FetchWait): Promise<FetchedPartition[]> {
     const broker = await this.broker(nodeId);
     await this.fetchConnection(broker);
     const answer = broker.connectionPool.send(fetchRequest(partitions, wait, REQUEST_TIMEOUT_MS));
     return answer.catch(async (error: Error) => {
-      if (error.name === 'KafkaJSConnectionClosedError') await broker.disconnect();
+      // What was not answered in time may be answered in the place of something else.
+      if (DEAD_CONNECTION.has(error.name)) await broker.disconnect();
       throw error;
     });
   }

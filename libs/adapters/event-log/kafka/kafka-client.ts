@@ -4,6 +4,7 @@ import { zstdCompress, zstdDecompress } from 'node:zlib';
 import kafkajs, { type ISocketFactory, type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs';
 import type { KafkaSettings } from './kafka-settings.js';
 import { UnreadableSecret } from './unreadable-secret.js';
+import { givingWholeAnswers, plainSocket } from './whole-answers.js';
 
 const { CompressionCodecs, CompressionTypes, Kafka: KafkaClient, logLevel } = kafkajs;
 
@@ -29,7 +30,7 @@ export interface KafkaClientOptions {
 
 /** Reads the files of the settings; throws with the file's name when one cannot be read. */
 export async function kafkaClient(settings: KafkaSettings, options: KafkaClientOptions): Promise<Kafka> {
-  const { note, socketFactory } = options;
+  const { note, socketFactory = plainSocket } = options;
   CompressionCodecs[CompressionTypes.ZSTD] = () => ZSTD;
   const tls = await tlsOf(settings);
   const sasl = await saslOf(settings, options.token);
@@ -42,7 +43,7 @@ export async function kafkaClient(settings: KafkaSettings, options: KafkaClientO
     retry: RETRY,
     ...(tls && { ssl: tls }),
     ...(sasl && { sasl }),
-    ...(socketFactory && { socketFactory }),
+    socketFactory: givingWholeAnswers(socketFactory),
     logLevel: note === undefined ? logLevel.NOTHING : logLevel.ERROR,
     logCreator: () => (entry) => {
       const { message, error, broker } = entry.log;

@@ -16,7 +16,7 @@ import { fetchError } from './kafka-errors.js';
 import { compressionOf, kafkaClient, type TokenSource } from './kafka-client.js';
 import { KafkaMember } from './kafka-member.js';
 import type { KafkaSettings } from './kafka-settings.js';
-import { ensureKafkaTopics, MAX_RECORD_BYTES, type KafkaTopic } from './kafka-topics.js';
+import { ensureKafkaTopics, MAX_RECORD_BYTES, morePartitions, type KafkaTopic } from './kafka-topics.js';
 import { partitionOfKey } from './key-partition.js';
 import { decodeBatches } from './record-batches.js';
 import { BATCH_BYTES, sizeOf, type Outgoing } from './sends.js';
@@ -110,6 +110,7 @@ export class KafkaEventLog implements EventLog {
       kafka,
       cluster,
       subscription,
+      partitionsOf: (topic) => this.partitions(names.inProgram(topic)),
       bundles,
       compression,
       sessionTimeoutMs,
@@ -147,12 +148,17 @@ export class KafkaEventLog implements EventLog {
     return (await this.offsetOf(at, END)) ?? 0;
   }
 
+  /** Also throws {@link TopicMismatch}: nobody reads partitions that came later. */
   async lag({ group, topic }: { group: string; topic: string }): Promise<Lag> {
     const partitions = Array.from({ length: this.partitions(topic) }, (_, partition) => partition);
     const cluster = this.clusterOf(topic);
-    const unread = await cluster.retried(`asking for the lag of ${group}`, ANSWER_WITHIN_MS, () =>
-      this.unreadOf(cluster, this.names.group(group), this.names.topic(topic), partitions),
-    );
+    const named = this.names.topic(topic);
+    const unread = await cluster.retried(`asking for the lag of ${group}`, ANSWER_WITHIN_MS, async () => {
+      await cluster.refreshed();
+      return this.unreadOf(cluster, this.names.group(group), named, partitions);
+    });
+    const there = cluster.leaders(named).size;
+    if (there > partitions.length) throw morePartitions(named, partitions.length, there);
     const oldest = await Promise.all(
       unread.map(async ({ partition, offset, records }) => {
         const [first] = await this.read({ topic, partition, offset, maxRecords: 1 });

@@ -10,6 +10,8 @@ import {
   type LostRecords,
   type RecordBatch,
   type StoredRecord,
+  type Subscription,
+  type TopicPartition,
   type TopicSpec,
 } from '../event-log.js';
 import { EventLogServer } from '../transport/event-log-server.js';
@@ -279,6 +281,30 @@ test('while a handler takes its time, the rest stays at the brokers but for some
   await slow.close();
 });
 
+test('a connection that is cut in the middle of an answer is made anew, and its next answers are read', async () => {
+  await ensure(IN);
+  const [count, value] = [20, 'x'.repeat(100_000)];
+  for (let n = 0; n < count; n++) await log.append(IN, records(value));
+  let cuts = 0;
+  class CutOnce extends Socket {
+    override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
+      if (cuts > 0 || chunk === null || this.bytesRead < 250_000) return super.push(chunk, encoding);
+      cuts++;
+      setImmediate(() => this.destroy(new Error('cut off')));
+      return super.push(chunk.subarray(0, chunk.length / 2), encoding);
+    }
+  }
+  const socketFactory = (given: Connecting) => new CutOnce().connect(given, given.onConnect);
+  const unlucky = await KafkaEventLog.open(settings, { socketFactory });
+  await unlucky.ensureTopics([{ ...TOPIC, name: IN }]);
+  let handled = 0;
+  const onBatch = async (batch: RecordBatch) => void (handled += batch.records.length);
+  await unlucky.subscribe({ group: 'unlucky', topics: [IN], onBatch });
+  await until(() => handled === count);
+  expect(cuts).toBe(1);
+  await unlucky.close();
+});
+
 test('a record that is too large is refused before anything is sent; its neighbours are written', async () => {
   await admin.createTopics({
     topics: [
@@ -451,9 +477,19 @@ test.each([
   ['must have 2 partitions, got 1', {}, [], 1],
   ['must have 2 partitions, got 1', { morePartitions: true }, [], 1],
   [
-    'compression.type must be one of uncompressed, gzip, zstd, because nothing else that others write can be read, got producer',
+    'compression.type must be one of uncompressed, gzip, zstd, because nothing else can be read, got producer',
     { isOpen: true },
     [],
+  ],
+  [
+    'compression.type must be one of uncompressed, gzip, zstd, producer, because nothing else can be read, got lz4',
+    {},
+    [['compression.type', 'lz4']],
+  ],
+  [
+    'retention.bytes must be -1, because records are kept by time, got 1000',
+    {},
+    [['retention.bytes', '1000']],
   ],
   [
     'message.timestamp.type must be LogAppendTime, because records are judged by when they arrived, got CreateTime',
@@ -506,6 +542,43 @@ test('topics are made as they are described, and a second start finds them so; s
   expect(policy?.configValue).toBe('compact');
 });
 
+test('programs that start together make the topics once, and all find them', async () => {
+  const specs = Array.from({ length: 20 }, (_, i) => ({ ...TOPIC, name: `of-many-${i}.v1` }));
+  const logs = await Promise.all(Array.from({ length: 8 }, () => KafkaEventLog.open(settings)));
+  const started = await Promise.allSettled(logs.map((each) => each.ensureTopics(specs)));
+  await Promise.all(logs.map((each) => each.close()));
+  expect(started.filter(({ status }) => status === 'rejected')).toEqual([]);
+});
+
+test('partitions that somebody adds are dealt to nobody, and said; those there were are read on', async () => {
+  await ensure(IN);
+  const granted: TopicPartition[] = [];
+  const seen = new Set<string | null>();
+  const subscription: Subscription = {
+    group: 'g',
+    topics: [IN],
+    onAssigned: async (partitions) => {
+      granted.push(...partitions);
+      return [];
+    },
+    onBatch: async ({ records: batch }) => batch.forEach(({ value }) => seen.add(value)),
+  };
+  await log.subscribe(subscription);
+  await admin.createPartitions({ topicPartitions: [{ topic: inKafka(IN), count: PARTITIONS + 1 }] });
+  // Somebody joins: the leader asks for the cluster's state, and deals anew.
+  const second = await log.subscribe(subscription);
+  await log.append(IN, records('on'));
+  await until(async () => seen.has('on'));
+  expect(granted.filter(({ partition }) => partition >= PARTITIONS)).toEqual([]);
+  await until(async () => {
+    const asked = await log.lag({ group: 'g', topic: IN }).catch((error: Error) => error);
+    if (asked instanceof TopicMismatch)
+      expect(asked.message).toMatch(/must have the 2 partitions it had at the start, got 3/);
+    return asked instanceof TopicMismatch;
+  });
+  await second.leave();
+});
+
 test('more copies than there are brokers are refused with the reason', async () => {
   const wide = await KafkaEventLog.open({ ...settings, replicationFactor: 3 });
   await expect(wide.ensureTopics([{ ...TOPIC, name: IN }])).rejects.toThrow(/got INVALID_REPLICATION_FACTOR/);
@@ -525,6 +598,19 @@ async function handedOut(last: string): Promise<StoredRecord[]> {
   return all;
 }
 
+/** What somebody else writes to the first partition. */
+async function sendAs(
+  compression: kafkajs.CompressionTypes,
+  topic: string,
+  values: (string | Buffer)[],
+): Promise<void> {
+  const client = new kafkajs.Kafka({ brokers: [broker.bootstrap], logLevel: kafkajs.logLevel.NOTHING });
+  const producer = client.producer();
+  await producer.connect();
+  const messages = values.map((value) => ({ partition: 0, key: 'k', value }));
+  await producer.send({ topic: inKafka(topic), compression, messages }).finally(() => producer.disconnect());
+}
+
 test.each(['snappy', 'lz4'])(
   'records that a broker compresses with %s: their batch is one record that says so, and those behind it are read',
   async (codec) => {
@@ -532,14 +618,20 @@ test.each(['snappy', 'lz4'])(
     const configEntries = [{ name: 'message.timestamp.type', value: 'LogAppendTime' }, ...setting(codec)];
     const topic = { topic: inKafka(IN), numPartitions: PARTITIONS, replicationFactor: 1, configEntries };
     await admin.createTopics({ topics: [topic] });
-    await ensure(IN);
-    await log.append(IN, records('1', '2', '3'));
+    await sendAs(kafkajs.CompressionTypes.None, IN, ['1', '2', '3']);
     const type = kafkajs.ConfigResourceTypes.TOPIC;
     const zstd = [...topic.configEntries.slice(0, 1), ...setting('zstd')];
     await admin.alterConfigs({
       validateOnly: false,
       resources: [{ type, name: topic.topic, configEntries: zstd }],
     });
+    // A start refuses the topic until it packs otherwise.
+    await until(() =>
+      ensure(IN).then(
+        () => true,
+        () => false,
+      ),
+    );
     const at = { topic: IN, partition: 0, maxRecords: 9 };
     await until(async () => {
       await log.append(IN, records('readable'));
@@ -554,28 +646,23 @@ test.each(['snappy', 'lz4'])(
 );
 
 test('a batch that unpacks to more than a process should hold is passed over; a topic for others refuses what it would not store', async () => {
+  const configEntries = [
+    { name: 'message.timestamp.type', value: 'LogAppendTime' },
+    { name: 'compression.type', value: 'producer' },
+  ];
+  const made = { topic: inKafka(IN), numPartitions: PARTITIONS, replicationFactor: 1, configEntries };
+  await admin.createTopics({ topics: [made] });
   await ensure(IN);
   await log.ensureTopics([{ ...TOPIC, name: OUT, isOpen: true }]);
-  const client = new kafkajs.Kafka({ brokers: [broker.bootstrap], logLevel: kafkajs.logLevel.NOTHING });
-  const producer = client.producer();
-  await producer.connect();
   const send = (topic: string, bytes: number) =>
-    producer.send({
-      topic: inKafka(topic),
-      compression: kafkajs.CompressionTypes.ZSTD,
-      messages: [{ partition: 0, key: 'k', value: Buffer.alloc(bytes) }],
-    });
-  try {
-    await send(IN, 65 * 1024 * 1024);
-    await log.append(IN, records('behind it'));
-    expect(await handedOut('behind it')).toMatchObject([
-      { offset: 0, unreadable: expect.stringMatching(/^records 0 to 0: .*67108864 bytes/) },
-      { offset: 1, value: 'behind it' },
-    ]);
-    await expect(send(OUT, 2 * 1024 * 1024)).rejects.toThrow(/larger than the max message size/);
-  } finally {
-    await producer.disconnect();
-  }
+    sendAs(kafkajs.CompressionTypes.ZSTD, topic, [Buffer.alloc(bytes)]);
+  await send(IN, 65 * 1024 * 1024);
+  await log.append(IN, records('behind it'));
+  expect(await handedOut('behind it')).toMatchObject([
+    { offset: 0, unreadable: expect.stringMatching(/^records 0 to 0: .*67108864 bytes/) },
+    { offset: 1, value: 'behind it' },
+  ]);
+  await expect(send(OUT, 2 * 1024 * 1024)).rejects.toThrow(/larger than the max message size/);
 });
 
 test('members that left or failed are kept by nobody', async () => {

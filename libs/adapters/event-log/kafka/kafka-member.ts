@@ -37,6 +37,8 @@ export interface MemberOptions {
   kafka: Kafka;
   cluster: KafkaCluster;
   subscription: Subscription;
+  /** Partitions of a topic, by its name at the brokers, as they were when the program started. */
+  partitionsOf: (topic: string) => number;
   bundles: number;
   compression: number;
   sessionTimeoutMs: number;
@@ -68,12 +70,13 @@ export class KafkaMember implements Member {
   readonly ended = this.end.promise;
 
   private constructor(private readonly options: MemberOptions) {
-    const { cluster, subscription, bundles, sessionTimeoutMs, maxBatchMs, names } = options;
+    const { cluster, subscription, partitionsOf, bundles, sessionTimeoutMs, maxBatchMs, names } = options;
     this.group = names.group(subscription.group);
     const topics = subscription.topics.map(names.topic);
     this.membership = new Membership(cluster, {
       group: this.group,
       topics,
+      partitionsOf,
       bundles,
       sessionTimeoutMs,
       rebalanceTimeoutMs: maxBatchMs + REBALANCE_MARGIN_MS,

@@ -28,5 +28,16 @@ test.each([
   expect(packing?.wanted).toBe(wanted);
   const possible = ['producer', 'uncompressed', 'gzip', 'snappy', 'lz4', 'zstd'];
   expect(possible.filter((got) => packing?.isMet(got))).toEqual(['uncompressed', 'gzip', 'zstd']);
-  expect(setting('compression.type', TOPIC, given)).toBeUndefined();
+  const own = setting('compression.type', TOPIC, given);
+  expect(own?.wanted).toBe(wanted);
+  // A broker that packs everything by lz4 would make even our own state unreadable.
+  expect(possible.filter((got) => own?.isMet(got))).toEqual(['producer', 'uncompressed', 'gzip', 'zstd']);
+});
+
+test('what time keeps, no limit in bytes cuts short', () => {
+  const given = { copies: 1, compression: 'none' } as const;
+  const limit = setting('retention.bytes', TOPIC, given);
+  expect(limit?.wanted).toBe('-1');
+  expect(['-1', '1073741824'].filter((got) => limit?.isMet(got))).toEqual(['-1']);
+  expect(setting('retention.bytes', { ...TOPIC, compacted: true }, given)).toBeUndefined();
 });

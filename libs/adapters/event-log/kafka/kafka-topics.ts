@@ -1,8 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
 import { TopicMismatch, type TopicSpec } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import { disconnected } from './cluster.js';
-import { explained, NoAnswer } from './kafka-errors.js';
+import { explained, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
 import type { KafkaSettings } from './kafka-settings.js';
 
 /** Largest record, as `sizeOf` counts: a megabyte of key and value, and some for the rest. */
@@ -11,9 +12,15 @@ export const MAX_RECORD_BYTES = 1024 * 1024 + 1024;
 const MAX_BATCH_BYTES = MAX_RECORD_BYTES + 64 * 1024;
 /** A broker that makes or describes topics does so by then. */
 const TOPICS_WITHIN_MS = 30_000;
+/** Between two questions for topics that another process is making. */
+const FIRST_PAUSE_MS = 20;
+const MAX_PAUSE_MS = 500;
+/** What a broker says that has not heard of a topic, or of its leaders, yet. */
+const ON_THEIR_WAY = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
 const ASKED = [
   'cleanup.policy',
   'retention.ms',
+  'retention.bytes',
   'max.message.bytes',
   'message.timestamp.type',
   'min.insync.replicas',
@@ -23,6 +30,8 @@ const ASKED = [
 const ACKNOWLEDGED_COPIES = 2;
 /** What is read here, of a topic's `compression.type`. */
 const READABLE: readonly string[] = ['uncompressed', 'gzip', 'zstd'];
+/** Stored as it was sent: readable where nobody else sends. */
+const AS_SENT = 'producer';
 
 /** What Kafka says of a topic. */
 export interface KafkaTopic {
@@ -55,15 +64,15 @@ async function ensured(
   admin: Admin,
   { specs, replicationFactor, compression }: Given,
 ): Promise<Map<string, KafkaTopic>> {
-  const existing = new Set(await admin.listTopics());
-  const missing = specs.filter(({ name }) => !existing.has(name));
-  if (missing.length > 0) {
-    const topics = missing.map((spec) => creation(spec, { copies: replicationFactor, compression }));
-    await admin.createTopics({ topics, waitForLeaders: true });
-  }
   const topics = specs.map(({ name }) => name);
-  const { topics: described } = await admin.fetchTopicMetadata({ topics });
-  const configs = await configsOf(admin, topics);
+  const { described, configs } = await onceThere(async () => {
+    const existing = new Set(await admin.listTopics());
+    const missing = specs.filter(({ name }) => !existing.has(name));
+    const made = missing.map((spec) => creation(spec, { copies: replicationFactor, compression }));
+    if (made.length > 0) await admin.createTopics({ topics: made, waitForLeaders: true });
+    const { topics: described } = await admin.fetchTopicMetadata({ topics });
+    return { described, configs: await configsOf(admin, topics) };
+  });
   const found = specs.map((spec) => {
     const partitions = described.find(({ name }) => name === spec.name)?.partitions ?? [];
     const config = configs.get(spec.name) as TopicConfig;
@@ -77,6 +86,19 @@ async function ensured(
       { partitions, maxBatchBytes: Number(config['max.message.bytes']) },
     ]),
   );
+}
+
+/** Of several processes that start together one makes the topics; its brokers tell the others a moment later. */
+async function onceThere<T>(ask: () => Promise<T>): Promise<T> {
+  const deadlineMs = performance.now() + TOPICS_WITHIN_MS;
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!ON_THEIR_WAY.has(kafkaTypeOf(error) ?? '') || performance.now() > deadlineMs) throw error;
+    }
+    await delay(pauseMs);
+  }
 }
 
 /** All of them at once: each is a command for somebody to run before the next start. */
@@ -113,6 +135,15 @@ async function configsOf(admin: Admin, topics: string[]): Promise<Map<string, To
   );
 }
 
+const PARTITIONS_HINT =
+  'set ingest.partitions to what executions.v1 has, and give the others as many by kafka-topics --alter --partitions, or let Headroom make new topics under another eventLog.prefix';
+
+/** Somebody has added partitions since the program started. */
+export function morePartitions(topic: string, expected: number, got: number): TopicMismatch {
+  const rule = `must have the ${expected} partitions it had at the start`;
+  return new TopicMismatch(`event log topic ${topic}: ${rule}, got ${got}`, PARTITIONS_HINT);
+}
+
 /** How a topic is not as it must be. */
 function* mismatches(
   spec: TopicSpec,
@@ -121,11 +152,7 @@ function* mismatches(
   const mismatch = (rule: string, got: string | number, hint: string) =>
     new TopicMismatch(`event log topic ${spec.name}: ${rule}, got ${got}`, hint);
   if (partitions !== spec.partitions && !(spec.morePartitions && partitions > spec.partitions))
-    yield mismatch(
-      `must have ${spec.partitions} partitions`,
-      partitions,
-      'set ingest.partitions to what executions.v1 has, or let Headroom make new topics under another eventLog.prefix',
-    );
+    yield mismatch(`must have ${spec.partitions} partitions`, partitions, PARTITIONS_HINT);
   for (const { setting, wanted, isMet, why } of settingsOf(spec, given)) {
     const got = config[setting];
     const hint = `kafka-configs --alter --topic ${spec.name} --add-config ${setting}=${wanted}`;
@@ -155,7 +182,7 @@ export function settingsOf(
   const acknowledged = Math.min(ACKNOWLEDGED_COPIES, copies);
   return [
     exactly('cleanup.policy', compacted ? 'compact' : 'delete'),
-    ...(compacted ? [] : [retention(retentionMs)]),
+    ...(compacted ? [] : [retention(retentionMs), UNLIMITED]),
     exactly('message.timestamp.type', 'LogAppendTime', arrival),
     {
       setting: 'min.insync.replicas',
@@ -163,7 +190,7 @@ export function settingsOf(
       isMet: (got) => Number(got) >= acknowledged,
       why: `at least ${acknowledged}, so that the loss of one copy loses nothing that was acknowledged`,
     },
-    ...(isOpen ? [readable(compression)] : []),
+    readable(compression, isOpen === true ? READABLE : [...READABLE, AS_SENT]),
   ];
 }
 
@@ -176,12 +203,20 @@ function retention(retentionMs: number): NeededSetting {
   };
 }
 
+/** A limit in bytes would cut short what the time promises. */
+const UNLIMITED: NeededSetting = {
+  setting: 'retention.bytes',
+  wanted: '-1',
+  isMet: (got) => Number(got) < 0,
+  why: '-1, because records are kept by time',
+};
+
 /** Brokers then pack anew what comes packed otherwise, and measure it as it is stored. */
-function readable(compression: KafkaSettings['compression']): NeededSetting {
+function readable(compression: KafkaSettings['compression'], allowed: readonly string[]): NeededSetting {
   return {
     setting: 'compression.type',
     wanted: compression === 'none' ? 'uncompressed' : compression,
-    isMet: (got) => READABLE.includes(got),
-    why: `one of ${READABLE.join(', ')}, because nothing else that others write can be read`,
+    isMet: (got) => allowed.includes(got),
+    why: `one of ${allowed.join(', ')}, because nothing else can be read`,
   };
 }

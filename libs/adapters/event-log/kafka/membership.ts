@@ -28,6 +28,8 @@ const FORGOTTEN = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_IN
 export interface MembershipOptions {
   group: string;
   topics: string[];
+  /** Partitions of a topic that are dealt out. */
+  partitionsOf: (topic: string) => number;
   bundles: number;
   /** Silence after which the group forgets a member. */
   sessionTimeoutMs: number;
@@ -119,7 +121,7 @@ export class Membership {
     const { assignment, isSettled } = assignBundles({
       members: members.map(({ memberId, memberMetadata }) => ({ memberId, ...decodeClaim(memberMetadata) })),
       bundles: this.options.bundles,
-      partitionsOf: (topic) => this.cluster.leaders(topic).size,
+      partitionsOf: this.options.partitionsOf,
     });
     return [...assignment].map(([memberId, partitions]) => ({
       memberId,
