@@ -148,6 +148,23 @@ test('buckets of another length are no part of what it starts from; the one unde
   expect(await startedFrom()).toEqual([[-10], -15]);
 });
 
+test('of a pool that nobody wants any more the buckets go; should it come back, it goes on without a gap', async () => {
+  await reader.assigned(all);
+  await appendDemand(partialAt(-1, 5));
+  await takeFrom(0);
+  reader.letGo('web');
+  reader.letGo('nobody');
+  const series = reader.of('web') as DemandSeries;
+  expect([series.buckets.size, series.wholeFromMs]).toEqual([0, T0 + S]);
+  await appendDemand(partialAt(0, 3, { partition: 0, from: 1, to: 2 }));
+  await takeFrom(1);
+  expect(observed).toEqual([
+    ['applied', 'web'],
+    ['applied', 'web'],
+  ]);
+  expect(demandView({ countedToMs: T0 + S }, series)).toMatchObject({ backlog: 8 });
+});
+
 test('a pool that is assigned again keeps its trailing mean, which a window of buckets cannot give back', async () => {
   await new DemandStore(store.dataSource).write({
     buckets: [],
