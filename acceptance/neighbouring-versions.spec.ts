@@ -21,20 +21,37 @@ import { parseEventRecord, PHASES } from '#domain/events';
 import { forecastSchema, forecastStep, newForecastMemory, type Forecast } from '#domain/forecasting';
 import { decide, policySchema, type DecisionKind } from '#domain/scaling';
 import { decisionRecord } from '../apps/autoscaler/decision-record.js';
+import { replayOf } from '../apps/ingest/dead-letter-replay.js';
+import {
+  deadLetterRecord,
+  letterOf,
+  PAYLOAD_STATES,
+  type PayloadKeeping,
+  type RefusedRecord,
+  type StoredLetter,
+} from '../apps/ingest/dead-letter.js';
 import { endEvent, startEvent } from '../apps/worker/execution-events.js';
-import { READ_BEFORE, STATE_READ_BEFORE } from './version-before/readers.js';
+import { LETTER_READ_BEFORE, READ_BEFORE, STATE_READ_BEFORE } from './version-before/readers.js';
 
 // Two versions that follow each other run on the same topics (docs/decisions/0020): this one reads what the version
 // before wrote, the version before reads what this one writes, and what a later one will add is left alone.
 
 type Message = object;
 
+/** A record of executions.dlq.v1. */
+interface Letter {
+  key: string;
+  value: string | null;
+  headers: Record<string, string>;
+}
+
 const BEFORE = JSON.parse(readFileSync('acceptance/version-before/messages.json', 'utf8')) as Record<
   string,
   Message[]
 >;
-const { 'ingest-state.v1': state, ...MESSAGES } = BEFORE;
+const { 'ingest-state.v1': state, 'executions.dlq.v1': letters, ...MESSAGES } = BEFORE;
 const STATE = state as { key: string; value: unknown }[];
+const LETTERS = letters as Letter[];
 const PARTIALS = MESSAGES['demand.v1'] as DemandPartial[];
 const ROWS = Object.entries(MESSAGES).flatMap(([topic, own]) =>
   own.map((message): [string, Message] => [topic, message]),
@@ -79,7 +96,18 @@ function withWord(message: Message, [name = '', ...inner]: string[], word: strin
   return { ...message, [name]: inner.length === 0 ? word : withWord(own, inner, word) };
 }
 
+/** A letter has one more header of ours, and those that hold JSON as others do. */
+function withHeaders({ headers, ...record }: Letter): Letter {
+  const told = Object.entries(headers).map(([name, text]) => [
+    name,
+    text.startsWith('{') ? JSON.stringify(withAdditions(JSON.parse(text))) : text,
+  ]);
+  const known = Object.fromEntries(told) as Letter['headers'];
+  return { ...record, headers: { ...known, 'headroom-added-later': 'words' } };
+}
+
 const PARTITION = 3;
+const KEEP: PayloadKeeping = { payload: 'keep', maxPayloadBytes: 1_000 };
 const SETTINGS: IngestSettings = { dedupeWindowS: 300, maxExecutionS: 3600, maxFutureS: 60, maxAgeS: 7200 };
 const POOL = { bucketS: 1, latenessS: 5 };
 
@@ -149,6 +177,53 @@ describe('what the version before wrote', () => {
       expect(counts.duplicates).toBe(1);
     },
   );
+});
+
+describe('dead letters of the version before', () => {
+  const { headers, ...sentRecord } = LETTERS[0] as Letter;
+  const ofIt = { traceparent: headers['traceparent'] };
+
+  test.each<[string, (letter: Letter) => Letter]>([
+    ['as they are', (letter) => letter],
+    ['with what a later version adds', withHeaders],
+  ])('are listed and replayed, %s', (_how, given) => {
+    const stored = LETTERS.map((letter, offset) =>
+      letterOf(0, { ...given(letter), offset, timestampMs: 1795514400001 }),
+    );
+    const payload = { bytes: 8, sha256: headers['headroom-payload-sha256'] };
+    expect(stored).toMatchObject([
+      {
+        reason: 'malformed_json',
+        detail: 'Unexpected end of JSON input',
+        source: 'executions.v1[3]@17',
+        key: 'exec-9',
+        about: { topic: 'executions.v1', partition: 3, offset: 17, timeMs: 1795514400000 },
+        mapping: undefined,
+        elements: undefined,
+        payload: { ...payload, state: 'kept', text: '{"half":' },
+        replays: 1,
+        replayedFrom: 'executions.dlq.v1[0]@5',
+      },
+      {
+        reason: 'unknown_status',
+        detail: '[1] status: must be one of ok',
+        source: 'rabbitmq jobs m-1',
+        about: { queue: 'jobs' },
+        mapping: 'jobs',
+        payload: { ...payload, state: 'redacted', text: null },
+        replays: 0,
+        replayedFrom: undefined,
+      },
+    ]);
+    expect(stored.map(({ headers: own }) => own)).toEqual([ofIt, {}]);
+    expect(stored[1]?.elements).toEqual({ refused: [1], of: 3 });
+    const marks = { 'headroom-replays': '2', 'headroom-replayed-from': 'executions.dlq.v1[0]@0' };
+    const [kept] = stored as [StoredLetter];
+    expect(replayOf(kept, { mappings: new Map(), keeping: KEEP })).toEqual({
+      accepted: [{ ...sentRecord, partition: 3, headers: { ...ofIt, ...marks } }],
+      deadLetters: [],
+    });
+  });
 });
 
 describe('what a later version adds is left alone', () => {
@@ -292,5 +367,45 @@ describe('what this version writes, the version before reads', () => {
       expect(STATE_READ_BEFORE[kind]?.safeParse(JSON.parse(value)).error).toBeUndefined();
     }
     expect([...kinds].toSorted()).toEqual(Object.keys(STATE_READ_BEFORE).toSorted());
+  });
+
+  /** Of every state that a payload can be in. */
+  function deadLetters(): Letter[] {
+    const refused: RefusedRecord = {
+      key: 'exec-9',
+      value: '{"half":',
+      headers: {
+        traceparent: '00-1',
+        'headroom-replays': '2',
+        'headroom-replayed-from': 'executions.dlq.v1[0]@7',
+      },
+      reason: 'malformed_json',
+      detail: 'Unexpected end of JSON input',
+      source: 'executions.v1[3]@17',
+      about: { topic: 'executions.v1', partition: PARTITION, offset: 17, timeMs: T0 },
+    };
+    const mapped = { mapping: 'jobs', elements: { refused: [1], of: 3 }, about: { queue: 'jobs' } };
+    return [
+      deadLetterRecord(refused, KEEP),
+      deadLetterRecord({ ...refused, isPart: true }, KEEP),
+      deadLetterRecord({ ...refused, ...mapped, headers: {} }, { ...KEEP, payload: 'redact' }),
+    ] as Letter[];
+  }
+
+  test('executions.dlq.v1', () => {
+    const written = sent(deadLetters());
+    const known = written.map((letter) => LETTER_READ_BEFORE.safeParse(letter));
+    expect(known.map(({ error }) => error)).toEqual(written.map(() => undefined));
+    expect(known.map(({ data }) => data?.headers)).toMatchObject([
+      { 'headroom-payload': 'kept', 'headroom-about': { partition: PARTITION }, 'headroom-replays': '2' },
+      { 'headroom-payload': 'cut', 'headroom-payload-bytes': '8' },
+      { 'headroom-payload': 'redacted', 'headroom-mapping': 'jobs', 'headroom-elements': { of: 3 } },
+    ]);
+    expect(new Set(known.map(({ data }) => data?.headers['headroom-payload']))).toEqual(
+      new Set(PAYLOAD_STATES),
+    );
+    const names = new Set(written.flatMap((letter) => Object.keys(letter.headers)));
+    const before = LETTERS.flatMap((letter) => Object.keys(letter.headers));
+    expect(before.filter((name) => !names.has(name))).toEqual([]);
   });
 });

@@ -112,6 +112,35 @@ const decisionRecord = z.object({
   policyVersion: z.number().int(),
 });
 
+const json = <Schema extends z.ZodType>(schema: Schema) =>
+  z
+    .string()
+    .transform((text): unknown => JSON.parse(text))
+    .pipe(schema);
+const count = z.string().regex(/^\d{1,9}$/);
+
+/** A record of executions.dlq.v1: what is said of the letter is in its headers. */
+export const LETTER_READ_BEFORE = z.object({
+  key: z.string(),
+  value: z.string().nullable(),
+  headers: z.object({
+    'headroom-reason': z.string(),
+    'headroom-detail': z.string(),
+    'headroom-source': z.string(),
+    'headroom-about': json(z.record(z.string(), z.unknown())),
+    'headroom-payload': z.enum(['kept', 'cut', 'redacted']),
+    'headroom-payload-bytes': count,
+    'headroom-payload-sha256': z.string().regex(/^[0-9a-f]{64}$/),
+    'headroom-mapping': z.string().optional(),
+    'headroom-elements': json(z.object({ refused: z.array(z.int()), of: z.int() })).optional(),
+    'headroom-replays': count.optional(),
+    'headroom-replayed-from': z
+      .string()
+      .regex(/^[\w.-]{1,100}\[\d{1,6}\]@\d{1,16}$/)
+      .optional(),
+  }),
+});
+
 /** By topic. */
 export const READ_BEFORE: Readonly<Record<string, z.ZodType>> = {
   'executions.v1': executionEvent,

@@ -330,7 +330,9 @@ test('a pool is decided for while its past is being read; then its mean load is 
 test('a pool that loses its policy is forgotten', async () => {
   await given({ mode: 'reactive' });
   await start();
-  await until(() => decided.length > 0);
+  await demandFrom(0, [20]);
+  const bucketsHeld = () => app.get(DemandReader).of('etl')?.buckets.size;
+  await until(() => decided.length > 0 && bucketsHeld() === 1);
   await new PolicyStore(store.dataSource).delete({
     pool: 'etl',
     seen: { version: 1, updatedAtMs: START_MS },
@@ -339,6 +341,7 @@ test('a pool that loses its policy is forgotten', async () => {
   await until(() => forgotten.length > 0);
   expect(forgotten).toEqual(['etl']);
   expect(app.get(Autoscaler).pools()).toEqual([]);
+  expect(bucketsHeld()).toBe(0);
 });
 
 test('demand that is still on its way is not taken for silence', async () => {

@@ -172,6 +172,7 @@ export class Autoscaler {
     this.memories.delete(pool);
     this.recording.release(pool);
     this.options.means.forget(pool);
+    if (this.options.policies.get(pool) === undefined) this.options.reader.letGo(pool);
     this.options.observer.forgotten(pool);
   }
 

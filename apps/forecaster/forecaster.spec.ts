@@ -6,6 +6,7 @@ import { NestFactory } from '@nestjs/core';
 import type { INestMicroservice } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { DemandReader } from '#adapters/demand-reader';
 import { EmbeddedEventLog, EventLogServer, HandlerErrors, topicSpecs } from '#adapters/event-log';
 import {
   DemandStore,
@@ -447,6 +448,14 @@ test('a pool that loses its policy is forecast no more; with one it starts from 
   await new PolicyStore(store.dataSource).delete({ pool: 'etl', seen });
   await app.get(PoolsWithPolicy).refresh();
   await until(() => !app.get(ForecastThread).knows('etl'));
+  expect(app.get(DemandReader).of('etl')?.buckets.size).toBe(0);
+  await new DemandStore(store.dataSource).write({
+    buckets: [5, 6, 7, 8].map((arrivals, i) => {
+      return { pool: 'etl', bucket: { ...emptyBucket(START_MS + i * 1000), arrivals } };
+    }),
+    chains: [],
+    step: { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 1 },
+  });
   await demandFrom(3, [8]);
   nowMs = START_MS + 4_000;
   let looks = 0;

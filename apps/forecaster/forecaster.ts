@@ -84,7 +84,9 @@ export class Forecaster {
   private forgetUnwanted(): void {
     const { reader, policies } = this.options;
     const unwanted = reader.pools().filter((pool) => !policies.has(pool));
-    this.forget(unwanted.filter((pool) => this.reachedMs(pool) > -Infinity));
+    const forecast = unwanted.filter((pool) => this.reachedMs(pool) > -Infinity);
+    this.forget(forecast);
+    for (const pool of forecast) reader.letGo(pool);
   }
 
   /** Up to where a pool was forecast, or its past given to the thread. */

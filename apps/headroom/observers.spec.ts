@@ -14,6 +14,16 @@ const FLEET: FleetView = {
   leadTimeS: 1,
 };
 
+test('of what a log has lost every record is counted', async () => {
+  const metrics = createMetrics();
+  const logger = createLogger({ level: 'fatal' });
+  const { logServer } = observersOf({ metrics, logger, status: new StatusLines() });
+  const at = { group: 'ingest', topic: 'executions.v1', partition: 2 };
+  logServer.recordsLost({ ...at, from: 10, to: 17 });
+  logServer.recordsLost({ ...at, from: 20, to: 21 });
+  expect((await metrics.lostRecords.get()).values).toMatchObject([{ labels: at, value: 8 }]);
+});
+
 test('metrics show the levels of each pool’s latest decision, and those of a pool that comes back', async () => {
   const metrics = createMetrics();
   const logger = createLogger({ level: 'fatal' });

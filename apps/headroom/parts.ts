@@ -243,7 +243,7 @@ function needed<T>(part: T | undefined): T {
 }
 
 /**
- * Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, StoreUnavailable, StoreAheadOfLog,
+ * Rejects with nothing left open; throws DataDirectoryInUse, DataDirectoryFull, StoreUnavailable, StoreOfAnotherLog,
  * CannotSign, and as openEventLog.
  */
 export async function openParts(options: PartsOptions): Promise<Parts> {

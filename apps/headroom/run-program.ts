@@ -13,7 +13,7 @@ import { configFileOf, dataDirOf } from './locations.js';
 import { CannotSign } from './open-fleet.js';
 import { openIdentity } from './open-identity.js';
 import { CannotListen, startProgram, type Program } from './program.js';
-import { StoreAheadOfLog } from './store-and-log.js';
+import { StoreOfAnotherLog } from './store-and-log.js';
 import { storeExitCode } from './store-exit-code.js';
 import { listenForStop, type StopSignal } from './stop-signals.js';
 import { needsOf, parseTargets, type TargetName } from './targets.js';
@@ -124,8 +124,9 @@ async function stopDead(program: Program, reason: Error, context: CommandContext
 function cannotStart(error: unknown, context: CommandContext): ExitCode {
   if (error instanceof TopicMismatch)
     return context.fail({ code: EXIT.usage, message: error.message, hint: error.hint });
-  if (error instanceof StoreAheadOfLog) {
-    const hint = 'use the event log that the store was filled from, or an empty store';
+  if (error instanceof StoreOfAnotherLog) {
+    const hint =
+      'use the event log that the store was filled from, or an empty store; `headroom restore --new-log` fills one';
     return context.fail({ code: EXIT.usage, message: error.message, hint });
   }
   if (error instanceof StoreUnavailable)

@@ -143,15 +143,19 @@ export function checksOf(targets: readonly TargetName[]): ReadonlySet<Check> {
 }
 
 /**
- * The modules of the targets, each importing those it comes after: Nest starts the deepest first and stops in exactly
- * the reverse order.
+ * The modules of the targets, in whatever order they are named, each importing those it comes after: Nest starts the
+ * deepest first and stops in exactly the reverse order.
  */
 export function modulesOf(targets: readonly TargetName[], parts: Parts): DynamicModule[] {
   const made = new Map<TargetName, DynamicModule>();
-  for (const name of targets) {
+  const moduleOf = (name: TargetName): DynamicModule => {
+    const known = made.get(name);
+    if (known !== undefined) return known;
+    const before = TARGETS[name].after.filter((other) => targets.includes(other)).map(moduleOf);
     const own = TARGETS[name].module(parts);
-    const before = TARGETS[name].after.flatMap((other) => made.get(other) ?? []);
-    made.set(name, { ...own, imports: [...(own.imports ?? []), ...before] });
-  }
-  return [...made.values()];
+    const whole = { ...own, imports: [...(own.imports ?? []), ...before] };
+    made.set(name, whole);
+    return whole;
+  };
+  return targets.map(moduleOf);
 }

@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, topicSpecs, type StoredRecord } from '#adapters/event-log';
 import { DemandStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
-import { demandView, emptyBucket, trail, type DemandPartial, type DemandSeries } from '#domain/demand';
+import {
+  addToSketch,
+  demandView,
+  emptyBucket,
+  trail,
+  type DemandPartial,
+  type DemandSeries,
+} from '#domain/demand';
 import { DemandReader } from './demand-reader.js';
 
 const T0 = 1_800_000_000_000;
@@ -146,6 +153,27 @@ test('buckets of another length are no part of what it starts from; the one unde
   expect(demandView({ countedToMs: T0 }, reader.of('web') as DemandSeries)).toMatchObject({ backlog: 4 });
   await write(1, T0 - 15 * S, 1);
   expect(await startedFrom()).toEqual([[-10], -15]);
+});
+
+test('of a pool that nobody wants any more the buckets go; should it come back, it goes on without a gap', async () => {
+  await reader.assigned(all);
+  const served = partialAt(-1, 5);
+  for (const { serviceMs } of served.buckets) addToSketch(serviceMs, 20);
+  await appendDemand(served);
+  await takeFrom(0);
+  const series = reader.of('web') as DemandSeries;
+  trail([{ startMs: T0 - S, arrivals: 5 }], series);
+  reader.letGo('web');
+  reader.letGo('nobody');
+  expect([series.buckets.size, series.lastServiceMs.count, series.wholeFromMs]).toEqual([0, 0, T0 + S]);
+  expect(series.trailing).toMatchObject({ untilMs: 0, ratePerS: 0, weight: 0 });
+  await appendDemand(partialAt(0, 3, { partition: 0, from: 1, to: 2 }));
+  await takeFrom(1);
+  expect(observed).toEqual([
+    ['applied', 'web'],
+    ['applied', 'web'],
+  ]);
+  expect(demandView({ countedToMs: T0 + S }, series)).toMatchObject({ backlog: 8 });
 });
 
 test('a pool that is assigned again keeps its trailing mean, which a window of buckets cannot give back', async () => {

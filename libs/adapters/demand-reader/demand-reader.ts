@@ -3,6 +3,7 @@ import type { DemandStore } from '#adapters/store';
 import {
   applyPartial,
   bucketStartMs,
+  letGo,
   MAX_AHEAD_MS,
   newDemandSeries,
   parsePartial,
@@ -102,6 +103,12 @@ export class DemandReader {
     const renewed = [...this.renewed];
     this.renewed.clear();
     return renewed;
+  }
+
+  /** Keeps no more of a pool that has lost its policy than how far its demand was read. */
+  letGo(pool: string): void {
+    const series = this.series.get(pool);
+    if (series !== undefined) letGo(series, this.options.nowMs());
   }
 
   of(pool: string): DemandSeries | undefined {

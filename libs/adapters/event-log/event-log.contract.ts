@@ -97,6 +97,18 @@ export function eventLogContract(
       await expect(log.ensureTopics([wider])).rejects.toThrow(/partitions/);
     });
 
+    test('it has a name that it keeps, and no other log has', async () => {
+      const name = await log.identity();
+      expect(name).toMatch(/^[a-z]+\/[\w-]+/);
+      await log.close();
+      await reopen();
+      expect(await log.identity()).toBe(name);
+      await log.close();
+      subject = await start();
+      await reopen();
+      expect(await log.identity()).not.toBe(name);
+    });
+
     test('topics of others are found by their own names, and only read', async () => {
       const name = 'theirs.v1';
       await expect(log.findTopics([name])).rejects.toThrow(TopicMismatch);

@@ -27,6 +27,11 @@ export interface EventLog {
   partitions(topic: string): number;
   /** Where records of a key go: the same in every process and run, and in every topic of as many partitions. */
   partitionOf(at: { topic: string; key: string }): number;
+  /**
+   * What this log is called, and no other: the same for everybody who opens it. Places in its topics mean nothing in
+   * another one.
+   */
+  identity(): Promise<string>;
   close(): Promise<void>;
 }
 

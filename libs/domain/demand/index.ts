@@ -30,6 +30,7 @@ export {
   closedArrivals,
   demandView,
   extendChain,
+  letGo,
   MAX_AHEAD_MS,
   newDemandSeries,
   putBucket,

@@ -30,7 +30,7 @@ export interface DemandSeries {
   chains: Map<number, Chain>;
   /** Before it buckets may have been dropped although there was room, epoch ms. */
   keptFromMs: number;
-  /** Before it buckets had another length, or were under way when they got theirs, epoch ms. */
+  /** Before it buckets had another length, were under way when they got theirs, or were let go, epoch ms. */
   wholeFromMs: number;
   trailing: TrailingMean;
   /** Service time of the latest attempts seen, however long ago, the newer weighing more: an idle pool keeps its capacity. */
@@ -145,6 +145,18 @@ export function putBucket(bucket: Bucket, series: DemandSeries): void {
   noteService(bucket, series);
   releaseSketches(series);
   trim(series);
+}
+
+/**
+ * Lets go of the buckets of a pool that nobody wants any more, and of what was learned from them. What is included stays:
+ * should the pool come back, its partials go on from there.
+ */
+export function letGo(series: DemandSeries, nowMs: number): void {
+  const { bucketS, trailing } = series;
+  series.buckets.clear();
+  series.lastServiceMs = emptySketch();
+  Object.assign(trailing, { untilMs: 0, ratePerS: 0, weight: 0 });
+  series.wholeFromMs = bucketStartMs(nowMs, bucketS) + bucketS * 1000;
 }
 
 /** What a clock that has been set back left: the present would be too old for the window. */

@@ -7,7 +7,7 @@ import { eventLogContract } from '../event-log.contract.js';
 import type { EventLog } from '../event-log.js';
 import { EmbeddedEventLog } from './embedded-event-log.js';
 import { Compaction, COMPACTION_LAG_MS, TOMBSTONE_KEPT_MS } from './compaction.js';
-import type { LogEngine } from './log-tables.js';
+import { LOG_TABLE_NAMES, type LogEngine } from './log-tables.js';
 import { MAX_READ_BYTES, Partition } from './partition.js';
 
 let engine: EmbeddedPostgres;
@@ -23,7 +23,7 @@ afterAll(async () => {
 });
 
 const emptied = async () => {
-  await engine.query('drop table if exists log_chunks, log_offsets, log_topics');
+  await engine.query(`drop table if exists ${LOG_TABLE_NAMES.join(', ')}`);
 };
 
 eventLogContract('embedded', async () => {

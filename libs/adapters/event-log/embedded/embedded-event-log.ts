@@ -157,6 +157,15 @@ export class EmbeddedEventLog implements EventLog {
     return hash(key) % this.partitions(topic);
   }
 
+  /** Made when it is first asked for: tables that were just made may be filled with another log. */
+  async identity(): Promise<string> {
+    await this.engine.query(
+      'insert into log_identity select gen_random_uuid() where not exists (select 1 from log_identity)',
+    );
+    const { rows } = await this.engine.query('select id from log_identity');
+    return `embedded/${rows[0]?.['id'] as string}`;
+  }
+
   /** Retention, compaction and what PostgreSQL's background workers would do. Also done by a loop. */
   keepHouse(): Promise<void> {
     return this.housekeeping.run();

@@ -7,13 +7,14 @@ export interface LogEngine {
 }
 
 /** Each after those that it refers to. */
-export const LOG_TABLE_NAMES = ['log_topics', 'log_chunks', 'log_offsets'] as const;
+export const LOG_TABLE_NAMES = ['log_identity', 'log_topics', 'log_chunks', 'log_offsets'] as const;
 
 /**
  * One row holds the consecutive records of one partition that were committed together. `records` is text, stored
  * outside the row: bytea and jsonb cost five to ten times as much in this engine.
  */
 export const LOG_TABLES = `
+  create table if not exists log_identity (id text primary key);
   create table if not exists log_topics (
     id int generated always as identity primary key,
     topic text not null unique,

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Broker, Cluster, Kafka } from 'kafkajs';
+import type { Broker, BrokerMetadata, Cluster, Kafka } from 'kafkajs';
 import { TopicMismatch, type TopicPartition } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import {
@@ -39,6 +39,7 @@ export interface ProtocolBroker extends Broker {
     send<T>(request: ProtocolRequest<T>): Promise<T>;
     getConnection(index: number): Promise<unknown>;
   };
+  metadata(topics: string[]): Promise<BrokerMetadata & { clusterId?: string | null }>;
   listOffsets(request: {
     isolationLevel: number;
     topics: { topic: string; partitions: { partition: number; timestamp: number }[] }[];
@@ -103,6 +104,15 @@ export class KafkaCluster {
       throw explained(error, doing);
     }
     return cluster;
+  }
+
+  /**
+   * What the cluster has called itself since it was made; '' when its brokers do not tell, as Kafka's do. With a topic: for
+   * none the library would have them list all.
+   */
+  async id(topic: string): Promise<string> {
+    const { clusterId } = await (await this.anyBroker()).metadata([topic]);
+    return clusterId ?? '';
   }
 
   /** Which broker has what to be read of each partition. */

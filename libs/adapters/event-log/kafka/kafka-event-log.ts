@@ -180,6 +180,14 @@ export class KafkaEventLog implements EventLog {
     return partitionOfKey(key, this.partitions(topic));
   }
 
+  /** Of the topics with this prefix: others in the same cluster are another log. */
+  async identity(): Promise<string> {
+    const cluster = this.connected();
+    const [topic = ''] = this.kafkaTopics([...this.topics.keys()]);
+    const id = await cluster.retried('asking for the cluster', ANSWER_WITHIN_MS, () => cluster.id(topic));
+    return `kafka/${id}/${this.settings.prefix}`;
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.members].map((member) => member.leave()));
     await Promise.all([...this.appenders.values()].map((appender) => appender.close()));

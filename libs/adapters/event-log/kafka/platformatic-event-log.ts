@@ -126,6 +126,10 @@ export class PlatformaticEventLog implements EventLog {
     return this.log.partitionOf(at);
   }
 
+  identity(): Promise<string> {
+    return this.log.identity();
+  }
+
   async close(): Promise<void> {
     await this.log.close();
     await this.consumer.close(true);

@@ -8,7 +8,14 @@ import { Ctx, EventPattern, Payload, type MicroserviceOptions } from '@nestjs/mi
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedPostgres } from '#adapters/store';
 import { EmbeddedEventLog } from '../embedded/embedded-event-log.js';
-import type { RecordBatch, StartOffset, TopicPartition } from '../event-log.js';
+import type {
+  EventLog,
+  LostRecords,
+  RecordBatch,
+  StartOffset,
+  Subscription,
+  TopicPartition,
+} from '../event-log.js';
 import { EventLogServer } from './event-log-server.js';
 import { HandlerErrors } from './handler-errors.filter.js';
 import type { LogContext } from './log-context.js';
@@ -189,6 +196,27 @@ test('a new group begins as far back as its pattern says', async () => {
   expect((await read.promise).records.map(({ value }) => value)).toEqual(['2']);
   await late.close();
   await old.close();
+});
+
+test('what a log has lost is told, with the group that has lost it', async () => {
+  // The embedded log drops nothing that a group has not read: that Kafka's does is shown with a broker.
+  const lost: LostRecords = { topic: 'numbers.v1', partition: 0, from: 0, to: 3 };
+  const losing: EventLog = Object.assign(Object.create(log) as EventLog, {
+    subscribe: (subscription: Subscription) => {
+      subscription.onLost?.(lost);
+      return log.subscribe(subscription);
+    },
+  });
+  const reported = Promise.withResolvers<LostRecords & { group: string }>();
+  const late = new EventLogServer(losing, {
+    groupFailed: () => undefined,
+    batchHandled: () => undefined,
+    recordsLost: (told) => reported.resolve(told),
+  });
+  late.addHandler({ topic: 'numbers.v1', group: 'late' }, async () => undefined, true);
+  late.listen(() => undefined);
+  expect(await reported.promise).toEqual({ group: 'late', ...lost });
+  await late.close();
 });
 
 test('a topic that does not exist is reported, not thrown at the program', async () => {

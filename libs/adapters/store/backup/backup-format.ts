@@ -21,10 +21,11 @@ export const STORE_TABLES = [
   'forecasts',
   'decisions',
   'projection_offsets',
+  'event_logs',
 ] as const;
 
 /** What is a place in an event log: of no use, and harmful, beside another log than the one it is of. */
-export const PLACE_TABLES: readonly string[] = ['demand_chains', 'projection_offsets'];
+export const PLACE_TABLES: readonly string[] = ['demand_chains', 'projection_offsets', 'event_logs'];
 
 /** A longer line is no row: an append to the event log is bounded by 64 MiB, and escaped twice. */
 export const MAX_LINE_CHARS = 256 * 1024 * 1024;

@@ -8,6 +8,7 @@ import { KEEP_EIGHT_DAYS } from '../partitions/partitioned-table.js';
 import { PolicyStore } from '../policy-store.js';
 import { bucketAt, decided, forecastAt, totalArrivals } from '../store.contract.js';
 import type { Store } from '../store.js';
+import { STORE_TABLES } from './backup-format.js';
 import { backupStream } from './backup-stream.js';
 import { readBackup } from './read-backup.js';
 import { restoreBackup, tablesInUse, type RestoreOptions } from './restore-backup.js';
@@ -69,6 +70,7 @@ export function backupContract(
       load = new Load(source);
       const policy = policySchema.parse({ mode: 'reactive' });
       await new PolicyStore(source.dataSource).create({ pool: 'web', policy, nowMs: 5 });
+      await source.dataSource.query(`insert into event_logs values ('this one')`);
       for (let i = 0; i < 60; i++) await load.step();
     }, TIMEOUT_MS);
     afterAll(() => source.close());
@@ -100,7 +102,13 @@ export function backupContract(
           expect(steps).toBeLessThanOrEqual(after + 1);
           expect(chains).toEqual([{ pool: 'web', partition: 0, nextOffset: steps, backlog: 0, inFlight: 0 }]);
           expect(await totalArrivals(target, 'web')).toBe(3 * steps);
-          expect(rows).toMatchObject({ policies: 1, demand: steps, demand_chains: 1, projection_offsets: 3 });
+          expect(rows).toMatchObject({
+            policies: 1,
+            demand: steps,
+            demand_chains: 1,
+            projection_offsets: 3,
+            event_logs: 1,
+          });
           expect(await new PolicyStore(target.dataSource).get('web')).toEqual(
             await new PolicyStore(source.dataSource).get('web'),
           );
@@ -114,7 +122,7 @@ export function backupContract(
             ),
           );
           expect(ours).toEqual(theirs);
-          expect(await tablesInUse(target.dataSource, [])).toHaveLength(7);
+          expect(await tablesInUse(target.dataSource, [])).toHaveLength(8);
           // Ids and places go on from there.
           const step = {
             topic: 'decisions.v1',
@@ -160,6 +168,20 @@ export function backupContract(
         } finally {
           await target.close();
         }
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      'of a store that an older version has left, a backup has the tables that there are',
+      async () => {
+        await source.dataSource.query('alter table event_logs rename to event_logs_later');
+        const backup = await backupStream(source, { takenAtMs: NOW_MS, logTables: ['log_later'] });
+        const taken = Readable.from(await backup.toArray());
+        await source.dataSource.query('alter table event_logs_later rename to event_logs');
+        const tables: string[] = [];
+        for await (const part of readBackup(taken)) if (part.kind === 'table') tables.push(part.table.table);
+        expect(tables).toEqual(STORE_TABLES.filter((table) => table !== 'event_logs'));
       },
       TIMEOUT_MS,
     );

@@ -23,7 +23,7 @@ export async function* writeBackup(
   };
   const hashed = (text: string) => (hash.update(text), text);
   yield hashed(lineOf(header));
-  for (const table of [...STORE_TABLES, ...logTables]) {
+  for (const table of await existing(snapshot, [...STORE_TABLES, ...logTables])) {
     const columns = await columnsOf(snapshot, table);
     yield hashed(lineOf({ table, columns } satisfies TableLine));
     rows[table] = 0;
@@ -42,6 +42,16 @@ async function schemaOf(snapshot: StoreSnapshot): Promise<string> {
     'select name from migrations order by timestamp desc limit 1',
   );
   return last?.name ?? '';
+}
+
+/** Of these tables those that there are: a store at rest may be as an older version has left it. */
+async function existing(snapshot: StoreSnapshot, tables: readonly string[]): Promise<string[]> {
+  const rows = await snapshot.query<{ name: string }>(
+    `select name from unnest($1::text[]) with ordinality as wanted(name, place)
+     where to_regclass(name) is not null order by place`,
+    [tables],
+  );
+  return rows.map(({ name }) => name);
 }
 
 async function columnsOf(snapshot: StoreSnapshot, table: string): Promise<string[]> {
