@@ -9,6 +9,7 @@ import {
 import { Pools1764000000001 } from './migrations/1-pools.js';
 import { Partitions1764200000000 } from './migrations/2-partitions.js';
 import { DemandSeries1764300000000 } from './migrations/3-demand-series.js';
+import { HistoryClaims1764400000000 } from './migrations/4-history-claims.js';
 import { LOCK_NOT_AVAILABLE } from './partitions/partitioned-table.js';
 import {
   decisions,
@@ -24,7 +25,12 @@ import {
 export type Connection = Omit<Partial<Extract<DataSourceOptions, { type: 'postgres' }>>, 'type'>;
 
 /** Oldest first. The rule of how they change tables is in CONTRIBUTING.md. */
-export const MIGRATIONS = [Pools1764000000001, Partitions1764200000000, DemandSeries1764300000000];
+export const MIGRATIONS = [
+  Pools1764000000001,
+  Partitions1764200000000,
+  DemandSeries1764300000000,
+  HistoryClaims1764400000000,
+];
 
 /** PostgreSQL's advisory lock of whoever migrates: the others wait, and find nothing left to do. */
 const MIGRATION_LOCK = 4_711_001;
