@@ -134,7 +134,7 @@ function launched(name: string, { work, addresses, shared, own }: Launch): Place
   const { eventLog, store } = shared;
   const target = name.replace(/-\d$/, '');
   const url = addresses.urls.get(name) as string;
-  const file = work.write(`${name}.yaml`, {
+  const file = work.write(join(configFolderOf(name), 'headroom.yaml'), {
     ...shared,
     eventLog: { ...eventLog, brokers: own.kafka === undefined ? eventLog.brokers : [own.kafka] },
     store: { ...store, url: own.postgres === undefined ? store.url : at(own.postgres, store.url) },
@@ -149,6 +149,11 @@ function launched(name: string, { work, addresses, shared, own }: Launch): Place
   const command = [bin, 'start', '--config', file, '--data-dir', dataDir, '--target', target];
   const again = () => work.run(process.execPath, command, own.env);
   return { name, url, again, program: again() };
+}
+
+/** Below the workplace, by the name of the process: files that its configuration names are beside it. */
+export function configFolderOf(name: string): string {
+  return join('config', name);
 }
 
 /** The same at another host:port. */

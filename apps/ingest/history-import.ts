@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { TOPICS, type EventLog } from '#adapters/event-log';
-import type { DemandChainRow, DemandStore, PoolStanding } from '#adapters/store';
+import type { DemandChainRow, DemandStore, HistoryClaim, PoolStanding } from '#adapters/store';
 import {
   bucketStartMs,
   historyEnd,
@@ -52,7 +52,7 @@ export type TakenPiece =
   | { outcome: 'outside'; room: HistoryRoom }
   /** The pool has {@link MAX_HISTORIES} already. */
   | { outcome: 'too-many' }
-  /** The table has not taken it yet; the same piece again does no harm. */
+  /** The table has not taken it yet, or what was let in before it; the same piece again does no harm. */
   | { outcome: 'pending' }
   | { outcome: NotTaken };
 
@@ -63,13 +63,17 @@ export const MAX_HISTORIES = 50;
 /** Pieces that wait for the table at once. */
 const MAX_WAITING = 16;
 const INCLUDED_WITHIN_MS = 15_000;
+/** Who was let in and has ended before the log had its piece keeps the others out for this long: no append takes so long. */
+const CLAIM_S = 120;
 const LOOK_MS = 50;
 /** Bringing in takes its time, in which what is the oldest at its beginning grows too old to be kept. */
 const GRACE_MS = 3_600_000;
 
 /**
  * Brings the past of a pool in, piece by piece. Each piece continues the chain of its name in the demand of the pool, so
- * that one that is sent again counts once, and ends where other demand begins, so that nothing is counted by both.
+ * that one that is sent again counts once, and ends where other demand begins, so that nothing is counted by both. That
+ * is judged by the table, so of all histories of a pool one piece is under way at a time, whichever process takes it: the
+ * store lets it in, and the next one when the table holds it.
  */
 export class HistoryImport {
   private waiting = 0;
@@ -77,7 +81,7 @@ export class HistoryImport {
   constructor(
     private readonly given: {
       log: EventLog;
-      store: Pick<DemandStore, 'chainsOf' | 'poolStanding'>;
+      store: Pick<DemandStore, 'chainsOf' | 'poolStanding' | 'claimHistory'>;
       pools: Pick<PoolRegistry, 'settingsOf'>;
       late: Lateness;
       nowMs: () => number;
@@ -112,19 +116,40 @@ export class HistoryImport {
     const { pool, name, toMs, isLast } = piece;
     const { bucketS } = this.given.pools.settingsOf(pool);
     const partition = historyPartition(name);
-    const held = await this.given.store.poolStanding({ pool, bucketS, partition });
-    const includedToMs = endOf(partition, held.chains) ?? -1;
+    const deadlineMs = performance.now() + INCLUDED_WITHIN_MS;
+    const admitted = await this.admission(piece, { bucketS, partition, deadlineMs });
+    if ('outcome' in admitted) return admitted;
+    const { includedToMs } = admitted;
     if (includedToMs < toMs) {
-      const refused = this.refusal(piece, held, includedToMs);
-      if (refused !== undefined) return refused;
       const range = { partition, from: includedToMs, to: toMs };
       const notTaken = await this.append(historyPartial({ ...piece, bucketS, range }));
       if (notTaken !== undefined) return { outcome: notTaken };
-      if (!(await this.isIncluded({ pool, partition, toMs }))) return { outcome: 'pending' };
+      if (!(await this.isIncluded({ pool, partition, toMs }, deadlineMs))) return { outcome: 'pending' };
     }
     const notTaken = isLast ? await this.append(historyEnd({ pool, bucketS, partition, toMs })) : undefined;
     if (notTaken !== undefined) return { outcome: notTaken };
     return { outcome: 'included', toMs: Math.max(toMs, includedToMs) };
+  }
+
+  /** Why a piece cannot come in, or up to when its history is in (−1: nothing of it), which holds until the piece is in. */
+  private async admission(
+    piece: HistoryPiece,
+    { bucketS, partition, deadlineMs }: { bucketS: number; partition: number; deadlineMs: number },
+  ): Promise<TakenPiece | { includedToMs: number }> {
+    const { store } = this.given;
+    const { pool, toMs } = piece;
+    for (;;) {
+      const held = await store.poolStanding({ pool, bucketS, partition });
+      const includedToMs = endOf(partition, held.chains) ?? -1;
+      if (includedToMs >= toMs) return { includedToMs };
+      const refused = this.refusal(piece, held, includedToMs);
+      if (refused !== undefined) return refused;
+      const isFree = !isOthers(held, partition);
+      if (isFree && (await store.claimHistory({ pool, partition, toMs }, held.claim)))
+        return { includedToMs };
+      if (performance.now() > deadlineMs) return { outcome: 'pending' };
+      await delay(LOOK_MS);
+    }
   }
 
   private refusal(
@@ -168,8 +193,10 @@ export class HistoryImport {
   }
 
   /** What is awaited is a table that another process may write, which tells nobody. */
-  private async isIncluded(of: { pool: string; partition: number; toMs: number }): Promise<boolean> {
-    const deadlineMs = performance.now() + INCLUDED_WITHIN_MS;
+  private async isIncluded(
+    of: { pool: string; partition: number; toMs: number },
+    deadlineMs: number,
+  ): Promise<boolean> {
     while (performance.now() < deadlineMs) {
       const includedToMs = endOf(of.partition, await this.given.store.chainsOf(of.pool));
       if (includedToMs !== undefined && includedToMs >= of.toMs) return true;
@@ -182,4 +209,17 @@ export class HistoryImport {
 /** Up to when a source partition is included; undefined: nothing of it. */
 function endOf(partition: number, chains: readonly DemandChainRow[]): number | undefined {
   return chains.find((chain) => chain.partition === partition)?.nextOffset;
+}
+
+/**
+ * Whether a piece of another history was let in and is not in the table. One of the same history need not be waited for:
+ * both continue the chain at the same place, and only the first one in the log counts.
+ */
+function isOthers({ claim, chains }: PoolStanding, partition: number): boolean {
+  if (claim === undefined || claim.partition === partition || claim.ageS > CLAIM_S) return false;
+  return !isHeld(claim, chains);
+}
+
+function isHeld({ partition, toMs }: HistoryClaim, chains: readonly DemandChainRow[]): boolean {
+  return (endOf(partition, chains) ?? -1) >= toMs;
 }

@@ -167,7 +167,7 @@ function tooMany({ name: of }: Piece) {
 function pending() {
   return problem(503, {
     name: 'history-pending',
-    detail: 'history: must be in the table within seconds, is not yet',
+    detail: 'history: must be in the table within seconds, is not yet, or another one of the pool is not',
     hint: 'send the same piece again: it counts once',
     headers: { 'retry-after': '5' },
   });

@@ -31,7 +31,7 @@ import type {
   RecordSourceOptions,
   SourceRecord,
 } from '#adapters/record-sources';
-import type { Bucket, DemandPartial, DemandSample } from '#domain/demand';
+import { historyPartition, type Bucket, type DemandPartial, type DemandSample } from '#domain/demand';
 import { MAX_EVENT_BYTES } from '#domain/events';
 import { mappingSchema, type Mapping } from '#domain/mapping';
 import { policySchema } from '#domain/scaling';
@@ -204,7 +204,9 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await store.engine.query('drop table if exists log_chunks, log_offsets, log_topics');
-  await store.engine.query('truncate policies, demand, demand_chains, demand_series, projection_offsets');
+  await store.engine.query(
+    'truncate policies, demand, demand_chains, demand_series, history_claims, projection_offsets',
+  );
   witness = new Witness();
   groupFailures = [];
   await start();
@@ -925,6 +927,40 @@ describe('the past of a pool', () => {
     await begin(10);
     const { fromMs, toMs } = await standing();
     expect(fromMs).toBe(toMs);
+  });
+
+  test('of two that come at once the second sees the first', async () => {
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [1, 1]) };
+    const names = Array.from({ length: 6 }, (_, i) => `history ${i}`);
+    const taken = await Promise.all(names.map((name) => bring({ ...piece, name })));
+    expect(taken.map(({ status }) => status).toSorted()).toEqual([200, 409, 409, 409, 409, 409]);
+    expect(await totalArrivals('web')).toBe(2);
+    // Of one name both may have been written: the log has a first one.
+    const other = { name: 'other', fromMs: at - 9 * S, toMs: at - 4 * S, buckets: buckets(at - 9 * S, [1]) };
+    const same = await Promise.all([bring(other), bring(other)]);
+    expect(same.map(({ status }) => status)).toEqual([200, 200]);
+    expect(await totalArrivals('web')).toBe(3);
+  });
+
+  test('waits for one that was let in, unless that has ended long ago without writing anything', async () => {
+    const at = past(0);
+    const piece = { fromMs: at, toMs: at + 5 * S, buckets: buckets(at, [1]) };
+    const partition = historyPartition('another');
+    await demand().claimHistory({ pool: 'web', partition, toMs: at + S }, undefined);
+    const looked = Promise.withResolvers<void>();
+    const look = DemandStore.prototype.poolStanding;
+    let looks = 0;
+    DemandStore.prototype.poolStanding = function (of) {
+      if (++looks === 2) looked.resolve();
+      return look.call(this, of);
+    };
+    const taken = bring(piece);
+    await looked.promise;
+    DemandStore.prototype.poolStanding = look;
+    expect(await totalArrivals('web')).toBe(0);
+    await store.engine.query(`update history_claims set claimed_at = claimed_at - interval '121 seconds'`);
+    expect(await taken).toMatchObject({ status: 200 });
   });
 
   test('of one pool comes from few', async () => {

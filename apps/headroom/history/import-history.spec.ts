@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { CommandContext } from '../commands/command-context.js';
-import { importCsv, type ImportOptions } from './import-history.js';
+import { importCsv, importPrometheus, type ImportOptions } from './import-history.js';
 
-// Against a server that answers as the API does; the real one takes part in the suites with a real Prometheus.
+// Against a server that answers as the API and as Prometheus do; the real ones take part in the suites of the program.
 
 interface Piece {
   name: string;
@@ -28,6 +28,10 @@ let standing: { bucketS: number; fromMs: number; toMs: number; includedToMs: num
 let pieces: Piece[];
 /** Statuses to answer with before a piece is taken. */
 let refusals: number[];
+/** What was asked for, in order: the ends of what Prometheus told and of what was taken, in minutes. */
+let course: string[];
+/** Until then Prometheus knows of one arrival a second, epoch ms; who asks for more is told that it takes too long. */
+let answersToMs: number;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'headroom-import-'));
@@ -39,6 +43,16 @@ beforeAll(async () => {
         reply
           .writeHead(status, { 'content-type': 'application/json', ...headers })
           .end(JSON.stringify(content));
+      if (request.url === '/api/v1/query_range') {
+        const [start, end, step] = ['start', 'end', 'step'].map((name) =>
+          Number(new URLSearchParams(body).get(name)),
+        ) as [number, number, number];
+        course.push(`asked ${minutes(end * 1000)}`);
+        if (end * 1000 > answersToMs) return answer(503, { status: 'error', error: 'query timed out' });
+        const values = Array.from({ length: (end - start) / step + 1 }, (_, i) => [start + i * step, '1']);
+        const data = { resultType: 'matrix', result: [{ metric: {}, values }] };
+        return answer(200, { status: 'success', data });
+      }
       if (request.headers.authorization !== 'Bearer given') return answer(401, { detail: 'token: none' });
       if (!request.url?.startsWith('/v1/pools/web/history'))
         return answer(404, { detail: 'pool: must be known' });
@@ -48,6 +62,7 @@ beforeAll(async () => {
         return answer(status, { detail: `answered ${status}` }, { 'retry-after': '0' });
       const piece = JSON.parse(body) as Piece;
       pieces.push(piece);
+      course.push(`taken ${minutes(piece.toMs)}`);
       return answer(200, { includedToMs: piece.toMs });
     });
   });
@@ -60,7 +75,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 beforeEach(() => {
-  [pieces, refusals] = [[], []];
+  [pieces, refusals, course] = [[], [], []];
   standing = { bucketS: 60, fromMs: T - DAY_MS, toMs: T + 30 * DAY_MS, includedToMs: null };
 });
 
@@ -71,7 +86,11 @@ function csv(values: (number | '')[], stepMs = MINUTE_MS): string {
   return file;
 }
 
-async function run(file: string, options: Partial<ImportOptions> = {}, token: string | undefined = 'given') {
+async function run(
+  from: string | { query: string },
+  options: Partial<ImportOptions> = {},
+  token: string | undefined = 'given',
+) {
   const printed: string[] = [];
   const failed: string[] = [];
   const notes: string[] = [];
@@ -83,7 +102,11 @@ async function run(file: string, options: Partial<ImportOptions> = {}, token: st
     progress: { isTerminal: false, write: () => undefined },
     fail: ({ code, message }: { code: number; message: string }) => (failed.push(message), code),
   } as unknown as CommandContext;
-  const code = await importCsv(file, { pool: 'web', url, ...options }, context);
+  const given = { pool: 'web', url, ...options };
+  const code =
+    typeof from === 'string'
+      ? await importCsv(from, given, context)
+      : await importPrometheus({ prometheus: url, ...from, ...given }, context);
   return { code, printed, failed, notes };
 }
 
@@ -173,6 +196,32 @@ describe('headroom import csv', () => {
     expect(new Set(pieces.at(-1)?.buckets.map(({ arrivals }) => arrivals))).toEqual(new Set([0]));
   });
 
+  test('what is quiet before there are arrivals comes in a history that goes on, and in no new one', async () => {
+    const file = csv(Array.from({ length: 2_400 }, (_, i) => (i < 2_200 ? 0 : 1)));
+    expect(await run(file)).toMatchObject({ code: 0 });
+    expect(pieces.map(({ fromMs, toMs }) => [minutes(fromMs), minutes(toMs)])).toEqual([[2_200, 2_400]]);
+    pieces = [];
+    standing.includedToMs = T;
+    expect(await run(file)).toMatchObject({ code: 0 });
+    expect(pieces.map(({ buckets, isLast }) => [buckets.length, isLast])).toEqual([
+      [1_000, false],
+      [1_000, false],
+      [400, true],
+    ]);
+  });
+
+  test('loses nothing of steps that are longer than a bucket where pieces meet', async () => {
+    const { printed } = await run(
+      csv(
+        Array.from({ length: 1_000 }, () => 1),
+        3 * MINUTE_MS,
+      ),
+      { json: true },
+    );
+    expect(JSON.parse(printed[0] as string)).toMatchObject({ arrivals: 1_000, buckets: 2_998 });
+    expect(pieces).toHaveLength(3);
+  });
+
   test('sends a piece again when it is told to, and gives up on what will not help', async () => {
     refusals = [503, 503];
     expect(await run(csv([1, 2]))).toMatchObject({ code: 0 });
@@ -222,5 +271,39 @@ describe('headroom import csv', () => {
       failed: [expect.stringContaining('must have arrivals')],
     });
     expect(await run(join(folder, 'none.csv'))).toMatchObject({ code: 2 });
+  });
+});
+
+describe('headroom import prometheus', () => {
+  const inTurn = (...ends: number[]) => ends.flatMap((end) => [`asked ${end}`, `taken ${end}`]);
+
+  test('what came before a failure is in, and the same command goes on there', async () => {
+    [standing.fromMs, standing.toMs] = [T, T + 2_500 * MINUTE_MS];
+    answersToMs = T + 2_400 * MINUTE_MS;
+    expect(await run({ query: 'jobs' })).toEqual({
+      code: 3,
+      printed: [],
+      notes: [
+        'headroom: history prometheus is in up to 2026-01-02T09:20:00Z: the same command goes on there',
+      ],
+      failed: ['prometheus: query timed out'],
+    });
+    expect(course).toEqual([...inTurn(1_000, 2_000), 'asked 2500']);
+    course = [];
+    standing.includedToMs = pieces.at(-1)?.toMs ?? null;
+    answersToMs = Infinity;
+    expect(await run({ query: 'jobs' })).toMatchObject({
+      code: 0,
+      printed: ['pool web: 30000 arrivals in 500 buckets, 2026-01-02T09:20:00Z to 2026-01-02T17:40:00Z'],
+    });
+    expect(course).toEqual(inTurn(2_500));
+    expect(pieces.map(({ isLast }) => isLast)).toEqual([false, false, true]);
+  });
+
+  test('of one that fails at once nothing is said to be in', async () => {
+    [standing.fromMs, standing.toMs] = [T, T + 500 * MINUTE_MS];
+    answersToMs = T;
+    expect(await run({ query: 'jobs' })).toMatchObject({ code: 3, notes: [] });
+    expect(pieces).toEqual([]);
   });
 });

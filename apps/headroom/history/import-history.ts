@@ -26,6 +26,11 @@ interface BroughtIn extends HistorySpan {
   arrivals: number;
 }
 
+/** At most {@link MAX_HISTORY_BUCKETS} of the span. */
+interface Piece extends Span {
+  buckets: HistoryBucket[];
+}
+
 /** A year of minutes. */
 const MAX_BUCKETS = 600_000;
 
@@ -85,17 +90,12 @@ async function fill(
     const isIn = includedToMs !== null && span.toMs <= includedToMs;
     return isIn ? nothingNew(target, standing, includedToMs) : noSpan(there, standing);
   }
-  const steps = await past.steps(span);
-  if (!steps.ok) return steps;
-  const known = rebucketed(steps.value, span);
-  const begins = known.findIndex(({ arrivals }) => arrivals > 0);
-  // Before it was used a pool was not idle.
-  const history = includedToMs === null ? known.slice(begins) : known;
-  const [first] = history;
-  if (begins >= 0 && first !== undefined)
-    return send(target, { history, span: { ...span, fromMs: first.startMs } }, context);
+  const isNew = includedToMs === null;
+  const sent = await send(target, { past, span, isNew }, context);
+  if (!sent.ok) return sent;
+  if (sent.value !== undefined) return { ok: true, value: sent.value };
   // A history that goes on may have come to a quiet time, which says nothing of the query or the file.
-  return includedToMs === null ? noArrivals(span) : nothingNew(target, standing, includedToMs);
+  return isNew ? noArrivals(span) : nothingNew(target, standing, includedToMs);
 }
 
 /** A pool of a running program, and the name of a history in it. */
@@ -115,6 +115,11 @@ class Target {
   take(piece: z.input<typeof HISTORY_ROUTES.take.body>): Promise<Outcome<unknown>> {
     const { method, path, response } = HISTORY_ROUTES.take;
     return this.session.call({ method, path: this.at(path), body: piece }, response);
+  }
+
+  async bringIn(piece: Piece, { toMs }: Span): Promise<Outcome<Piece>> {
+    const taken = await this.take({ name: this.name, ...piece, isLast: piece.toMs === toMs });
+    return taken.ok ? { ok: true, value: piece } : taken;
   }
 
   private at(path: string): string {
@@ -168,39 +173,85 @@ function noArrivals(span: Span): { ok: false } & Failure {
   return usage(`history: must have arrivals in ${textOf(span)}, got none`);
 }
 
+/**
+ * Sends each piece before the next one is fetched: what came before a failure is in, and the same command goes on there.
+ * Undefined: there were no arrivals, and nothing was sent.
+ */
 async function send(
   target: Target,
-  { history, span }: { history: readonly HistoryBucket[]; span: HistorySpan },
+  { past, span, isNew }: { past: Past; span: HistorySpan; isNew: boolean },
   context: CommandContext,
-): Promise<Outcome<BroughtIn>> {
+): Promise<Outcome<BroughtIn | undefined>> {
+  const { name } = target;
   const progress = new ProgressLine(context.progress);
+  let done: BroughtIn | undefined;
   try {
-    for (const piece of piecesOf(history, span)) {
-      const { name } = target;
-      const taken = await target.take({ name, ...piece, isLast: piece.toMs === span.toMs });
-      if (!taken.ok) return taken;
-      const share = (piece.toMs - span.fromMs) / (span.toMs - span.fromMs);
-      progress.show(() => `brought in ${Math.floor(100 * share)} %`);
+    for await (const read of sinceArrivals(piecesOf(past, span, progress), isNew)) {
+      const piece = read.ok ? await target.bringIn(read.value, span) : read;
+      if (!piece.ok) {
+        if (done !== undefined) context.note(`headroom: ${goesOn(done)}`);
+        return piece;
+      }
+      const { fromMs, toMs, buckets } = piece.value;
+      const arrivals = buckets.reduce((sum, bucket) => sum + bucket.arrivals, done?.arrivals ?? 0);
+      done = { name, bucketS: span.bucketS, fromMs: done?.fromMs ?? fromMs, toMs, arrivals };
     }
   } finally {
     progress.close();
   }
-  const arrivals = history.reduce((sum, bucket) => sum + bucket.arrivals, 0);
-  return { ok: true, value: { name: target.name, ...span, arrivals } };
+  return { ok: true, value: done };
 }
 
-function* piecesOf(
-  history: readonly HistoryBucket[],
+/** Each is fetched when it is asked for; they end with the first that cannot be. */
+async function* piecesOf(
+  past: Past,
   span: HistorySpan,
-): Generator<Span & { buckets: HistoryBucket[] }> {
+  progress: ProgressLine,
+): AsyncGenerator<Outcome<Piece>> {
   const pieceMs = MAX_HISTORY_BUCKETS * span.bucketS * 1000;
-  let next = 0;
+  let fraction = 0;
   for (let { fromMs } = span; fromMs < span.toMs; fromMs += pieceMs) {
-    const toMs = Math.min(span.toMs, fromMs + pieceMs);
-    const first = next;
-    while ((history[next]?.startMs ?? toMs) < toMs) next++;
-    yield { fromMs, toMs, buckets: history.slice(first, next) };
+    const share = (fromMs - span.fromMs) / (span.toMs - span.fromMs);
+    progress.show(() => `${Math.floor(100 * share)} % of ${textOf(span)}`);
+    const within = { ...span, fromMs, toMs: Math.min(span.toMs, fromMs + pieceMs) };
+    const steps = await past.steps(within);
+    if (!steps.ok) return void (yield steps);
+    const known = rebucketed(steps.value, within, fraction);
+    fraction = known.fraction;
+    yield { ok: true, value: { fromMs, toMs: within.toMs, buckets: known.buckets } };
   }
+}
+
+/**
+ * Pieces from the first arrivals on: before it was used a pool was not idle. Of a history that goes on the quiet ones
+ * before are held back until there are arrivals, and come then.
+ */
+async function* sinceArrivals(
+  pieces: AsyncIterable<Outcome<Piece>>,
+  isNew: boolean,
+): AsyncGenerator<Outcome<Piece>> {
+  const quiet: Outcome<Piece>[] = [];
+  let hasBegun = false;
+  for await (const read of pieces) {
+    if (hasBegun || !read.ok) {
+      yield read;
+      continue;
+    }
+    const first = read.value.buckets.findIndex(({ arrivals }) => arrivals > 0);
+    hasBegun = first >= 0;
+    if (!hasBegun) quiet.push(read);
+    else if (isNew) yield { ok: true, value: begunAt(first, read.value) };
+    else yield* [...quiet, read];
+  }
+}
+
+function begunAt(first: number, { toMs, buckets }: Piece): Piece {
+  const rest = buckets.slice(first);
+  return { fromMs: (rest[0] as HistoryBucket).startMs, toMs, buckets: rest };
+}
+
+function goesOn({ name, toMs }: BroughtIn): string {
+  return `history ${name} is in up to ${isoOf(toMs)}: the same command goes on there`;
 }
 
 /** The command before may have ended before it could say that its history is complete. */

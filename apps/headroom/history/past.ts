@@ -15,7 +15,7 @@ export interface Past {
   name: string;
   /** What there is; infinite where only asking tells. */
   span: Span;
-  /** In order of time, all that lies in the span; the first and the last step may reach beyond it. */
+  /** In order of time, all that lies in the span, a piece of the past; the first and the last step may reach beyond it. */
   steps(span: HistorySpan): Promise<Outcome<Iterable<HistoryStep>>>;
 }
 

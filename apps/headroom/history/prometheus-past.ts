@@ -16,9 +16,6 @@ export interface PrometheusPastOptions {
   tokenFile?: string;
 }
 
-/** Points of one query, half of what Prometheus answers. */
-const QUERY_POINTS = 5_000;
-
 /** Arrivals per second by a query. */
 export async function prometheusPast(options: PrometheusPastOptions): Promise<Outcome<Past>> {
   const { prometheus: url, query, tokenFile } = options;
@@ -48,15 +45,12 @@ async function stepsOf(
   { fromMs, toMs, bucketS }: HistorySpan,
 ): Promise<Outcome<HistoryStep[]>> {
   const stepMs = bucketS * 1000;
-  const steps: HistoryStep[] = [];
-  for (let atMs = fromMs; atMs < toMs; atMs += QUERY_POINTS * stepMs) {
-    const endMs = Math.min(toMs, atMs + QUERY_POINTS * stepMs);
-    // What is measured over a bucket is known at its end.
-    const asked = await askFor(address, { query, fromMs: atMs + stepMs, toMs: endMs, stepS: bucketS });
-    if (!asked.ok) return asked;
-    for (const { atMs: endedMs, value } of asked.value?.values ?? [])
-      steps.push({ startMs: endedMs - stepMs, stepMs, arrivals: Math.max(0, value) * bucketS });
-  }
+  // What is measured over a bucket is known at its end.
+  const asked = await askFor(address, { query, fromMs: fromMs + stepMs, toMs, stepS: bucketS });
+  if (!asked.ok) return asked;
+  const steps = (asked.value?.values ?? []).map(({ atMs: endedMs, value }) => {
+    return { startMs: endedMs - stepMs, stepMs, arrivals: Math.max(0, value) * bucketS };
+  });
   return { ok: true, value: steps };
 }
 

@@ -10,6 +10,7 @@ import { Pools1764000000001 } from './migrations/1-pools.js';
 import { Partitions1764200000000 } from './migrations/2-partitions.js';
 import { DemandSeries1764300000000 } from './migrations/3-demand-series.js';
 import { EventLogs1764400000000 } from './migrations/4-event-logs.js';
+import { HistoryClaims1764500000000 } from './migrations/5-history-claims.js';
 import { LOCK_NOT_AVAILABLE } from './partitions/partitioned-table.js';
 import {
   decisions,
@@ -30,6 +31,7 @@ export const MIGRATIONS = [
   Partitions1764200000000,
   DemandSeries1764300000000,
   EventLogs1764400000000,
+  HistoryClaims1764500000000,
 ];
 
 /** PostgreSQL's advisory lock of whoever migrates: the others wait, and find nothing left to do. */

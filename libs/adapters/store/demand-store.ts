@@ -55,6 +55,18 @@ export interface PoolStanding {
   /** From when on buckets are of the length, see {@link startOf}. */
   fromMs: number;
   firstMs?: number;
+  claim?: HistoryClaim;
+}
+
+/** Whose piece of a pool's past was let in last, see {@link DemandStore.claimHistory}. */
+export interface HistoryClaim {
+  /** Source partition of the history. */
+  partition: number;
+  /** End of the piece: the table holds the piece when it includes the source partition up to here. */
+  toMs: number;
+  /** One more with every claim. */
+  serial: number;
+  ageS: number;
 }
 
 export interface DemandSnapshot extends Pick<DemandStanding, 'droppedTo'> {
@@ -141,8 +153,8 @@ export class DemandStore {
   }
 
   /**
-   * What the table includes of a pool, and the start of its first bucket that a source partition whose offsets are times
-   * has not included, of one moment.
+   * What the table includes of a pool, the start of its first bucket that a source partition whose offsets are times has
+   * not included, and whose past comes in, of one moment.
    */
   poolStanding({ pool, bucketS, partition }: PoolBuckets & { partition: number }): Promise<PoolStanding> {
     return this.dataSource.transaction('REPEATABLE READ', async (transaction) => {
@@ -150,8 +162,33 @@ export class DemandStore {
       const includedTo = chains.find((chain) => chain.partition === partition)?.nextOffset ?? 0;
       const fromMs = await seriesStart(transaction, { pool, bucketS });
       const firstMs = await firstStart(transaction, { pool, fromMs: Math.max(includedTo, fromMs) });
-      return { chains, fromMs, ...(firstMs !== undefined && { firstMs }) };
+      const claim = await claimOf(transaction, pool);
+      return {
+        chains,
+        fromMs,
+        ...(firstMs !== undefined && { firstMs }),
+        ...(claim !== undefined && { claim }),
+      };
     });
+  }
+
+  /**
+   * Lets a piece of a pool's past in, up to `toMs`, for whoever has seen the latest claim (undefined: that there is none).
+   * False: somebody else was faster, and what was judged by may be so no more.
+   */
+  async claimHistory(
+    { pool, partition, toMs }: { pool: string } & Pick<HistoryClaim, 'partition' | 'toMs'>,
+    seen: HistoryClaim | undefined,
+  ): Promise<boolean> {
+    const claimed = await this.dataSource.query<{ pool: string }[]>(
+      `insert into history_claims as held (pool, partition, to_ms, serial, claimed_at)
+       values ($1, $2, $3, $4::int + 1, clock_timestamp())
+       on conflict (pool) do update set partition = excluded.partition, to_ms = excluded.to_ms,
+         serial = excluded.serial, claimed_at = excluded.claimed_at
+       where held.serial = $4::int returning pool`,
+      [pool, partition, toMs, seen?.serial ?? 0],
+    );
+    return claimed.length === 1;
   }
 
   /** Start of the first bucket at or after a time that the table holds. */
@@ -241,6 +278,7 @@ export class DemandStore {
     await this.table.retain(signal);
     if (!signal.aborted) await this.dropChains();
     if (!signal.aborted) await this.dropSeries();
+    if (!signal.aborted) await this.dropClaims();
   }
 
   /** Of pools that have neither a policy nor a bucket: what is left of those whose names are never used again. */
@@ -260,6 +298,10 @@ export class DemandStore {
 
   private async dropSeries(): Promise<void> {
     await this.dataSource.query(`delete from demand_series as kept where ${IS_GONE}`);
+  }
+
+  private async dropClaims(): Promise<void> {
+    await this.dataSource.query(`delete from history_claims as kept where ${IS_GONE}`);
   }
 }
 
@@ -286,6 +328,18 @@ async function firstStart(
   );
   const first = row?.first ?? null;
   return first === null ? undefined : Number(first);
+}
+
+/** Its age by the clock of the store, which all processes share. */
+async function claimOf(from: EntityManager, pool: string): Promise<HistoryClaim | undefined> {
+  const [row] = await from.query<
+    { partition: number; toMs: string | number; serial: number; ageS: number }[]
+  >(
+    `select partition, to_ms as "toMs", serial, extract(epoch from clock_timestamp() - claimed_at)::float8 as "ageS"
+     from history_claims where pool = $1`,
+    [pool],
+  );
+  return row && { ...row, toMs: Number(row.toMs) };
 }
 
 async function allChains(transaction: EntityManager): Promise<Omit<DemandStanding, 'offsets'>> {

@@ -9,6 +9,7 @@ export {
   type DemandChainRow,
   type DemandSeriesRow,
   type DemandWrite,
+  type HistoryClaim,
   type PoolStanding,
 } from './demand-store.js';
 export { ForecastStore } from './forecast-store.js';

@@ -332,6 +332,31 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       }
     });
 
+    test('of those who claim the past of a pool at once one gets it, and the next must have seen that', async () => {
+      const demand = new DemandStore(store.dataSource);
+      const claimed = async () => {
+        const { claim } = await demand.poolStanding({ pool: 'claimed', bucketS: 1, partition: 7 });
+        return claim;
+      };
+      expect(await claimed()).toBeUndefined();
+      const claims = await Promise.all(
+        [7, 8, 9].map((partition) =>
+          demand.claimHistory({ pool: 'claimed', partition, toMs: 5_000 + partition }, undefined),
+        ),
+      );
+      expect(claims.toSorted()).toEqual([false, false, true]);
+      const first = await claimed();
+      const partition = 7 + claims.indexOf(true);
+      expect(first).toMatchObject({ partition, toMs: 5_000 + partition, serial: 1 });
+      expect(first?.ageS).toBeGreaterThanOrEqual(0);
+      expect(first?.ageS).toBeLessThan(60);
+      const next = { pool: 'claimed', partition: 10, toMs: 6_000 };
+      expect(await demand.claimHistory(next, undefined)).toBe(false);
+      expect(await demand.claimHistory(next, first)).toBe(true);
+      expect(await demand.claimHistory(next, first)).toBe(false);
+      expect(await claimed()).toMatchObject({ partition: 10, toMs: 6_000, serial: 2 });
+    });
+
     test('of a pool whose buckets have got another length, who asks for one length gets no other', async () => {
       const demand = () => new DemandStore(store.dataSource);
       const pool = 'relengthened';

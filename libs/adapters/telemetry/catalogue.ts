@@ -122,7 +122,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['outcome'],
     meaning:
-      'Pieces of the past of pools (`headroom import`) by what became of them: `included` in demand, now or before; `pending`, because the table of demand had not taken it within seconds; refused as `overlaps` (a part of it is in already), `outside` (older than what is kept, or where other demand counts) or `too-many` (histories of one pool); or not written because the event log was `overloaded` or `unavailable`. What is pending or not written is sent again.',
+      'Pieces of the past of pools (`headroom import`) by what became of them: `included` in demand, now or before; `pending`, because the table of demand had not taken it within seconds, or another history of the pool that comes in as well; refused as `overlaps` (a part of it is in already), `outside` (older than what is kept, or where other demand counts) or `too-many` (histories of one pool); or not written because the event log was `overloaded` or `unavailable`. What is pending or not written is sent again.',
   },
   recordSourceRecords: {
     name: 'headroom_record_source_records_total',

@@ -1,6 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import * as fc from 'fast-check';
-import { historyEnd, historyPartial, historyPartition, rebucketed, type HistoryStep } from './history.js';
+import {
+  historyEnd,
+  historyPartial,
+  historyPartition,
+  rebucketed,
+  type HistoryBucket,
+  type HistorySpan,
+  type HistoryStep,
+} from './history.js';
 import { parsePartial } from './bucket.js';
 import { applyPartial, demandView, newDemandSeries } from './series.js';
 
@@ -9,25 +17,27 @@ const MINUTE_MS = 60_000;
 const steps = (stepMs: number, arrivals: (number | null)[], startMs = T): HistoryStep[] =>
   arrivals.map((count, i) => ({ startMs: startMs + i * stepMs, stepMs, arrivals: count }));
 
+const bucketsOf = (given: HistoryStep[], span: HistorySpan) => rebucketed(given, span).buckets;
+
 /** Everything, in buckets of a minute. */
 const ALL = { fromMs: 0, toMs: 2 * T, bucketS: 60 };
 
 describe('steps as buckets', () => {
   test('as long as a bucket, shorter, and longer', () => {
-    expect(rebucketed(steps(MINUTE_MS, [3, null, 0, 5]), ALL)).toEqual([
+    expect(bucketsOf(steps(MINUTE_MS, [3, null, 0, 5]), ALL)).toEqual([
       { startMs: T, arrivals: 3 },
       { startMs: T + 2 * MINUTE_MS, arrivals: 0 },
       { startMs: T + 3 * MINUTE_MS, arrivals: 5 },
     ]);
-    expect(rebucketed(steps(20_000, [1, 2, 3, 4]), ALL)).toEqual([
+    expect(bucketsOf(steps(20_000, [1, 2, 3, 4]), ALL)).toEqual([
       { startMs: T, arrivals: 6 },
       { startMs: T + MINUTE_MS, arrivals: 4 },
     ]);
-    expect(rebucketed(steps(3 * MINUTE_MS, [7]), ALL).map(({ arrivals }) => arrivals)).toEqual([2, 2, 3]);
+    expect(bucketsOf(steps(3 * MINUTE_MS, [7]), ALL).map(({ arrivals }) => arrivals)).toEqual([2, 2, 3]);
   });
 
   test('a step that lies across two buckets is divided by its time in each', () => {
-    expect(rebucketed(steps(MINUTE_MS, [60], T - 15_000), ALL)).toEqual([
+    expect(bucketsOf(steps(MINUTE_MS, [60], T - 15_000), ALL)).toEqual([
       { startMs: T - MINUTE_MS, arrivals: 15 },
       { startMs: T, arrivals: 45 },
     ]);
@@ -37,11 +47,11 @@ describe('steps as buckets', () => {
     const centuryMs = 100 * 366 * 86_400_000;
     const within = { fromMs: T, toMs: T + 2 * MINUTE_MS, bucketS: 60 };
     const century = steps(2 * centuryMs, [(2 * centuryMs) / MINUTE_MS], T - centuryMs);
-    expect(rebucketed(century, within)).toEqual([
+    expect(bucketsOf(century, within)).toEqual([
       { startMs: T, arrivals: 1 },
       { startMs: T + MINUTE_MS, arrivals: 1 },
     ]);
-    expect(rebucketed(steps(MINUTE_MS, [1, 2, 3, 4], T - MINUTE_MS), within)).toEqual([
+    expect(bucketsOf(steps(MINUTE_MS, [1, 2, 3, 4], T - MINUTE_MS), within)).toEqual([
       { startMs: T, arrivals: 2 },
       { startMs: T + MINUTE_MS, arrivals: 3 },
     ]);
@@ -56,7 +66,7 @@ describe('steps as buckets', () => {
         fc.nat(100_000),
         fc.integer({ min: 1, max: 300 }),
         (arrivals, stepS, phaseMs, bucketS) => {
-          const buckets = rebucketed(steps(stepS * 1000, arrivals, T + phaseMs), { ...ALL, bucketS });
+          const buckets = bucketsOf(steps(stepS * 1000, arrivals, T + phaseMs), { ...ALL, bucketS });
           const sum = buckets.reduce((total, bucket) => total + bucket.arrivals, 0);
           expect(sum).toBe(arrivals.reduce<number>((total, count) => total + (count ?? 0), 0));
           for (const [i, { startMs, arrivals: count }] of buckets.entries()) {
@@ -64,6 +74,31 @@ describe('steps as buckets', () => {
             expect(Number.isInteger(count) && count >= 0).toBe(true);
             expect(startMs).toBeGreaterThan(buckets[i - 1]?.startMs ?? 0);
           }
+        },
+      ),
+    );
+  });
+
+  test('piece by piece the same as at once: fractions go over to the next piece', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(9), { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1, max: 400 }),
+        fc.nat(100_000),
+        fc.integer({ min: 1, max: 7 }),
+        (arrivals, stepS, phaseMs, pieceBuckets) => {
+          const given = steps(stepS * 1000, arrivals, T + phaseMs);
+          const whole = { fromMs: T, toMs: T + 42 * 400 * 1000, bucketS: 60 };
+          const pieceMs = pieceBuckets * MINUTE_MS;
+          const found: HistoryBucket[] = [];
+          let fraction = 0;
+          for (let { fromMs } = whole; fromMs < whole.toMs; fromMs += pieceMs) {
+            const toMs = Math.min(whole.toMs, fromMs + pieceMs);
+            const piece = rebucketed(given, { ...whole, fromMs, toMs }, fraction);
+            fraction = piece.fraction;
+            found.push(...piece.buckets);
+          }
+          expect(found).toEqual(bucketsOf(given, whole));
         },
       ),
     );

@@ -24,9 +24,13 @@ export interface HistorySpan {
 /**
  * What of the steps lies in the buckets of the span. A step that is longer than a bucket is spread evenly over those it
  * touches, and fractions go over to the next bucket, so that less than one arrival is lost. Buckets of which no step is
- * known are left out.
+ * known are left out. `fraction`: what the span before has left over, < 1.
  */
-export function rebucketed(steps: Iterable<HistoryStep>, span: HistorySpan): HistoryBucket[] {
+export function rebucketed(
+  steps: Iterable<HistoryStep>,
+  span: HistorySpan,
+  fraction = 0,
+): { buckets: HistoryBucket[]; fraction: number } {
   const sums = new Map<number, number>();
   for (const step of steps) {
     const { arrivals } = step;
@@ -34,14 +38,15 @@ export function rebucketed(steps: Iterable<HistoryStep>, span: HistorySpan): His
     for (const { bucketMs, share } of sharesOf(step, span))
       sums.set(bucketMs, (sums.get(bucketMs) ?? 0) + arrivals * share);
   }
-  let rest = 0;
-  return [...sums]
+  let rest = fraction;
+  const buckets = [...sums]
     .toSorted(([a], [b]) => a - b)
     .map(([startMs, exact]) => {
       const whole = Math.floor(exact + rest + ROUNDING);
       rest += exact - whole;
       return { startMs, arrivals: whole };
     });
+  return { buckets, fraction: rest };
 }
 
 /** Sums of shares miss whole numbers by this much. */

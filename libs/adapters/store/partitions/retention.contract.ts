@@ -28,7 +28,7 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
       outcomes = [];
       offsets = {};
       await store.dataSource.query(
-        'truncate policies, demand, demand_chains, demand_series, forecasts, decisions, projection_offsets',
+        'truncate policies, demand, demand_chains, demand_series, history_claims, forecasts, decisions, projection_offsets',
       );
       for (const table of ['demand', 'forecasts', 'decisions'])
         for (const partition of await partitionsOf(table))
@@ -152,10 +152,13 @@ export function retentionContract(name: string, open: () => Promise<Store>): voi
         series: all.map((pool) => ({ pool, bucketS: 1, fromMs: 0 })),
         step: stepOf('demand.v1'),
       });
+      for (const pool of all) await demand.claimHistory({ pool, partition: 1, toMs: nowMs }, undefined);
       await demand.retain(signal);
       const kept = async () => {
         const chains = (await demand.standing()).chains.map(({ pool }) => pool).toSorted();
         expect((await demand.seriesOf(all)).map(({ pool }) => pool).toSorted()).toEqual(chains);
+        const claims = await store.dataSource.query<{ pool: string }[]>('select pool from history_claims');
+        expect(claims.map(({ pool }) => pool).toSorted()).toEqual(chains);
         return chains;
       };
       expect(await kept()).toEqual(['etl', 'slow']);
