@@ -15,8 +15,7 @@ const run = (args, env) =>
   spawnSync(process.execPath, args, { stdio: 'inherit', env: { ...process.env, ...env } }).status ?? 1;
 const resultsIn = (name) =>
   values.results === undefined ? [] : ['--json', `--outputFile=${join(values.results, name)}`];
-// In one process: Jest ends its workers before they have written what they counted.
-const counted = (script, name) => run([script, '--runInBand', ...resultsIn(name)], { NODE_V8_COVERAGE: RAW });
+const counted = (script, name) => run([script, ...resultsIn(name)], { NODE_V8_COVERAGE: RAW });
 
 rmSync('coverage', { recursive: true, force: true });
 const tests = counted('scripts/run-tests.js', 'tests.json');
