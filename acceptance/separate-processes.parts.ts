@@ -1,8 +1,7 @@
 import { createHmac } from 'node:crypto';
 import kafkajs from 'kafkajs';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { startKafka, type Kafka } from '#parts/kafka';
-import { startPostgres, type Postgres } from '#parts/postgres';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { startsKafkaAndPostgres } from '#parts/kafka-and-postgres';
 import { ApiClient } from './api-client.js';
 import { badInputSuite } from './bad-input.suite.js';
 import { expectExactAfterKills } from './exact-after-kills.js';
@@ -13,17 +12,11 @@ import { separateProcesses } from './separate-processes.js';
 
 // The suites of one process, unchanged, on processes of their own that share Kafka and PostgreSQL.
 
-let kafka: Kafka;
-let postgres: Postgres;
-beforeAll(async () => {
-  kafka = await startKafka();
-  postgres = await startPostgres();
-}, 120_000);
-afterAll(async () => {
-  await Promise.all([kafka, postgres].map((server) => server?.stop()));
-}, 60_000);
-
-const deployment = separateProcesses(() => ({ kafka: kafka.bootstrap, postgres: postgres.url }));
+const servers = startsKafkaAndPostgres();
+const deployment = separateProcesses(() => ({
+  kafka: servers.kafka.bootstrap,
+  postgres: servers.postgres.url,
+}));
 
 loopSuite(deployment);
 badInputSuite(deployment);
@@ -39,7 +32,10 @@ describe('sources', () => {
   afterAll(() => work.clean());
 
   test('a topic of a platform, a signed webhook and a past: all of it counts once', async () => {
-    const client = new kafkajs.Kafka({ brokers: [kafka.bootstrap], logLevel: kafkajs.logLevel.NOTHING });
+    const client = new kafkajs.Kafka({
+      brokers: [servers.kafka.bootstrap],
+      logLevel: kafkajs.logLevel.NOTHING,
+    });
     const [admin, producer] = [client.admin(), client.producer()];
     await Promise.all([admin.connect(), producer.connect()]);
     await admin.createTopics({ topics: [{ topic: TOPIC, numPartitions: 6 }], waitForLeaders: true });
