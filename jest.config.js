@@ -9,5 +9,7 @@ export default {
   maxWorkers: '100%',
   // A machine that is busy with something else is slow, not wrong.
   testTimeout: 20_000,
+  // When coverage is counted, a worker that ends has its counts to write.
+  workerGracefulExitTimeout: 60_000,
   transform: { '^.+/dist/.+\\.js$': '<rootDir>/scripts/jest-compiled.cjs' },
 };

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { Client } from 'pg';
-import { startKafka, type Kafka } from '#parts/kafka';
-import { startPostgres, type Postgres } from '#parts/postgres';
+import { startsKafkaAndPostgres } from '#parts/kafka-and-postgres';
 import { TOPICS, topicSpecs } from '#adapters/event-log';
 import { KafkaEventLog } from '#adapters/event-log/kafka';
 import { kafkaSettingsSchema, type KafkaSettings } from '#adapters/event-log/kafka-settings';
@@ -41,8 +40,7 @@ interface Service {
   program: HeadroomProcess;
 }
 
-let kafka: Kafka;
-let postgres: Postgres;
+const servers = startsKafkaAndPostgres();
 let work: Workplace;
 let settings: KafkaSettings;
 let database: Client;
@@ -50,26 +48,18 @@ let shared: object;
 let token: string;
 let deployments = 0;
 
-beforeAll(async () => {
-  kafka = await startKafka();
-  postgres = await startPostgres();
-}, 120_000);
-afterAll(async () => {
-  await Promise.all([kafka, postgres].map((server) => server?.stop()));
-}, 60_000);
-
 beforeEach(async () => {
   work = new Workplace();
   const name = `pools${++deployments}`;
   settings = kafkaSettingsSchema.parse({
     kind: 'kafka',
-    brokers: [kafka.bootstrap],
+    brokers: [servers.kafka.bootstrap],
     replicationFactor: 1,
     prefix: `${name}.`,
     bundles: PARTITIONS,
     sessionTimeoutMs: 6_000,
   });
-  const url = await newDatabase(postgres.url, name);
+  const url = await newDatabase(servers.postgres.url, name);
   database = new Client(url);
   await database.connect();
   await openLocalIdentity(work.dataDir, { create: true });

@@ -2,8 +2,7 @@ import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import kafkajs from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { startKafka, type Kafka } from '#parts/kafka';
-import { startPostgres, type Postgres } from '#parts/postgres';
+import { startsKafkaAndPostgres } from '#parts/kafka-and-postgres';
 import { startPrometheus, type Prometheus } from '#parts/prometheus';
 import type { Forecast } from '#domain/forecasting';
 import { ApiClient } from './api-client.js';
@@ -17,17 +16,11 @@ import { configFolderOf, separateProcesses } from './separate-processes.js';
 
 // The suites of one process, unchanged, on processes of their own that share Kafka and PostgreSQL.
 
-let kafka: Kafka;
-let postgres: Postgres;
-beforeAll(async () => {
-  kafka = await startKafka();
-  postgres = await startPostgres();
-}, 120_000);
-afterAll(async () => {
-  await Promise.all([kafka, postgres].map((server) => server?.stop()));
-}, 60_000);
-
-const deployment = separateProcesses(() => ({ kafka: kafka.bootstrap, postgres: postgres.url }));
+const servers = startsKafkaAndPostgres();
+const deployment = separateProcesses(() => ({
+  kafka: servers.kafka.bootstrap,
+  postgres: servers.postgres.url,
+}));
 
 loopSuite(deployment);
 badInputSuite(deployment);
@@ -45,7 +38,7 @@ describe('sources', () => {
   let platform: kafkajs.Producer;
 
   beforeAll(async () => {
-    const client = new kafkajs.Kafka({ brokers: [kafka.bootstrap], logLevel: kafkajs.logLevel.NOTHING });
+    const client = new kafkajs.Kafka({ brokers: [servers.kafka.bootstrap], logLevel: kafkajs.logLevel.NOTHING });
     const admin = client.admin();
     platform = client.producer();
     [prometheus] = await Promise.all([startPrometheus(), admin.connect(), platform.connect()]);

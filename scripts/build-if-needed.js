@@ -24,10 +24,13 @@ export function buildIfNeeded(what = 'everything') {
   const { script } = BUILDS[what];
   if (isBuilt(what)) return;
   process.stderr.write('headroom: building …\n');
-  removeOrphans();
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   const built = spawnSync(npm, ['run', '--silent', script], { cwd: root, stdio: ['ignore', 2, 2] });
   if (built.status !== 0) process.exit(built.status ?? 1);
+}
+
+/** What was built, so that the next command that needs it does not build it again. */
+export function rememberBuild(what) {
   for (const done of what === 'everything' ? ['program', 'everything'] : ['program'])
     writeFileSync(stampOf(done), sourceListing(BUILDS[done]));
 }
@@ -58,8 +61,8 @@ function listFiles(folder) {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-// tsc leaves the output of a deleted source behind; a stale spec or module must not run.
-function removeOrphans() {
+/** tsc leaves the output of a deleted source behind; a stale spec or module must not run. */
+export function removeOrphans() {
   for (const file of BUILDS.everything.folders.flatMap((folder) => listFiles(join(root, 'dist', folder)))) {
     const source = join(root, file.slice(join(root, 'dist').length).replace(/\.js(\.map)?$/, '.ts'));
     if (/\.js(\.map)?$/.test(file) && !existsSync(source)) rmSync(file);

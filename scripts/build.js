@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
+import { rememberBuild, removeOrphans } from './build-if-needed.js';
 
 async function run(args, stdout) {
   const child = spawn(process.execPath, args, { stdio: ['ignore', stdout, 'inherit'] });
@@ -13,6 +14,7 @@ async function run(args, stdout) {
 
 // Both kinds of build write to dist/: what the other one remembers having written is not there any more.
 const isProgram = process.argv.includes('tsconfig.program.json');
+removeOrphans();
 rmSync(`dist/${isProgram ? 'tsconfig' : 'program'}.tsbuildinfo`, { force: true });
 
 const nest = ['node_modules/@nestjs/cli/bin/nest.js', 'build', 'headroom', ...process.argv.slice(2)];
@@ -21,4 +23,6 @@ const codes = await Promise.all([
   // A first start makes its own as fast as this one would. What PostgreSQL's initdb prints is for nobody.
   ...(isProgram ? [] : [run(['scripts/make-new-database.js'], 'ignore')]),
 ]);
-process.exit(Math.max(...codes));
+const code = Math.max(...codes);
+if (code === 0) rememberBuild(isProgram ? 'program' : 'everything');
+process.exit(code);

@@ -38,11 +38,17 @@ process.exit(run.status ?? 1);
 function partsUsedBy(file, seen = new Set()) {
   if (seen.has(file)) return new Set();
   seen.add(file);
+  const part = known.find((name) => file === fileOfPart(name));
+  if (part !== undefined) return new Set([part]);
   const imports = [...readFileSync(file, 'utf8').matchAll(/from '(#parts\/|\.\.?\/)([^']+)'/g)];
-  const own = imports.filter(([, root]) => root === '#parts/').map(([, , name]) => name);
-  const beside = imports.filter(([, root]) => root !== '#parts/').map(([, root, rest]) => root + rest);
-  const through = beside.flatMap((path) => [...partsUsedBy(join(dirname(file), path), seen)]);
-  return new Set([...own, ...through].filter((name) => known.includes(name)));
+  const files = imports.map(([, root, rest]) =>
+    root === '#parts/' ? fileOfPart(rest) : join(dirname(file), root + rest),
+  );
+  return new Set(files.flatMap((path) => [...partsUsedBy(path, seen)]));
+}
+
+function fileOfPart(name) {
+  return join('dist', 'parts', `${name}.js`);
 }
 
 function refuse(why) {

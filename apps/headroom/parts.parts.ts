@@ -1,9 +1,8 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
-import { startKafka, type Kafka } from '#parts/kafka';
-import { startPostgres, type Postgres } from '#parts/postgres';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { startsKafkaAndPostgres } from '#parts/kafka-and-postgres';
 import { topicSpecs } from '#adapters/event-log';
 import { KafkaEventLog } from '#adapters/event-log/kafka';
 import { kafkaSettingsSchema } from '#adapters/event-log/kafka-settings';
@@ -15,21 +14,13 @@ import { needsOf, TARGET_NAMES, type TargetName } from './targets.js';
 
 jest.setTimeout(60_000);
 
-let kafka: Kafka;
-let postgres: Postgres;
+const running = startsKafkaAndPostgres();
 let folder: string;
 let dataDir: string;
 let identity: Verifier;
 let parts: Parts | undefined;
 let opened = 0;
 
-beforeAll(async () => {
-  kafka = await startKafka();
-  postgres = await startPostgres();
-}, 120_000);
-afterAll(async () => {
-  await Promise.all([kafka, postgres].map((server) => server?.stop()));
-}, 60_000);
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'headroom-parts-'));
   dataDir = join(folder, 'data');
@@ -47,9 +38,9 @@ afterEach(async () => {
 const servers = {
   log: () => {
     const prefix = `parts${++opened}.`;
-    return { kind: 'kafka', brokers: [kafka.bootstrap], replicationFactor: 1, prefix };
+    return { kind: 'kafka', brokers: [running.kafka.bootstrap], replicationFactor: 1, prefix };
   },
-  store: () => ({ kind: 'postgres', url: postgres.url }),
+  store: () => ({ kind: 'postgres', url: running.postgres.url }),
 };
 const embedded = { kind: 'embedded' };
 

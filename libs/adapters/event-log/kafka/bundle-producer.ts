@@ -10,8 +10,6 @@ import { sendsOf, type Outgoing } from './sends.js';
 const OPEN_WITHIN_MS = 20_000;
 /** A commit that is not through by then has failed: its outcome shows when the bundle is taken over. */
 const COMMIT_WITHIN_MS = 20_000;
-/** Brokers give up a transaction of a process that went silent; not before the process itself has. */
-const TRANSACTION_TIMEOUT_MS = 30_000;
 /** Steps of one transaction: those that came while the one before was written, up to this much. */
 const MAX_TRANSACTION_BYTES = 16 * 1024 * 1024;
 /** Steps that wait for their transaction. */
@@ -51,14 +49,21 @@ export class BundleProducer {
 
   static async open(
     kafka: Kafka,
-    given: { cluster: KafkaCluster; transactionalId: string; group: string; compression: number },
+    given: {
+      cluster: KafkaCluster;
+      transactionalId: string;
+      group: string;
+      compression: number;
+      coordinatorWithinMs: number;
+    },
   ): Promise<BundleProducer> {
-    const { cluster, transactionalId, group, compression } = given;
+    const { cluster, transactionalId, group, compression, coordinatorWithinMs } = given;
     const doing = `opening transactions ${transactionalId}`;
     await cluster.retried(doing, OPEN_WITHIN_MS, () => cluster.coordinator(transactionalId, 'transaction'));
-    const producer = withPatientTransactions(kafka).producer({
+    const producer = withPatientTransactions(kafka, coordinatorWithinMs).producer({
       transactionalId,
-      transactionTimeout: TRANSACTION_TIMEOUT_MS,
+      // Brokers give up a transaction of a process that went silent; not before the process itself has.
+      transactionTimeout: 2 * coordinatorWithinMs,
       idempotent: true,
       allowAutoTopicCreation: false,
       createPartitioner: () => chosenPartition,

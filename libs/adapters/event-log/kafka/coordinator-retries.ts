@@ -2,8 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Broker, Cluster, Kafka } from 'kafkajs';
 import { CoordinatorNotReady, isNotReady } from './kafka-errors.js';
 
-/** A broker that keeps a group or a transaction is asked for so long: it may move, load what it keeps, or lack CPU. */
-const READY_WITHIN_MS = 15_000;
 /** Back-to-back transactions wait for the end of the one before: some milliseconds. */
 const FIRST_PAUSE_MS = 5;
 const MAX_PAUSE_MS = 500;
@@ -21,27 +19,34 @@ type Coordinator = Broker & Record<(typeof CALLS)[number], (request: object) => 
 type CreateCluster = (options: object) => Cluster;
 
 /**
- * The library, except that calls of transactions wait until their coordinator is ready. By itself it gives most of them
- * up when they are refused once, and the end of a transaction cannot be asked for again from outside of it.
+ * The library, except that calls of transactions wait until their coordinator is ready, for so long: it may move, load
+ * what it keeps, or lack CPU. By itself it gives most of them up when they are refused once, and the end of a transaction
+ * cannot be asked for again from outside of it.
  */
-export function withPatientTransactions(kafka: Kafka): Kafka {
+export function withPatientTransactions(kafka: Kafka, readyWithinMs: number): Kafka {
   const symbols = Object.getOwnPropertySymbols(kafka);
   const name = symbols.find(({ description }) => description === 'private:Kafka:createCluster');
   if (name === undefined) throw new Error('kafkajs: a client must create its clusters, got none that does');
   const create = (kafka as unknown as Record<symbol, CreateCluster>)[name] as CreateCluster;
   const patient = Object.create(kafka) as Kafka;
-  return Object.assign(patient, { [name]: (options: object) => withPatience(create(options)) });
+  return Object.assign(patient, {
+    [name]: (options: object) => withPatience(create(options), readyWithinMs),
+  });
 }
 
-function withPatience(cluster: Cluster): Cluster {
+function withPatience(cluster: Cluster, readyWithinMs: number): Cluster {
   const find = cluster.findGroupCoordinator.bind(cluster) as (of: object) => Promise<Coordinator>;
   cluster.findGroupCoordinator = async (of) =>
-    patientCoordinator(await patiently(() => find(of)), () => find(of));
+    patientCoordinator(await patiently(() => find(of), readyWithinMs), () => find(of), readyWithinMs);
   return cluster;
 }
 
 /** Asks the broker that it was, and then whoever it is. */
-function patientCoordinator(first: Coordinator, find: () => Promise<Coordinator>): Coordinator {
+function patientCoordinator(
+  first: Coordinator,
+  find: () => Promise<Coordinator>,
+  readyWithinMs: number,
+): Coordinator {
   const calls = CALLS.map((call) => {
     const ask = (request: object) => {
       let known: Coordinator | undefined = first;
@@ -49,21 +54,21 @@ function patientCoordinator(first: Coordinator, find: () => Promise<Coordinator>
         const coordinator = known ?? (await find());
         known = undefined;
         return coordinator[call](request);
-      });
+      }, readyWithinMs);
     };
     return [call, ask] as const;
   });
   return Object.assign(Object.create(first) as Coordinator, Object.fromEntries(calls));
 }
 
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  const deadlineMs = performance.now() + READY_WITHIN_MS;
+async function patiently<T>(ask: () => Promise<T>, readyWithinMs: number): Promise<T> {
+  const deadlineMs = performance.now() + readyWithinMs;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
     try {
       return await ask();
     } catch (error) {
       if (!isNotReady(error)) throw error;
-      if (performance.now() + pauseMs > deadlineMs) throw new CoordinatorNotReady(READY_WITHIN_MS, error);
+      if (performance.now() + pauseMs > deadlineMs) throw new CoordinatorNotReady(readyWithinMs, error);
     }
     await delay(pauseMs);
   }

@@ -34,6 +34,8 @@ const OFFSET_OUT_OF_RANGE = 1;
 export interface KafkaEventLogOptions {
   /** A batch, an assignment or a revocation that takes longer has hung: its member is expelled. */
   maxBatchMs?: number;
+  /** A broker that keeps a transaction is asked for so long; brokers give up what was begun twice as late. */
+  coordinatorWithinMs?: number;
   /** Instead of eventLog.sasl.tokenFile. */
   token?: TokenSource;
   /** What the client library calls errors; no secrets. It tries most of them again by itself. */
@@ -59,16 +61,21 @@ export class KafkaEventLog implements EventLog {
     private readonly kafka: Kafka,
     private readonly settings: KafkaSettings,
     private readonly compression: number,
-    private readonly options: { maxBatchMs: number; nowMs: () => number; token: TokenSource | undefined },
+    private readonly options: {
+      maxBatchMs: number;
+      coordinatorWithinMs: number;
+      nowMs: () => number;
+      token: TokenSource | undefined;
+    },
   ) {}
 
   /** Throws when a file of the settings cannot be read. Brokers are asked by {@link ensureTopics}. */
   static async open(settings: KafkaSettings, options: KafkaEventLogOptions = {}): Promise<KafkaEventLog> {
-    const { maxBatchMs = 60_000, nowMs = Date.now, ...clientOptions } = options;
+    const { maxBatchMs = 60_000, coordinatorWithinMs = 15_000, nowMs = Date.now, ...clientOptions } = options;
     const compression = compressionOf(settings);
     const kafka = await kafkaClient(settings, clientOptions);
     const { token } = options;
-    return new KafkaEventLog(kafka, settings, compression, { maxBatchMs, nowMs, token });
+    return new KafkaEventLog(kafka, settings, compression, { maxBatchMs, coordinatorWithinMs, nowMs, token });
   }
 
   /** Also throws LogUnreachable and LogForbidden. */
@@ -115,6 +122,7 @@ export class KafkaEventLog implements EventLog {
       compression,
       sessionTimeoutMs,
       maxBatchMs: this.options.maxBatchMs,
+      coordinatorWithinMs: this.options.coordinatorWithinMs,
       outgoing: (outputs) => this.outgoing(outputs),
       names,
     });

@@ -44,6 +44,8 @@ export interface MemberOptions {
   sessionTimeoutMs: number;
   /** A batch, an assignment or a revocation that takes longer has hung. */
   maxBatchMs: number;
+  /** A broker that keeps a transaction is asked for so long. */
+  coordinatorWithinMs: number;
   outgoing: (outputs: AtomicStep['outputs']) => Outgoing[];
   /** Between the names of the program and those at the brokers. */
   names: { topic(name: string): string; group(name: string): string; inProgram(topic: string): string };
@@ -230,14 +232,15 @@ export class KafkaMember implements Member {
   }
 
   private async openProducers(gained: TopicPartition[]): Promise<void> {
-    const { kafka, cluster, subscription, bundles, compression } = this.options;
+    const { kafka, cluster, subscription, bundles, compression, coordinatorWithinMs } = this.options;
     if (subscription.commits !== true) return;
     const { group } = this;
     const missing = new Set(gained.map(({ partition }) => bundleOf(partition, bundles)));
     for (const bundle of this.producers.keys()) missing.delete(bundle);
     const opening = [...missing].map(async (bundle) => {
       const transactionalId = transactionalIdOf({ group, bundle });
-      const producer = await BundleProducer.open(kafka, { cluster, transactionalId, group, compression });
+      const given = { cluster, transactionalId, group, compression, coordinatorWithinMs };
+      const producer = await BundleProducer.open(kafka, given);
       if (this.gone) await producer.close();
       else this.producers.set(bundle, producer);
     });
