@@ -132,15 +132,55 @@ describe('Redis Streams', () => {
     expect(await kept([stream])).toBe(0);
   });
 
-  test('a member that is gone leaves what it held to others, and one that holds nothing leaves no name', async () => {
+  const members = async (stream: string) => {
+    const found = (await ask((client) => client.xinfo('CONSUMERS', stream, group))) as (string | number)[][];
+    const valueOf = (own: (string | number)[], name: string) => own[own.indexOf(name) + 1];
+    return found.map((own) => ({ name: valueOf(own, 'name'), idleMs: Number(valueOf(own, 'idle')) }));
+  };
+
+  test('a member that is gone leaves what it held to others, and no name; nor does one that closes', async () => {
     const stream = 'shared';
     await ask((client) => client.xgroup('CREATE', stream, group, '$', 'MKSTREAM'));
     await add(stream, 'n', '1');
     await ask((client) => client.xreadgroup('GROUP', group, 'gone', 'STREAMS', stream, '>'));
-    const source = openOn([stream], { claimIdleMs: 50 });
+    const source = openOn([stream], { claimIdleMs: 50, forgetIdleMs: 50 });
     await until(() => received.length === 1);
+    await until(async () => (await members(stream)).every(({ name }) => name === 'me'));
     await source.close();
-    const names = await ask((client) => client.xinfo('CONSUMERS', stream, group));
-    expect((names as string[][]).map((fields) => fields[1])).toEqual(['gone']);
+    expect(await members(stream)).toEqual([]);
+  });
+
+  test('a member that lives and has nothing to read is not silent', async () => {
+    const stream = 'quiet';
+    const source = openOn([stream]);
+    await until(() => source.waiting() === 0);
+    const beganMs = performance.now();
+    // Longer than between two looks.
+    await until(() => performance.now() - beganMs > 8_000);
+    expect(await members(stream)).toEqual([{ name: 'me', idleMs: expect.any(Number) }]);
+    expect((await members(stream))[0]!.idleMs).toBeLessThan(7_000);
+    await source.close();
+  });
+
+  test('a stream that is deleted while it is read is read from its start once it is there again', async () => {
+    const stream = 'obliterated';
+    const errors: string[] = [];
+    const source = openOn([stream], {
+      observer: {
+        connected: () => undefined,
+        disconnected: ({ error }) => void errors.push(error.message),
+        taken: () => undefined,
+        notTaken: () => undefined,
+      },
+    });
+    await until(() => source.waiting() === 0);
+    await ask((client) => client.multi().del(stream).xadd(stream, '*', 'n', '1').exec());
+    await until(() => received.length === 1);
+    await add(stream, 'n', '2');
+    await until(() => received.length === 2);
+    await source.close();
+    expect(received.map(({ text }) => text)).toEqual(['{"n":"1"}', '{"n":"2"}']);
+    expect(errors.join()).toMatch(/NOGROUP/);
+    expect(await kept([stream])).toBe(0);
   });
 });

@@ -1,7 +1,8 @@
 import { Redis } from 'ioredis';
 import { BatchSize } from '../batch-size.js';
-import type { RecordSource, RecordSourceOptions, SourceRecord } from '../record-source.js';
+import type { RecordSource, RecordSourceOptions } from '../record-source.js';
 import { Sessions, type Session } from '../sessions.js';
+import { claimedIn, fieldsOf, recordOf, type StreamEntries } from './entries.js';
 
 export interface RedisStreamSourceOptions extends RecordSourceOptions {
   /** redis:// or rediss:// (TLS), with the password in it. */
@@ -16,6 +17,8 @@ export interface RedisStreamSourceOptions extends RecordSourceOptions {
   from: 'new' | 'beginning';
   /** Entries that a member has held for this long are taken over: it is gone. Default a minute. */
   claimIdleMs?: number;
+  /** A member that holds nothing and was silent for this long is forgotten. Default an hour. */
+  forgetIdleMs?: number;
 }
 
 const CONNECT_MS = 5_000;
@@ -23,19 +26,19 @@ const CONNECT_MS = 5_000;
 const BLOCK_MS = 500;
 const COMMAND_MS = BLOCK_MS + 5_000;
 const CLAIM_IDLE_MS = 60_000;
-/** How often the entries of members that are gone, and the number of waiting ones, are looked at. */
+const FORGET_IDLE_MS = 3_600_000;
+/** How often what is held, members that are gone and the number of waiting entries are looked at. */
 const LOOK_EVERY_MS = 5_000;
 
-type Entry = [id: string, fields: string[] | null];
-type StreamEntries = [stream: string, entries: Entry[]][];
-
 /**
- * Entries of Redis Streams, through a consumer group. What a member has read and not acknowledged stays in its list and
- * is read again first, by itself when it comes back or by another one that takes it over.
+ * Entries of Redis Streams (6.2 or newer), through a consumer group. What a member has read and not acknowledged stays
+ * in its list and is read again first, by itself when it comes back or by another one that takes it over.
  */
 export class RedisStreamSource implements RecordSource {
   private readonly sessions: Sessions;
   private readonly size = new BatchSize();
+  /** Streams whose group has been there. */
+  private readonly begun = new Set<string>();
   private seenWaiting: number | undefined;
 
   constructor(private readonly options: RedisStreamSourceOptions) {
@@ -71,25 +74,36 @@ export class RedisStreamSource implements RecordSource {
   private async makeGroups(client: Redis): Promise<void> {
     const { streams, group, from } = this.options;
     for (const stream of streams) {
-      const start = from === 'new' ? '$' : '0';
+      // A group that is gone went with its stream: whatever the stream has now came after.
+      const start = from === 'beginning' || this.begun.has(stream) ? '0' : '$';
       await client.xgroup('CREATE', stream, group, start, 'MKSTREAM').catch((error: Error) => {
         if (!error.message.startsWith('BUSYGROUP')) throw error;
       });
+      this.begun.add(stream);
     }
   }
 
-  /** First what this member holds from before, then what is new, and now and then what members that are gone hold. */
+  /** First, and now and then, what this member and those that are gone hold; then what is new. */
   private async read(client: Redis, session: Session): Promise<void> {
-    while (!session.closing.aborted && (await this.take(client, session, await this.held(client))));
     let lookAtMs = 0;
     while (!session.closing.aborted) {
       if (performance.now() >= lookAtMs) {
+        await this.takeHeld(client, session);
         await this.takeOver(client, session);
+        await this.forgetGone(client);
         this.seenWaiting = await this.countWaiting(client);
         lookAtMs = performance.now() + LOOK_EVERY_MS;
       }
       await this.take(client, session, await this.fresh(client));
     }
+  }
+
+  /**
+   * What this member holds from before, and of what it took over whatever Redis 6.2 gave no id of. Until Redis 7.1 this
+   * also tells the others that it lives: there a read of new entries that finds none does not.
+   */
+  private async takeHeld(client: Redis, session: Session): Promise<void> {
+    while (!session.closing.aborted && (await this.take(client, session, await this.held(client))));
   }
 
   private held(client: Redis): Promise<StreamEntries> {
@@ -143,10 +157,22 @@ export class RedisStreamSource implements RecordSource {
           'COUNT',
           this.perStream,
         );
-        const [next, entries] = claimed as [string, Entry[]];
+        const { next, entries } = claimedIn(claimed);
         await this.take(client, session, [[stream, entries]]);
         cursor = next;
       } while (cursor !== '0-0' && !session.closing.aborted);
+    }
+  }
+
+  /** Whoever was alive after all is a member again with its next read, and what it reads in this moment it still has. */
+  private async forgetGone(client: Redis): Promise<void> {
+    const { streams, group, consumer, forgetIdleMs = FORGET_IDLE_MS } = this.options;
+    for (const stream of streams) {
+      const members = (await client.xinfo('CONSUMERS', stream, group)) as (string | number)[][];
+      for (const { name, pending, idle } of members.map(fieldsOf)) {
+        const isGone = name !== consumer && pending === 0 && Number(idle) >= forgetIdleMs;
+        if (isGone) await client.xgroup('DELCONSUMER', stream, group, String(name));
+      }
     }
   }
 
@@ -202,22 +228,4 @@ function connectionTo(url: string): Redis {
   // The command that meets an error rejects with it; this event would end the process.
   client.on('error', () => undefined);
   return client;
-}
-
-function recordOf(stream: string, id: string, fields: string[]): SourceRecord {
-  const timeMs = Number(id.slice(0, id.indexOf('-')));
-  return {
-    text: JSON.stringify(fieldsOf(fields)),
-    about: { stream, parts: stream.split(':'), id, timeMs },
-    place: `redis ${stream} ${id}`,
-  };
-}
-
-/** Names and values in turn, as Redis gives them. */
-function fieldsOf<T>(pairs: readonly T[]): Record<string, T> {
-  const entries = Array.from({ length: pairs.length / 2 }, (_, i) => [
-    String(pairs[2 * i]),
-    pairs[2 * i + 1],
-  ]);
-  return Object.fromEntries(entries) as Record<string, T>;
 }
