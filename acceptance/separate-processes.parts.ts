@@ -38,7 +38,10 @@ describe('sources', () => {
   let platform: kafkajs.Producer;
 
   beforeAll(async () => {
-    const client = new kafkajs.Kafka({ brokers: [servers.kafka.bootstrap], logLevel: kafkajs.logLevel.NOTHING });
+    const client = new kafkajs.Kafka({
+      brokers: [servers.kafka.bootstrap],
+      logLevel: kafkajs.logLevel.NOTHING,
+    });
     const admin = client.admin();
     platform = client.producer();
     [prometheus] = await Promise.all([startPrometheus(), admin.connect(), platform.connect()]);
