@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { connect, type ConfirmChannel } from 'amqplib';
+import type { ConfirmChannel } from 'amqplib';
+import { connectTo } from '#adapters/rabbitmq';
 import { startRabbitMq, type RabbitMq } from '#parts/rabbitmq';
 import { recordSourceContract } from '../record-source.contract.js';
 import type { RecordSourceOptions, SourceRecord } from '../record-source.js';
@@ -10,13 +11,13 @@ import { RabbitMqSource } from './rabbitmq-source.js';
 
 let rabbit: RabbitMq;
 beforeAll(async () => {
-  rabbit = await startRabbitMq();
+  rabbit = await startRabbitMq({ password: 'Grüße aus 東京: 100 %' });
 });
 afterAll(() => rabbit.stop());
 
 /** A channel for one thing to do; its publishes are confirmed. */
 async function ask<T>(what: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
-  const connection = await connect(rabbit.url);
+  const connection = await connectTo(rabbit.url);
   try {
     const channel = await connection.createConfirmChannel();
     const answer = await what(channel);
@@ -53,7 +54,7 @@ recordSourceContract('RabbitMQ', async () => {
     open,
     openForbidden: (options) => {
       const secret = 'the-wrong-secret';
-      return { source: open(options, rabbit.url.replace('guest:guest', `guest:${secret}`)), secret };
+      return { source: open(options, rabbit.url.replace(/guest:[^@]+/, `guest:${secret}`)), secret };
     },
     send: (records) =>
       ask(async (channel) => {

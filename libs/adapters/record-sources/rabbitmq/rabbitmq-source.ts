@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { connect, type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { connectTo } from '#adapters/rabbitmq';
 import { BatchSize } from '../batch-size.js';
 import { within } from '../deadline.js';
 import type { RecordSource, RecordSourceOptions, SourceRecord } from '../record-source.js';
@@ -16,10 +17,7 @@ export interface RabbitMqSourceOptions extends RecordSourceOptions {
   bindings: readonly { exchange: string; routingKey: string }[];
 }
 
-const CONNECT_MS = 5_000;
 const CALL_MS = 5_000;
-/** A connection that says nothing for two of these is dead. */
-const HEARTBEAT_S = 10;
 /** A lone message waits this long for company. */
 const LINGER_MS = 20;
 const LOOK_EVERY_MS = 5_000;
@@ -51,7 +49,7 @@ export class RabbitMqSource implements RecordSource {
   }
 
   private async consume(session: Session): Promise<void> {
-    const connection = await connect(withHeartbeat(this.options.url), { timeout: CONNECT_MS });
+    const connection = await connectTo(this.options.url);
     const delivery = new Delivery();
     connection.on('error', delivery.fail).on('close', () => delivery.fail(new Error('connection closed')));
     try {
@@ -206,12 +204,6 @@ function textsOf(headers: Record<string, unknown>): Record<string, string> {
     ['string', 'number', 'boolean'].includes(typeof value),
   );
   return Object.fromEntries(texts.map(([name, value]) => [name, String(value)]));
-}
-
-function withHeartbeat(url: string): string {
-  const parsed = new URL(url);
-  if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(HEARTBEAT_S));
-  return parsed.href;
 }
 
 function call<T>(what: string, answer: Promise<T>): Promise<T> {
