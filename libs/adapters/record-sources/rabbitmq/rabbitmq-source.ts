@@ -5,6 +5,7 @@ import { BatchSize } from '../batch-size.js';
 import { within } from '../deadline.js';
 import type { RecordSource, RecordSourceOptions, SourceRecord } from '../record-source.js';
 import { Sessions, type Session } from '../sessions.js';
+import { DELIVERY_LIMIT, QUORUM, queueArgumentsAt } from './queue-arguments.js';
 
 export interface RabbitMqSourceOptions extends RecordSourceOptions {
   /** amqp:// or amqps:// (TLS), with the password in it. */
@@ -53,6 +54,7 @@ export class RabbitMqSource implements RecordSource {
     const delivery = new Delivery();
     connection.on('error', delivery.fail).on('close', () => delivery.fail(new Error('connection closed')));
     try {
+      if (this.options.declare) await this.declare(connection);
       const channel = await call('open a channel', connection.createChannel());
       channel.on('error', delivery.fail).on('close', () => delivery.fail(new Error('channel closed')));
       await this.prepare(channel);
@@ -69,12 +71,19 @@ export class RabbitMqSource implements RecordSource {
     }
   }
 
-  private async prepare(channel: Channel): Promise<void> {
-    const { queue, declare, bindings } = this.options;
-    if (declare) {
-      const options = { durable: true, arguments: { 'x-queue-type': 'quorum' } };
-      await call(`declare queue ${queue}`, channel.assertQueue(queue, options));
+  private async declare(connection: ChannelModel): Promise<void> {
+    const { queue } = this.options;
+    try {
+      await declared(connection, queue, queueArgumentsAt(connection.connection.serverProperties.version));
+    } catch (error) {
+      // A queue that was made before, with the broker's limit, stays as it is.
+      if (!(error as Error).message.includes(DELIVERY_LIMIT)) throw error;
+      await declared(connection, queue, QUORUM);
     }
+  }
+
+  private async prepare(channel: Channel): Promise<void> {
+    const { queue, bindings } = this.options;
     for (const { exchange, routingKey } of bindings)
       await call(`bind queue ${queue} to ${exchange}`, channel.bindQueue(queue, exchange, routingKey));
     await this.look(channel);
@@ -181,6 +190,14 @@ class Delivery {
     if (this.messages.length === 0) this.news = Promise.withResolvers<void>();
     return batch;
   }
+}
+
+/** On a channel of its own: a refusal closes it. */
+async function declared(connection: ChannelModel, queue: string, args: object): Promise<void> {
+  const channel = await call('open a channel', connection.createChannel());
+  channel.on('error', () => undefined); // the call tells
+  await call(`declare queue ${queue}`, channel.assertQueue(queue, { durable: true, arguments: args }));
+  await call('close the channel', channel.close());
 }
 
 function recordOf(queue: string, { content, fields, properties }: ConsumeMessage): SourceRecord {
