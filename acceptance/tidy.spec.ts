@@ -28,6 +28,8 @@ const ADAPTER_NEEDS: Record<string, string[]> = {
   store: ['loop'],
   'http-api': ['input-problems'],
   'demand-reader': ['event-log', 'store'],
+  'demand-samplers': ['rabbitmq'],
+  'record-sources': ['rabbitmq'],
 };
 const DECORATED = /\.(module|controller|consumer|resolver|loop|guard|filter|interceptor)\.ts$/;
 const DRAWERS = /^(common|shared|core|utils?|helpers?|types|interfaces|constants)(\.ts)?$/;

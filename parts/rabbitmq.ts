@@ -36,7 +36,12 @@ export interface RabbitMq extends ServerProcess {
   url: string;
 }
 
-export async function startRabbitMq(): Promise<RabbitMq> {
+export interface RabbitMqOptions {
+  /** Of the user guest. */
+  password?: string;
+}
+
+export async function startRabbitMq({ password = 'guest' }: RabbitMqOptions = {}): Promise<RabbitMq> {
   const program = locate();
   if (program === undefined) throw new PartMissing(`RabbitMQ ${OLDEST} or newer`);
   const user = unprivileged('rabbitmq');
@@ -44,7 +49,9 @@ export async function startRabbitMq(): Promise<RabbitMq> {
   const epmd = await startEpmd(epmdPort, user);
   const folder = await ServerFolder.create('rabbitmq', user);
   const at = (name: string) => join(folder.path, name);
-  await writeFile(at('rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${port}\n`);
+  const conf = [`listeners.tcp.1 = 127.0.0.1:${port}`, `load_definitions = ${at('definitions.json')}`];
+  await writeFile(at('rabbitmq.conf'), `${conf.join('\n')}\n`);
+  await writeFile(at('definitions.json'), JSON.stringify(definitionsOf({ name: 'guest', password })));
   await writeFile(at('enabled_plugins'), '[].\n');
   const server = await ServerProcess.start({
     name: 'rabbitmq',
@@ -72,7 +79,18 @@ export async function startRabbitMq(): Promise<RabbitMq> {
     ready: (log) => /Server startup complete|completed with \d+ plugins/.test(log),
     stopped: () => epmd.stop(),
   });
-  return Object.assign(server, { url: `amqp://guest:guest@127.0.0.1:${port}` });
+  const url = `amqp://guest:${encodeURIComponent(password)}@127.0.0.1:${port}`;
+  return Object.assign(server, { url });
+}
+
+/** JSON, where any password can stand. */
+function definitionsOf({ name: user, password }: { name: string; password: string }): object {
+  const all = { configure: '.*', write: '.*', read: '.*' };
+  return {
+    users: [{ name: user, password, tags: 'administrator' }],
+    vhosts: [{ name: '/' }],
+    permissions: [{ user, vhost: '/', ...all }],
+  };
 }
 
 async function startEpmd(port: number, user: SystemUser | undefined): Promise<ServerProcess> {

@@ -78,7 +78,7 @@ test('pools are sampled with the queries, the delay and the secret of their sour
       source: 'depth',
       pool: 'etl',
       delayS: 0,
-      sampler: { given: { url: 'amqp://me:word@127.0.0.1:1', queue: 'tasks' } },
+      sampler: { depths: { url: 'amqp://me:word@127.0.0.1:1' }, queue: 'tasks' },
     },
   ]);
   expect(problems({ prom: sources.prom })).toEqual([

@@ -49,7 +49,8 @@ async function samplersOf(
   config: SampledConfig,
   { passwords, bucketSOf }: { passwords: ReadonlyMap<string, string>; bucketSOf(pool: string): number },
 ): Promise<SampledPool[]> {
-  const { PrometheusSampler, RabbitMqDepthSampler } = await import('#adapters/demand-samplers');
+  const { PrometheusSampler, RabbitMqDepthSampler, RabbitMqDepths } =
+    await import('#adapters/demand-samplers');
   const secret = passwords.get(source);
   if (config.kind === 'prometheus') {
     const address = { url: config.url, token: secret };
@@ -58,9 +59,9 @@ async function samplersOf(
       return { source, pool, sampler, delayS: config.delayS ?? bucketSOf(pool) };
     });
   }
-  const url = withPassword(config.url, secret);
+  const depths = new RabbitMqDepths(withPassword(config.url, secret));
   return Object.entries(config.pools).map(([pool, { queue }]) => {
-    return { source, pool, sampler: new RabbitMqDepthSampler({ url, queue }), delayS: 0 };
+    return { source, pool, sampler: new RabbitMqDepthSampler(depths, queue), delayS: 0 };
   });
 }
 

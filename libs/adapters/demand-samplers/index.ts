@@ -7,4 +7,4 @@ export {
   type RangeQuery,
 } from './prometheus-client.js';
 export { PrometheusSampler, type PrometheusQueries } from './prometheus-sampler.js';
-export { RabbitMqDepthSampler } from './rabbitmq-depth-sampler.js';
+export { RabbitMqDepthSampler, RabbitMqDepths } from './rabbitmq-depth-sampler.js';

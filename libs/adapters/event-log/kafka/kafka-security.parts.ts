@@ -40,7 +40,7 @@ beforeAll(async () => {
   broker = await startKafka({
     listeners: { SASL: { protocol: 'SASL_PLAINTEXT' }, TLS: { protocol: 'SSL' } },
     scramUsers: (['SCRAM-SHA-256', 'SCRAM-SHA-512'] as const).flatMap((mechanism) =>
-      ['headroom', 'guest'].map((name) => ({ name, password: PASSWORD, mechanism })),
+      ['headroom', 'guest', 'tenant'].map((name) => ({ name, password: PASSWORD, mechanism })),
     ),
     properties: {
       'group.min.session.timeout.ms': SESSION_MS,
@@ -246,6 +246,75 @@ test('what a user may not do is said, by topic, group and transaction', async ()
   await expect(committing).rejects.toThrow(
     /transactions acl\.g\.0: must be allowed, got TRANSACTIONAL_ID_AUTHORIZATION_FAILED/,
   );
+});
+
+const PAGE = join(import.meta.dirname, ...Array<string>(5).fill('..'), 'docs', 'kafka.md');
+const GRANTS = /((?:--operation \w+ )+)--(topic|group|transactional-id) headroom\./g;
+const RESOURCES = {
+  topic: AclResourceTypes.TOPIC,
+  group: AclResourceTypes.GROUP,
+  'transactional-id': AclResourceTypes.TRANSACTIONAL_ID,
+};
+
+/** What the commands in docs/kafka.md allow a user, from its own prefix on. */
+async function allowAsDocumented(user: string, prefix: string): Promise<void> {
+  const grants = [...readFileSync(PAGE, 'utf8').matchAll(GRANTS)];
+  const acl = grants.flatMap(([, operations = '', resource = '']) =>
+    [...operations.matchAll(/--operation (\w+)/g)].map(([, name = '']) => ({
+      resourceType: RESOURCES[resource as keyof typeof RESOURCES],
+      resourceName: prefix,
+      resourcePatternType: ResourcePatternTypes.PREFIXED,
+      operation: operationOf(name),
+      permissionType: AclPermissionTypes.ALLOW,
+      principal: `User:${user}`,
+      host: '*',
+    })),
+  );
+  expect(acl).toHaveLength(6);
+  await admin.createAcls({ acl });
+}
+
+/** `DescribeConfigs` of the command is DESCRIBE_CONFIGS of the library. */
+function operationOf(name: string): number {
+  const own = name.replaceAll(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase();
+  return AclOperationTypes[own as keyof typeof AclOperationTypes];
+}
+
+test('a user who is allowed what docs/kafka.md says, and nothing else, lacks nothing', async () => {
+  const prefix = 'tenant.';
+  await allowAsDocumented('tenant', prefix);
+  const sasl = { mechanism: 'scram-sha-512', username: 'tenant', passwordFile } as const;
+  const topics = ['in.v1', 'out.v1'].map((name) => ({ ...TOPIC, name }));
+  for (const producer of ['kafkajs', 'platformatic'] as const) {
+    const log = await overSasl(sasl, { prefix, producer });
+    await until(() =>
+      log.ensureTopics(topics).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await log.append('in.v1', [{ key: 'k', value: producer }]);
+  }
+  const log = await overSasl(sasl, { prefix });
+  await log.ensureTopics(topics);
+  const outcome = Promise.withResolvers<string>();
+  await log.subscribe({
+    group: 'g',
+    topics: ['in.v1'],
+    commits: true,
+    onBatch: async ({ topic, partition, records }, member) => {
+      const offset = records.at(-1)!.offset + 1;
+      const outputs = [{ topic: 'out.v1', records: [{ key: 'k', value: 'counted' }] }];
+      outcome.resolve(await member.commit({ outputs, offsets: [{ topic, partition, offset }] }));
+    },
+    onFailed: outcome.reject,
+  });
+  expect(await outcome.promise).toBe('committed');
+  expect(await log.lag({ group: 'g', topic: 'in.v1' })).toMatchObject({ ageMs: expect.any(Number) });
+  await until(async () => {
+    const [read] = await log.read({ topic: 'out.v1', partition: 0, offset: 0, maxRecords: 1 });
+    return read?.value === 'counted';
+  });
 });
 
 const { DESCRIBE, DESCRIBE_CONFIGS, IDEMPOTENT_WRITE, READ, WRITE } = AclOperationTypes;

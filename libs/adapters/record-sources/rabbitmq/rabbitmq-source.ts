@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { connect, type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { connectTo } from '#adapters/rabbitmq';
 import { BatchSize } from '../batch-size.js';
 import { within } from '../deadline.js';
 import type { RecordSource, RecordSourceOptions, SourceRecord } from '../record-source.js';
 import { Sessions, type Session } from '../sessions.js';
+import { DELIVERY_LIMIT, QUORUM, queueArgumentsAt } from './queue-arguments.js';
 
 export interface RabbitMqSourceOptions extends RecordSourceOptions {
   /** amqp:// or amqps:// (TLS), with the password in it. */
@@ -16,10 +18,7 @@ export interface RabbitMqSourceOptions extends RecordSourceOptions {
   bindings: readonly { exchange: string; routingKey: string }[];
 }
 
-const CONNECT_MS = 5_000;
 const CALL_MS = 5_000;
-/** A connection that says nothing for two of these is dead. */
-const HEARTBEAT_S = 10;
 /** A lone message waits this long for company. */
 const LINGER_MS = 20;
 const LOOK_EVERY_MS = 5_000;
@@ -51,10 +50,11 @@ export class RabbitMqSource implements RecordSource {
   }
 
   private async consume(session: Session): Promise<void> {
-    const connection = await connect(withHeartbeat(this.options.url), { timeout: CONNECT_MS });
+    const connection = await connectTo(this.options.url);
     const delivery = new Delivery();
     connection.on('error', delivery.fail).on('close', () => delivery.fail(new Error('connection closed')));
     try {
+      if (this.options.declare) await this.declare(connection);
       const channel = await call('open a channel', connection.createChannel());
       channel.on('error', delivery.fail).on('close', () => delivery.fail(new Error('channel closed')));
       await this.prepare(channel);
@@ -71,12 +71,19 @@ export class RabbitMqSource implements RecordSource {
     }
   }
 
-  private async prepare(channel: Channel): Promise<void> {
-    const { queue, declare, bindings } = this.options;
-    if (declare) {
-      const options = { durable: true, arguments: { 'x-queue-type': 'quorum' } };
-      await call(`declare queue ${queue}`, channel.assertQueue(queue, options));
+  private async declare(connection: ChannelModel): Promise<void> {
+    const { queue } = this.options;
+    try {
+      await declared(connection, queue, queueArgumentsAt(connection.connection.serverProperties.version));
+    } catch (error) {
+      // A queue that was made before, with the broker's limit, stays as it is.
+      if (!(error as Error).message.includes(DELIVERY_LIMIT)) throw error;
+      await declared(connection, queue, QUORUM);
     }
+  }
+
+  private async prepare(channel: Channel): Promise<void> {
+    const { queue, bindings } = this.options;
     for (const { exchange, routingKey } of bindings)
       await call(`bind queue ${queue} to ${exchange}`, channel.bindQueue(queue, exchange, routingKey));
     await this.look(channel);
@@ -185,6 +192,14 @@ class Delivery {
   }
 }
 
+/** On a channel of its own: a refusal closes it. */
+async function declared(connection: ChannelModel, queue: string, args: object): Promise<void> {
+  const channel = await call('open a channel', connection.createChannel());
+  channel.on('error', () => undefined); // the call tells
+  await call(`declare queue ${queue}`, channel.assertQueue(queue, { durable: true, arguments: args }));
+  await call('close the channel', channel.close());
+}
+
 function recordOf(queue: string, { content, fields, properties }: ConsumeMessage): SourceRecord {
   const { exchange, routingKey } = fields;
   const { headers, messageId, timestamp } = properties;
@@ -206,12 +221,6 @@ function textsOf(headers: Record<string, unknown>): Record<string, string> {
     ['string', 'number', 'boolean'].includes(typeof value),
   );
   return Object.fromEntries(texts.map(([name, value]) => [name, String(value)]));
-}
-
-function withHeartbeat(url: string): string {
-  const parsed = new URL(url);
-  if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(HEARTBEAT_S));
-  return parsed.href;
 }
 
 function call<T>(what: string, answer: Promise<T>): Promise<T> {

@@ -1,0 +1,1 @@
+export { connectTo } from './connection.js';
