@@ -27,7 +27,8 @@ export class IngestConsumer {
     let counted = this.counting.count(batch);
     while (!(await this.pools.createAll(counted.pools))) {
       // One of its pools is one too many: the events of that one must become dead letters.
-      await this.counting.restore(batch);
+      // What was committed last may not be visible yet: then counting throws, and the group takes over anew.
+      await this.counting.restore(batch, () => undefined);
       counted = this.counting.count(batch);
     }
     const { step, report, committed } = counted;
@@ -37,12 +38,12 @@ export class IngestConsumer {
   }
 
   @EventPattern({ ...executions, on: 'assigned' })
-  async restore(@Payload() partitions: TopicPartition[]): Promise<StartOffset[]> {
+  async restore(@Payload() partitions: TopicPartition[], @Ctx() context: LogContext): Promise<StartOffset[]> {
     const starts: StartOffset[] = [];
     // One after the other: each may hold a window of the log in memory while it is read.
     for (const at of partitions) {
       const startedMs = performance.now();
-      const { replayed, ...start } = await this.counting.restore(at);
+      const { replayed, ...start } = await this.counting.restore(at, () => context.progressed());
       const durationMs = performance.now() - startedMs;
       this.observer.restored({ partition: at.partition, replayed, durationMs });
       starts.push(start);

@@ -489,6 +489,66 @@ test('a batch that the log cannot unpack is one dead letter that cannot be repla
   expect(report.deadLetters).toEqual({ unreadable: 1 });
 });
 
+describe('whoever takes a partition over', () => {
+  const at = { topic: TOPICS.executions, partition: 0 };
+  const goOn = () => undefined;
+  /** Of a process that shares nothing with the running one but the log. */
+  const another = () =>
+    new PartitionCounting(log, app.get(PoolRegistry), ingestSettings(settings), { keep: 'all' } as never);
+  const batchFrom = (from: number) => ({
+    ...at,
+    from,
+    records: [{ key: '', value: '', headers: {}, offset: from, timestampMs: Date.now() }],
+    endOffset: from + 1,
+  });
+
+  test('counts what follows on what it has restored, and nothing else', async () => {
+    const counting = another();
+    const { offset } = await counting.restore(at, goOn);
+    expect(() => counting.count(batchFrom(offset + 1))).toThrow(/must be restored up to/);
+    const { committed } = counting.count(batchFrom(offset));
+    expect(() => counting.count(batchFrom(offset + 1))).toThrow(/must be restored up to/);
+    committed();
+    expect(counting.count(batchFrom(offset + 1)).report.records).toBe(1);
+  });
+
+  test('keeps what it has restored, when a restore of before ends late', async () => {
+    const counting = another();
+    const [isAsked, mayAnswer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const offsetAtTime = log.offsetAtTime.bind(log);
+    log.offsetAtTime = async (asked) => {
+      isAsked.resolve();
+      await mayAnswer.promise;
+      return offsetAtTime(asked);
+    };
+    const late = counting.restore(at, goOn);
+    await isAsked.promise;
+    log.offsetAtTime = offsetAtTime;
+    const { offset } = await counting.restore(at, goOn);
+    counting.count(batchFrom(offset)).committed();
+    mayAnswer.resolve();
+    await expect(late).rejects.toThrow(/must be kept while it is restored/);
+    expect(counting.count(batchFrom(offset + 1)).report.records).toBe(1);
+  });
+
+  test('forgets a restore that ends when the partition is lost', async () => {
+    const counting = another();
+    const late = counting.restore(at, goOn);
+    counting.forget([at]);
+    await expect(late).rejects.toThrow(/must be kept while it is restored/);
+    expect(() => counting.count(batchFrom(0))).toThrow(/must be restored up to/);
+  });
+
+  test('does not pass over state that cannot be read', async () => {
+    const read = log.read.bind(log);
+    const unreadable = 'records 0 to 3: must be compressed by gzip or zstd, got lz4';
+    const lost = { key: '', value: '', headers: {}, offset: 3, timestampMs: 1, unreadable };
+    log.read = async (from) => (from.topic === TOPICS.ingestState && from.offset === 0 ? [lost] : read(from));
+    await expect(another().restore(at, goOn)).rejects.toThrow(/must be readable, got records 0 to 3/);
+    log.read = read;
+  });
+});
+
 test('pools are created in mode observe up to maxPools; one more is dead-lettered until there is room', async () => {
   await post([event('queued', { pool: 'a' })]);
   await post([event('queued', { pool: 'b' })]);

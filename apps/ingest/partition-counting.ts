@@ -18,6 +18,7 @@ import {
   type IngestOutput,
   type IngestRecord,
   type IngestSettings,
+  type StateRecord,
 } from '#domain/demand';
 import { parseForCounting } from '#domain/events';
 import { cameIn, deadLetterRecord, type PayloadKeeping } from './dead-letter.js';
@@ -39,10 +40,12 @@ export interface CountedStep {
   committed: () => void;
 }
 
+/** Of one take-over: the next one has another, so that what comes late of the one before changes nothing. */
 interface OwnedPartition {
-  memory: IngestMemory;
-  /** The memory is ahead of the log: a step changed it and is not committed. */
-  ahead: boolean;
+  /** Undefined while it is restored, and while it is ahead of the log: a step changed it and is not committed. */
+  memory: IngestMemory | undefined;
+  /** Next offset to be counted. */
+  to: number;
 }
 
 /**
@@ -59,19 +62,24 @@ export class PartitionCounting {
     private readonly keeping: PayloadKeeping,
   ) {}
 
+  /** Throws when the partition's memory is not that of the batch's beginning. */
   count(batch: RecordBatch): CountedStep {
-    const { topic, partition, records } = batch;
+    const { topic, partition, from, records } = batch;
     const own = this.owned.get(partition);
-    if (own === undefined || own.ahead)
-      throw new Error(`ingest: a partition must be restored first, got ${topic}[${partition}]`);
-    own.ahead = true;
+    const memory = own?.memory;
+    if (own === undefined || memory === undefined || own.to !== from)
+      throw new Error(
+        `ingest: ${topic}[${partition}] must be restored up to ${from} first, got ${memory && own?.to}`,
+      );
+    own.memory = undefined;
     const outputs: IngestOutput[] = [];
     for (let taken = 0; taken < records.length;) {
-      const output = this.step(partition, parsedOf(records, taken), own.memory);
+      const output = this.step(partition, parsedOf(records, taken), memory);
       outputs.push(output);
       taken += output.taken;
     }
-    const committed = () => void (own.ahead = false);
+    const to = (records.at(-1) as StoredRecord).offset + 1;
+    const committed = () => void Object.assign(own, { memory, to });
     const pools = new Set(outputs.flatMap(({ partials }) => partials.map(({ pool }) => pool)));
     const step = stepOf(batch, outputs, this.keeping);
     return { step, pools, report: reportOf(batch, outputs), committed };
@@ -81,26 +89,49 @@ export class PartitionCounting {
     for (const { partition } of partitions) this.owned.delete(partition);
   }
 
-  /** Takes a partition over: the state topic says where it stands, the log what happened just before. */
-  async restore({ topic, partition }: TopicPartition): Promise<StartOffset & { replayed: number }> {
-    this.owned.delete(partition);
+  /**
+   * Takes a partition over: the state topic says where it stands, the log what happened just before. `progressed` is
+   * called for each piece that was read. Throws when it was lost, or taken over once more, meanwhile, and when a record
+   * of the state cannot be read.
+   */
+  async restore(
+    { topic, partition }: TopicPartition,
+    progressed: () => void,
+  ): Promise<StartOffset & { replayed: number }> {
+    const own: OwnedPartition = { memory: undefined, to: 0 };
+    this.owned.set(partition, own);
+    const goOn = () => {
+      if (this.owned.get(partition) !== own)
+        throw new Error(`ingest: ${topic}[${partition}] must be kept while it is restored, got lost`);
+      progressed();
+    };
+    const restored = restoreIngest(await this.stateOf(partition, goOn));
+    const from = await this.log.offsetAtTime({ topic, partition, timeMs: restored.replayFromMs });
+    let replayed = 0;
+    for await (const records of this.turns({ topic, partition }, from, restored.to)) {
+      goOn();
+      replayIngest(records.map(toIngest), restored, this.settings);
+      replayed += records.length;
+    }
+    goOn();
+    Object.assign(own, { memory: resumeIngest(restored), to: restored.to });
+    return { topic, partition, offset: restored.to, replayed };
+  }
+
+  private async stateOf(partition: number, goOn: () => void): Promise<StateRecord[]> {
     const state = new Map<string, string>();
     for await (const records of this.turns({ topic: TOPICS.ingestState, partition }, 0)) {
-      for (const { key, value } of records) {
+      goOn();
+      for (const { key, value, unreadable } of records) {
+        if (unreadable !== undefined)
+          throw new Error(
+            `ingest: the state of partition ${partition} must be readable, got ${unreadable} (hint: ${TOPICS.ingestState} needs a compression.type of uncompressed, gzip, zstd or producer)`,
+          );
         if (value === null) state.delete(key);
         else state.set(key, value);
       }
     }
-    const restored = restoreIngest([...state].map(([key, value]) => ({ key, value })));
-    const from = await this.log.offsetAtTime({ topic, partition, timeMs: restored.replayFromMs });
-    let replayed = 0;
-    for await (const records of this.turns({ topic, partition }, from, restored.to)) {
-      replayIngest(records.map(toIngest), restored, this.settings);
-      replayed += records.length;
-    }
-    const memory = resumeIngest(restored);
-    this.owned.set(partition, { memory, ahead: false });
-    return { topic, partition, offset: restored.to, replayed };
+    return [...state].map(([key, value]) => ({ key, value }));
   }
 
   private step(partition: number, records: Iterable<IngestRecord>, memory: IngestMemory): IngestOutput {

@@ -1,3 +1,8 @@
+/** What has the same number in several topics, together. */
+export function byNumber<P extends { partition: number }>(partitions: P[]): P[][] {
+  return [...Map.groupBy(partitions, ({ partition }) => partition).values()];
+}
+
 /**
  * Who reads which partition: as even as possible, and nobody loses a partition without need (sticky).
  *

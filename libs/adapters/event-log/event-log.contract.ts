@@ -13,6 +13,8 @@ import {
 /** Opens the same log again, as a new process would after a kill. */
 export interface LogUnderTest {
   open(): Promise<EventLog>;
+  /** What a handler has before it is taken to hang. */
+  maxBatchMs: number;
   /**
    * Ends the log as the death of its process does: what it has asked for may be done and is not answered, it asks for
    * nothing more, and its members leave without a word.
@@ -368,7 +370,7 @@ export function eventLogContract(
         const joining = log.subscribe(winner.subscription('g'));
         mayEnd.resolve();
         await joining;
-        expect(order).toEqual(['batch ended', 'let go', 'assigned']);
+        expect(order).toEqual(['batch ended', 'let go', ...Array(PARTITIONS / 2).fill('assigned')]);
       },
     );
 
@@ -437,8 +439,10 @@ export function eventLogContract(
       await log.append(IN, numbered(0, 10));
       const restored = Promise.withResolvers<void>();
       const asked = Promise.withResolvers<Member>();
+      const given: TopicPartition[] = [];
       const leaver = collector({
-        onAssigned: async (_, member) => {
+        onAssigned: async (partitions, member) => {
+          given.push(...partitions);
           asked.resolve(member);
           await restored.promise;
           return [];
@@ -456,7 +460,56 @@ export function eventLogContract(
       await heir.received(20);
       expect(member.assignment()).toEqual([]);
       expect(leaver.values()).toEqual([]);
-      expect(leaver.revoked).toHaveLength(PARTITIONS);
+      // What it was told that it has, and no more.
+      expect(leaver.revoked).toEqual(given);
+    });
+
+    test.each(kinds)(
+      'partitions are restored one after the other, and each is read at once, in a group that %s',
+      async (kind) => {
+        await log.append(IN, numbered(0, 1, 0));
+        const isRead = Promise.withResolvers<void>();
+        const given: number[][] = [];
+        const reader = collector({
+          commits: kind === 'commits',
+          topics: [IN, OUT],
+          onAssigned: async (partitions) => {
+            given.push(partitions.map(({ partition }) => partition));
+            if (!partitions.some(({ partition }) => partition === 0)) await isRead.promise;
+            return [];
+          },
+          onBatch: async () => isRead.resolve(),
+        });
+        await log.subscribe(reader.subscription('g'));
+        expect(given.toSorted()).toEqual([
+          [0, 0],
+          [1, 1],
+          [2, 2],
+          [3, 3],
+        ]);
+      },
+    );
+
+    test('a restore that gets on may take longer than the time that it has; one that hangs may not', async () => {
+      const failure = Promise.withResolvers<Error>();
+      const told: number[] = [];
+      const hanging = Promise.withResolvers<never>();
+      const slow = collector({
+        onAssigned: async ([at], member) => {
+          told.push(at?.partition ?? -1);
+          if (told.length > 1) return hanging.promise;
+          for (let piece = 0; piece < 6; piece++) {
+            await new Promise((resolve) => setTimeout(resolve, subject.maxBatchMs / 4));
+            member.progressed();
+          }
+          return [];
+        },
+        onFailed: failure.resolve,
+      });
+      void log.subscribe(slow.subscription('g')).catch(failure.resolve);
+      expect((await failure.promise).message).toMatch(/onAssigned must end within/);
+      expect(told).toHaveLength(2);
+      expect(slow.revoked).toEqual([]);
     });
 
     testOfCommits(

@@ -141,8 +141,10 @@ export interface Subscription {
   newFromMs?: number;
   maxBatchRecords?: number;
   /**
-   * Called before the first batch of newly assigned partitions. A reader that keeps its own offsets returns where to
-   * start; otherwise the group's committed offset counts (when there is none, see `newFromMs`).
+   * Called before the first batch of a newly assigned partition, with what carries its number in all topics: one after
+   * the other, and each is read as soon as it is restored. A reader that keeps its own offsets returns where to start;
+   * otherwise the group's committed offset counts (when there is none, see `newFromMs`). One that takes long says
+   * {@link Member.progressed}. Not called once the member has failed; a call that hangs then goes on beside its heir's.
    */
   onAssigned?(partitions: TopicPartition[], member: Member): Promise<StartOffset[]>;
   /**
@@ -189,6 +191,8 @@ export interface Member {
    * the group did not say that it commits.
    */
   commit(step: AtomicStep): Promise<'committed' | 'fenced'>;
+  /** Says that `onAssigned` is getting on: the time within which it must end begins anew. */
+  progressed(): void;
   assignment(): TopicPartition[];
   /** Of every partition it owns; the next one to be handled. Costs no call. */
   positions(): Position[];

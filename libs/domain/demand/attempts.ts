@@ -1,5 +1,5 @@
 import type { CountedEvent } from '#domain/events';
-import { RecentKeys } from './recent-keys.js';
+import { MAX_BYTES_PER_KEY, RecentKeys } from './recent-keys.js';
 
 /**
  * What one source partition knows about the attempts it has seen.
@@ -36,8 +36,12 @@ export interface Attempts {
 
 /** Attempts in flight on one partition. The oldest expire early when there are more (looked at as time moves on). */
 export const MAX_OPEN_ATTEMPTS = 200_000;
-/** Ended attempts remembered on one partition. The dedupe window gets shorter when there are more. */
-export const MAX_ENDED_ATTEMPTS = 300_000;
+/**
+ * What the ended attempts of one partition may take, which are as many as end within a dedupe window: at 80,000 a second
+ * over 12 partitions two million in 300 s. With more of them the window gets shorter.
+ */
+export const MAX_ENDED_BYTES = 128 * 1024 * 1024;
+export const MAX_ENDED_ATTEMPTS = Math.floor(MAX_ENDED_BYTES / MAX_BYTES_PER_KEY);
 
 /** A time that the sender of an event knows; undefined when it has none, or only assumes it. */
 export function toldMs(data: CountedEvent['data'], time: 'queuedAtMs' | 'startedAtMs'): number | undefined {

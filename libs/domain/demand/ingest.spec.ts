@@ -91,6 +91,11 @@ class Partition {
     this.outputs.push(output);
     return output;
   }
+  /** As if so many other attempts had ended just now. */
+  fillEnded(count: number): void {
+    const { attempts, nowMs } = this.memory;
+    for (let i = 0; i < count; i++) attempts.ended.tell(`other${i}`, nowMs);
+  }
   /** Loses the memory and gets it back from what the log and the state topic hold. */
   restart(given = this.given): IngestMemory {
     const latest = new Map<string, string | null>();
@@ -602,9 +607,9 @@ describe('bounds', () => {
   test('more ended attempts than there is room for: the oldest are forgotten early, and that is counted', () => {
     const partition = new Partition();
     const ended = { phase: 'failed' as const, queuedAtMs: T0, endedAtMs: T0 };
-    const many = Array.from({ length: MAX_ENDED_ATTEMPTS + 3 }, (_, i) =>
-      parsedOf({ id: `e${i}`, ...ended }),
-    );
+    const many = Array.from({ length: 10 }, (_, i) => parsedOf({ id: `e${i}`, ...ended }));
+    partition.memory.nowMs = T0;
+    partition.fillEnded(MAX_ENDED_ATTEMPTS + 3 - many.length);
     partition.takeAll(T0, many);
     expect(partition.take(T0 + 1, many[5] as ParsedEvent).counts).toMatchObject({
       forgottenEarly: 3,
@@ -617,9 +622,8 @@ describe('bounds', () => {
     const partition = new Partition();
     const failed = { phase: 'failed' as const, queuedAtMs: T0, endedAtMs: T0 };
     partition.take(T0 + 3600 * S, parsedOf({ id: 'ahead', phase: 'queued', queuedAtMs: T0 + 3600 * S }));
-    const many = Array.from({ length: MAX_ENDED_ATTEMPTS + 3 }, (_, i) =>
-      parsedOf({ id: `e${i}`, ...failed }),
-    );
+    const many = Array.from({ length: 10 }, (_, i) => parsedOf({ id: `e${i}`, ...failed }));
+    partition.fillEnded(MAX_ENDED_ATTEMPTS + 3 - many.length);
     expect(partition.takeAll(T0, many).counts.forgottenEarly).toBe(2);
     expect(partition.memory.attempts.ended.size).toBe(MAX_ENDED_ATTEMPTS + 1);
   });

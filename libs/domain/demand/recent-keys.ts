@@ -3,6 +3,9 @@ const FIRST_CAPACITY = 64;
 /** 32-bit words of a hash that are kept. */
 const WORDS = 3;
 
+/** Of hash, time and index, when half of the places are in use: with fewer there are not made more. */
+export const MAX_BYTES_PER_KEY = 2 * (4 * WORDS + 8 + 2 * 4);
+
 /**
  * Keys with the time they were told of last, oldest first: what a Map would hold, in a tenth of the memory and nothing
  * of it for the garbage collector to look at. A key is its hash of 96 bits: among 300,000 keys a new one is taken for

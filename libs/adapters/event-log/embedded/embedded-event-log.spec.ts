@@ -29,10 +29,12 @@ const emptied = async () => {
 eventLogContract('embedded', async () => {
   await emptied();
   const lines = new Map<EventLog, Line>();
+  const maxBatchMs = 300;
   return {
+    maxBatchMs,
     open: async () => {
       const line = new Line(engine);
-      const log = await EmbeddedEventLog.open(line, { maxBatchMs: 300, housekeepingMs: 0 });
+      const log = await EmbeddedEventLog.open(line, { maxBatchMs, housekeepingMs: 0 });
       lines.set(log, line);
       return log;
     },

@@ -7,7 +7,8 @@ import type {
   Subscription,
   TopicPartition,
 } from '../event-log.js';
-import { inTime } from '../in-time.js';
+import { byNumber } from '../assignment.js';
+import { inTime, Patience } from '../in-time.js';
 import { BatchHung, DoesNotCommit } from '../member-errors.js';
 import type { GroupCommit, OffsetCommit, Write } from './group-commit.js';
 import { toTopicPartition, type Partition } from './partition.js';
@@ -17,7 +18,7 @@ const DEFAULT_BATCH_RECORDS = 1_000;
 export interface GroupOptions {
   /** How long a reader at the end waits after news before it fetches: larger batches, fewer transactions. */
   fetchLingerMs: number;
-  /** A batch or a revocation that takes longer has hung: the member is expelled and fenced. */
+  /** A batch, a revocation or a piece of an assignment that takes longer has hung: the member is expelled and fenced. */
   maxBatchMs: number;
   /** First offset of the partition whose record was appended at or after a time, else its end. */
   offsetAt: (partition: Partition, timeMs: number) => Promise<number>;
@@ -51,13 +52,20 @@ export class GroupMember implements Member {
   /** The latest start: there is one at a time. */
   private starting: Promise<void> | undefined;
   private gone = false;
+  private readonly patience: Patience;
 
   constructor(
     readonly subscription: Subscription,
     private readonly groupCommit: GroupCommit,
     private readonly options: GroupOptions,
     private readonly place: Place,
-  ) {}
+  ) {
+    this.patience = new Patience(options.maxBatchMs);
+  }
+
+  progressed(): void {
+    this.patience.renew();
+  }
 
   assignment(): TopicPartition[] {
     return [...this.reading.keys()].map(toTopicPartition);
@@ -99,22 +107,26 @@ export class GroupMember implements Member {
   }
 
   private async begin(partitions: Partition[]): Promise<void> {
-    if (this.takesNoMore()) return;
-    for (const partition of partitions) this.held.add(partition);
-    let starts: Map<Partition, number>;
+    const numbered = partitions.map((partition) => ({ ...toTopicPartition(partition), own: partition }));
     try {
-      const assigned =
-        this.subscription.onAssigned?.(partitions.map(toTopicPartition), this) ?? Promise.resolve([]);
-      starts = await this.startsOf(partitions, await this.inTime(assigned, 'onAssigned'));
+      for (const same of byNumber(numbered)) {
+        if (this.takesNoMore()) return;
+        await this.beginWith(same.map(({ own }) => own));
+      }
     } catch (error) {
       this.expel(error as Error);
-      return;
     }
-    if (this.takesNoMore()) {
-      // It left while it was restoring them: nobody else has got them yet, and its state of them is of no use.
-      await this.stop(partitions);
-      return;
-    }
+  }
+
+  /** What has one number: read as soon as it is restored. */
+  private async beginWith(partitions: Partition[]): Promise<void> {
+    for (const partition of partitions) this.held.add(partition);
+    const { onAssigned } = this.subscription;
+    const assigned = onAssigned?.(partitions.map(toTopicPartition), this) ?? Promise.resolve([]);
+    const own = await this.patience.wait(assigned, () => this.hung('onAssigned'));
+    const starts = await this.startsOf(partitions, own);
+    // It left while it was restoring them: nobody else has got them yet, and its state of them is of no use.
+    if (this.takesNoMore()) return this.stop(partitions);
     for (const partition of partitions) {
       const stop = new AbortController();
       const position = starts.get(partition) as number;
@@ -220,7 +232,11 @@ export class GroupMember implements Member {
   }
 
   private inTime<T>(work: Promise<T>, what: string): Promise<T> {
+    return inTime(work, this.options.maxBatchMs, () => this.hung(what));
+  }
+
+  private hung(what: string): BatchHung {
     const { maxBatchMs } = this.options;
-    return inTime(work, maxBatchMs, () => new BatchHung({ group: this.place.group, what, maxBatchMs }));
+    return new BatchHung({ group: this.place.group, what, maxBatchMs });
   }
 }

@@ -172,7 +172,7 @@ test('a process that stops for longer than its session joins again when it wakes
   await append(40, 80);
   await new Promise((resolve) => setTimeout(resolve, 2 * SESSION_MS));
   sleeper.signal('SIGCONT');
-  await sleeper.reported('joined', 2);
+  await sleeper.reported('joined', PARTITIONS + 1);
   expect(values(await copies(80))).toEqual(numbers(0, 80));
 });
 

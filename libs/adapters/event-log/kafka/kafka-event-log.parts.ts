@@ -31,6 +31,7 @@ eventLogContract('Kafka', async () => {
   });
   const wires = new Map<KafkaEventLog, Wire>();
   return {
+    maxBatchMs: MAX_BATCH_MS,
     open: async () => {
       const wire = new Wire();
       const log = await KafkaEventLog.open(settings, {

@@ -9,7 +9,8 @@ import type {
   Subscription,
   TopicPartition,
 } from '../event-log.js';
-import { inTime } from '../in-time.js';
+import { byNumber } from '../assignment.js';
+import { inTime, Patience } from '../in-time.js';
 import { BatchHung, DoesNotCommit } from '../member-errors.js';
 import { BundleProducer } from './bundle-producer.js';
 import { bundleOf, keyOf, transactionalIdOf } from './bundles.js';
@@ -42,7 +43,7 @@ export interface MemberOptions {
   bundles: number;
   compression: number;
   sessionTimeoutMs: number;
-  /** A batch, an assignment or a revocation that takes longer has hung. */
+  /** A batch, a revocation or a piece of an assignment that takes longer has hung. */
   maxBatchMs: number;
   /** A broker that keeps a transaction is asked for so long. */
   coordinatorWithinMs: number;
@@ -62,6 +63,7 @@ export class KafkaMember implements Member {
   private readonly membership: Membership;
   private readonly fetching: Fetching;
   private readonly group: string;
+  private readonly patience: Patience;
   private changing: Promise<void> | undefined;
   private mustChange = false;
   private leaving: Promise<void> | undefined;
@@ -74,6 +76,7 @@ export class KafkaMember implements Member {
   private constructor(private readonly options: MemberOptions) {
     const { cluster, subscription, partitionsOf, bundles, sessionTimeoutMs, maxBatchMs, names } = options;
     this.group = names.group(subscription.group);
+    this.patience = new Patience(maxBatchMs);
     const topics = subscription.topics.map(names.topic);
     this.membership = new Membership(cluster, {
       group: this.group,
@@ -98,12 +101,18 @@ export class KafkaMember implements Member {
     try {
       await member.begin();
     } catch (error) {
+      // `onFailed` was told: what it had restored was being read.
+      if (member.failing !== undefined) return member;
       const isClosing = member.gone;
       member.gone = true;
       if (!isClosing) await member.close();
       throw error;
     }
     return member;
+  }
+
+  progressed(): void {
+    this.patience.renew();
   }
 
   assignment(): TopicPartition[] {
@@ -172,19 +181,31 @@ export class KafkaMember implements Member {
 
   private async rejoin(): Promise<void> {
     await this.holdAll();
-    let isSettled = false;
-    let pauseMs = FIRST_ROUND_PAUSE_MS;
-    while (!isSettled && !this.takesNoMore()) {
+    let partitions: TopicPartition[] | undefined;
+    for (
+      let pauseMs = FIRST_ROUND_PAUSE_MS;
+      partitions === undefined && !this.takesNoMore();
+      pauseMs = Math.min(2 * pauseMs, MAX_ROUND_PAUSE_MS)
+    ) {
       // What the group asked for until here, this answers; joining once more would make all others join once more.
       this.mustChange = false;
       const joined = await this.membership.join([...this.ownBundles()]);
       await this.revoke(this.lostBy(joined));
-      ({ isSettled } = joined);
-      if (isSettled) await this.grant(joined.partitions.filter((at) => !this.readers.has(keyOf(at))));
+      if (joined.isSettled) ({ partitions } = joined);
       else await delay(pauseMs);
-      pauseMs = Math.min(2 * pauseMs, MAX_ROUND_PAUSE_MS);
     }
-    // The group may have forgotten this member meanwhile, and others may have its partitions.
+    this.goOn();
+    const gained = partitions?.filter((at) => !this.readers.has(keyOf(at))) ?? [];
+    for (const own of byNumber(gained)) {
+      // What it has not restored yet it does not claim: whoever gets it begins anew.
+      if (this.takesNoMore() || this.mustChange) return;
+      await this.grant(own);
+      this.goOn();
+    }
+  }
+
+  /** Unless the group has forgotten this member meanwhile, and others may have its partitions. */
+  private goOn(): void {
     if (this.takesNoMore() || this.mustChange) return;
     for (const reader of this.readers.values()) reader.release();
     this.fetching.pump();
@@ -215,20 +236,19 @@ export class KafkaMember implements Member {
     await Promise.all(closed.map(([, producer]) => producer.close()));
   }
 
-  /** Predecessors are fenced before anybody asks where to start. */
+  /** Of one number. Predecessors are fenced before anybody asks where to start. */
   private async grant(gained: TopicPartition[]): Promise<void> {
-    if (gained.length === 0 || this.takesNoMore()) return;
     const { subscription } = this.options;
     await this.openProducers(gained);
+    if (this.gone) return;
     const partitions = gained.map((at) => this.inProgram(at));
     const assigned = subscription.onAssigned?.(partitions, this) ?? Promise.resolve([]);
-    const own = await this.inTime(assigned, 'onAssigned');
+    const own = await this.patience.wait(assigned, () => this.hung('onAssigned'));
     const { starts, unsaid } = await this.startsOf(gained, own);
+    if (this.gone) return;
     for (const { offset, ...at } of starts) this.readers.set(keyOf(at), this.readerOf(at, offset));
-    // It left while it was restoring them: its state of them is of no use.
-    if (this.takesNoMore())
-      await this.revoke(starts.map((at) => this.readers.get(keyOf(at)) as PartitionReader));
-    else if (subscription.newFromMs !== undefined) await this.keepBeginnings(unsaid);
+    // When it left meanwhile it hands on what it has restored, unread.
+    if (subscription.newFromMs !== undefined && !this.takesNoMore()) await this.keepBeginnings(unsaid);
   }
 
   private async openProducers(gained: TopicPartition[]): Promise<void> {
@@ -360,7 +380,11 @@ export class KafkaMember implements Member {
   }
 
   private inTime<T>(work: Promise<T>, what: string): Promise<T> {
+    return inTime(work, this.options.maxBatchMs, () => this.hung(what));
+  }
+
+  private hung(what: string): BatchHung {
     const { maxBatchMs, subscription } = this.options;
-    return inTime(work, maxBatchMs, () => new BatchHung({ group: subscription.group, what, maxBatchMs }));
+    return new BatchHung({ group: subscription.group, what, maxBatchMs });
   }
 }

@@ -34,6 +34,7 @@ eventLogContract(
   async () => {
     const settings = newSettings();
     return {
+      maxBatchMs: MAX_BATCH_MS,
       open: () => PlatformaticEventLog.open(settings, { maxBatchMs: MAX_BATCH_MS }),
       kill: (log) => log.close(),
       othersWrite: (_, topic) => othersWrite(broker.bootstrap, topic),

@@ -13,6 +13,11 @@ export class LogContext extends BaseRpcContext<[LogNews, Member | undefined]> {
       throw new Error('event log: nothing can be committed once partitions are revoked');
     if ((await member.commit(step)) === 'fenced') throw new FencedMember();
   }
+
+  /** See {@link Member.progressed}. */
+  progressed(): void {
+    this.getArgs()[1]?.progressed();
+  }
 }
 
 /** A partition belongs to another member by now: nothing was written, and this member joins again. */
