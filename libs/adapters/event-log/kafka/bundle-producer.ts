@@ -1,5 +1,5 @@
 import type { Kafka, Producer, Transaction } from 'kafkajs';
-import { disconnected, type KafkaCluster } from './cluster.js';
+import { disconnected, disconnectedAfter, type KafkaCluster } from './cluster.js';
 import { LogOverloaded, type StartOffset } from '../event-log.js';
 import { inTime } from '../in-time.js';
 import { withPatientTransactions } from './coordinator-retries.js';
@@ -73,10 +73,12 @@ export class BundleProducer {
       // Nothing is begun at the brokers by this but the id itself.
       return new BundleProducer(group, producer, compression, await producer.transaction());
     };
+    const beginning = begin();
     try {
-      return await inTime(begin(), OPEN_WITHIN_MS, () => new NoAnswer(OPEN_WITHIN_MS));
+      return await inTime(beginning, OPEN_WITHIN_MS, () => new NoAnswer(OPEN_WITHIN_MS));
     } catch (error) {
       void disconnected(producer);
+      disconnectedAfter(beginning, producer);
       throw explained(error, doing);
     }
   }

@@ -10,7 +10,7 @@ import {
   type ProtocolRequest,
 } from './fetch-request.js';
 import { REQUEST_TIMEOUT_MS } from './kafka-client.js';
-import { explained, isPassing, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
+import { ConnectionHung, explained, isPassing, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
 
 /** Brokers of which at least one must answer by then. */
 const CONNECT_WITHIN_MS = 20_000;
@@ -26,6 +26,10 @@ const MAX_PAUSE_MS = 500;
 export const END = -1;
 export const START = -2;
 
+/** A fetch that was neither answered nor refused by then never will be. */
+const FETCH_ENDS_WITHIN_MS = 30_000;
+/** For the state of the cluster. */
+const REFRESH_WITHIN_MS = 15_000;
 /** The library goes on with a connection that has broken, or has left a question without an answer. */
 const DEAD_CONNECTION = new Set(['KafkaJSConnectionClosedError', 'KafkaJSRequestTimeoutError']);
 /** Fetches wait, so the library gives them a connection of their own to each broker. */
@@ -33,11 +37,15 @@ const FETCH_CONNECTION = 1;
 const COORDINATOR = { group: 0, transaction: 1 } as const;
 const ISOLATION = { uncommitted: 0, committed: 1 } as const;
 
+interface FetchConnection {
+  disconnect(): Promise<unknown>;
+}
+
 /** What the library's brokers can do beyond what its types say. */
 export interface ProtocolBroker extends Broker {
   connectionPool: {
     send<T>(request: ProtocolRequest<T>): Promise<T>;
-    getConnection(index: number): Promise<unknown>;
+    getConnection(index: number): Promise<FetchConnection>;
   };
   metadata(topics: string[]): Promise<BrokerMetadata & { clusterId?: string | null }>;
   listOffsets(request: {
@@ -75,7 +83,7 @@ export interface ProtocolBroker extends Broker {
  * consumer; its partition assigners are given them, and so is this.
  */
 export class KafkaCluster {
-  private readonly opening = new Map<ProtocolBroker, Promise<unknown>>();
+  private readonly opening = new Map<ProtocolBroker, Promise<FetchConnection>>();
 
   private constructor(private readonly cluster: Cluster) {}
 
@@ -93,14 +101,16 @@ export class KafkaCluster {
   /** Throws as {@link explained}, after some seconds without an answer. */
   static async connect(kafka: Kafka, topics: string[], doing = 'connecting'): Promise<KafkaCluster> {
     const cluster = new KafkaCluster(clusterBehind(kafka));
-    const connecting = async () => {
+    const connect = async () => {
       await cluster.cluster.connect();
       await cluster.cluster.addMultipleTargetTopics(topics);
     };
+    const connecting = connect();
     try {
-      await inTime(connecting(), CONNECT_WITHIN_MS, () => new NoAnswer(CONNECT_WITHIN_MS));
+      await inTime(connecting, CONNECT_WITHIN_MS, () => new NoAnswer(CONNECT_WITHIN_MS));
     } catch (error) {
       await cluster.close();
+      disconnectedAfter(connecting, cluster.cluster);
       throw explained(error, doing);
     }
     return cluster;
@@ -123,24 +133,21 @@ export class KafkaCluster {
 
   /** Asks for the cluster's state again. */
   refresh(): Promise<void> {
-    return this.cluster.refreshMetadata();
+    return this.answered(this.cluster.refreshMetadata(), REFRESH_WITHIN_MS);
   }
 
   /** Asks for it again when it is old. */
   refreshed(): Promise<void> {
-    return this.cluster.refreshMetadataIfNecessary();
+    return this.answered(this.cluster.refreshMetadataIfNecessary(), REFRESH_WITHIN_MS);
   }
 
-  /** What one broker has of the partitions it leads, waiting for it when it has nothing. */
-  async fetch(nodeId: number, partitions: FetchFrom[], wait: FetchWait): Promise<FetchedPartition[]> {
-    const broker = await this.broker(nodeId);
-    await this.fetchConnection(broker);
-    const answer = broker.connectionPool.send(fetchRequest(partitions, wait, REQUEST_TIMEOUT_MS));
-    return answer.catch(async (error: Error) => {
-      // What was not answered in time may be answered in the place of something else.
-      if (DEAD_CONNECTION.has(error.name)) await broker.disconnect();
-      throw error;
-    });
+  /**
+   * What one broker has of the partitions it leads, waiting for it when it has nothing. Throws {@link ConnectionHung}:
+   * only new connections help.
+   */
+  fetch(nodeId: number, partitions: FetchFrom[], wait: FetchWait): Promise<FetchedPartition[]> {
+    const hung = () => new ConnectionHung(FETCH_ENDS_WITHIN_MS);
+    return inTime(this.fetchOnce(nodeId, partitions, wait), FETCH_ENDS_WITHIN_MS, hung);
   }
 
   /**
@@ -210,14 +217,29 @@ export class KafkaCluster {
     await disconnected(this.cluster);
   }
 
+  private async fetchOnce(nodeId: number, partitions: FetchFrom[], wait: FetchWait) {
+    const broker = await this.broker(nodeId);
+    const connection = await this.fetchConnection(broker);
+    const answer = broker.connectionPool.send(fetchRequest(partitions, wait, REQUEST_TIMEOUT_MS));
+    return answer.catch(async (error: Error) => {
+      // This one alone: the library never answers what waits on another while that is being disconnected.
+      if (DEAD_CONNECTION.has(error.name)) await connection.disconnect();
+      throw error;
+    });
+  }
+
+  private answered<T>(work: Promise<T>, withinMs: number): Promise<T> {
+    return inTime(work, withinMs, () => new NoAnswer(withinMs));
+  }
+
   /** Opened once: asked twice at the same time, the library opens two and forgets one. */
-  private async fetchConnection(broker: ProtocolBroker): Promise<void> {
+  private fetchConnection(broker: ProtocolBroker): Promise<FetchConnection> {
     let opening = this.opening.get(broker);
     if (opening === undefined) {
       opening = broker.connectionPool.getConnection(FETCH_CONNECTION);
       this.opening.set(broker, opening);
     }
-    await opening.finally(() => this.opening.delete(broker));
+    return opening.finally(() => this.opening.delete(broker));
   }
 
   private async anyBroker(): Promise<ProtocolBroker> {
@@ -238,6 +260,15 @@ export class KafkaCluster {
 export async function disconnected(client: { disconnect(): Promise<unknown> }): Promise<void> {
   const late = () => new NoAnswer(DISCONNECT_WITHIN_MS);
   await inTime(client.disconnect(), DISCONNECT_WITHIN_MS, late).catch(() => undefined);
+}
+
+/** What was given up may connect all the same, when it is done. */
+export function disconnectedAfter(
+  givenUp: Promise<unknown>,
+  client: { disconnect(): Promise<unknown> },
+): void {
+  const again = () => disconnected(client);
+  void givenUp.then(again, again);
 }
 
 function clusterBehind(kafka: Kafka): Cluster {

@@ -83,6 +83,15 @@ export class NoAnswer extends Error {
   }
 }
 
+/** A connection on which nothing ends any more, neither well nor badly. */
+export class ConnectionHung extends Error {
+  override name = 'ConnectionHung';
+
+  constructor(withinMs: number) {
+    super(`a connection must end what it was asked within ${withinMs} ms, got nothing`);
+  }
+}
+
 /** The broker that keeps a group or a transaction took longer to be ready than may be waited. */
 export class CoordinatorNotReady extends Error {
   override name = 'CoordinatorNotReady';

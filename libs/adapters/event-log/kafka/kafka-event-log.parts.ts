@@ -69,6 +69,9 @@ test('a log that closes leaves no connection open, whatever was asked at the sam
   await log.close();
   for (let i = 0; wire.open > 0 && i < 1_000; i++) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(wire.open).toBe(0);
+  // Nor does it open one for what is asked, or asked again, from then on.
+  await expect(log.append('in.v1', [{ key: 'k', value: 'v' }])).rejects.toThrow(/closed/);
+  expect(wire.open).toBe(0);
 });
 
 /** The connections of one log, so that it can vanish as a killed process does: without a word. */

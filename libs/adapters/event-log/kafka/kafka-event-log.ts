@@ -12,6 +12,7 @@ import type {
   TopicSpec,
 } from '../event-log.js';
 import { END, KafkaCluster, START } from './cluster.js';
+import { Connections } from './connections.js';
 import { fetchError } from './kafka-errors.js';
 import { compressionOf, kafkaClient, type TokenSource } from './kafka-client.js';
 import { KafkaMember } from './kafka-member.js';
@@ -22,6 +23,7 @@ import { decodeBatches } from './record-batches.js';
 import { BATCH_BYTES, sizeOf, type Outgoing } from './sends.js';
 import { PlatformaticSender } from './platformatic-sender.js';
 import { kafkajsSender, TopicAppender } from './topic-appender.js';
+import { plainSocket } from './whole-answers.js';
 
 /** A read, or a question for offsets, that is not answered by then has failed. */
 const ANSWER_WITHIN_MS = 15_000;
@@ -61,6 +63,7 @@ export class KafkaEventLog implements EventLog {
     private readonly kafka: Kafka,
     private readonly settings: KafkaSettings,
     private readonly compression: number,
+    private readonly connections: Connections,
     private readonly options: {
       maxBatchMs: number;
       coordinatorWithinMs: number;
@@ -73,9 +76,10 @@ export class KafkaEventLog implements EventLog {
   static async open(settings: KafkaSettings, options: KafkaEventLogOptions = {}): Promise<KafkaEventLog> {
     const { maxBatchMs = 60_000, coordinatorWithinMs = 15_000, nowMs = Date.now, ...clientOptions } = options;
     const compression = compressionOf(settings);
-    const kafka = await kafkaClient(settings, clientOptions);
-    const { token } = options;
-    return new KafkaEventLog(kafka, settings, compression, { maxBatchMs, coordinatorWithinMs, nowMs, token });
+    const connections = new Connections(options.socketFactory ?? plainSocket);
+    const kafka = await kafkaClient(settings, { ...clientOptions, socketFactory: connections.factory });
+    const own = { maxBatchMs, coordinatorWithinMs, nowMs, token: options.token };
+    return new KafkaEventLog(kafka, settings, compression, connections, own);
   }
 
   /** Also throws LogUnreachable and LogForbidden. */
@@ -200,6 +204,7 @@ export class KafkaEventLog implements EventLog {
     await Promise.all([...this.members].map((member) => member.leave()));
     await Promise.all([...this.appenders.values()].map((appender) => appender.close()));
     await Promise.all([this.cluster, ...this.found.values()].map((cluster) => cluster?.close()));
+    this.connections.close();
   }
 
   /** Between the names of the program and those at the brokers. */

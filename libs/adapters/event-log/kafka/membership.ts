@@ -10,7 +10,7 @@ import {
   type Share,
 } from './bundle-assignor.js';
 import type { KafkaCluster, ProtocolBroker } from './cluster.js';
-import { explained, isPassing, kafkaTypeOf } from './kafka-errors.js';
+import { explained, isPassing, kafkaTypeOf, NoAnswer } from './kafka-errors.js';
 
 /** Beats of a session: two may be lost. */
 const BEATS_PER_SESSION = 3;
@@ -20,6 +20,8 @@ const FIRST_PAUSE_MS = 20;
 const MAX_PAUSE_MS = 500;
 /** A member that goes does not wait longer to say so: its session ends anyway. */
 const LEAVE_WITHIN_MS = 3_000;
+/** Beyond what the others are waited for. */
+const JOIN_MARGIN_MS = 5_000;
 const NO_GENERATION = -1;
 
 /** The group has forgotten this member: others may have had its partitions since. */
@@ -96,24 +98,34 @@ export class Membership {
     await this.mustStay();
     const { group: groupId, topics, bundles, sessionTimeoutMs, rebalanceTimeoutMs } = this.options;
     this.coordinator ??= await this.cluster.coordinator(groupId);
-    const joined = await this.coordinator.joinGroup({
-      groupId,
-      sessionTimeout: sessionTimeoutMs,
-      rebalanceTimeout: rebalanceTimeoutMs,
-      memberId: this.memberId,
-      groupProtocols: [{ name: protocolName(bundles), metadata: encodeClaim({ topics, claim }) }],
-    });
+    const joined = await this.answered(
+      this.coordinator.joinGroup({
+        groupId,
+        sessionTimeout: sessionTimeoutMs,
+        rebalanceTimeout: rebalanceTimeoutMs,
+        memberId: this.memberId,
+        groupProtocols: [{ name: protocolName(bundles), metadata: encodeClaim({ topics, claim }) }],
+      }),
+    );
     this.memberId = joined.memberId;
     const groupAssignment = joined.leaderId === joined.memberId ? await this.lead(joined.members) : [];
-    const synced = await this.coordinator.syncGroup({
-      groupId,
-      generationId: joined.generationId,
-      memberId: joined.memberId,
-      groupAssignment,
-    });
+    const synced = await this.answered(
+      this.coordinator.syncGroup({
+        groupId,
+        generationId: joined.generationId,
+        memberId: joined.memberId,
+        groupAssignment,
+      }),
+    );
     this.generation = joined.generationId;
     await this.mustStay();
     return decodeAssignment(synced.memberAssignment);
+  }
+
+  /** Connections that are being closed answer nothing, and refuse nothing. */
+  private answered<T>(work: Promise<T>): Promise<T> {
+    const withinMs = this.options.rebalanceTimeoutMs + JOIN_MARGIN_MS;
+    return inTime(work, withinMs, () => new NoAnswer(withinMs));
   }
 
   private async lead(members: { memberId: string; memberMetadata: Buffer }[]) {
@@ -173,8 +185,12 @@ export class Membership {
     const { group: groupId } = this.options;
     const { memberId, generation: groupGenerationId } = this;
     try {
-      this.coordinator ??= await this.cluster.coordinator(groupId);
-      await this.coordinator.heartbeat({ groupId, groupGenerationId, memberId });
+      const beat = async () => {
+        this.coordinator ??= await this.cluster.coordinator(groupId);
+        await this.coordinator.heartbeat({ groupId, groupGenerationId, memberId });
+      };
+      const withinMs = this.options.sessionTimeoutMs;
+      await inTime(beat(), withinMs, () => new NoAnswer(withinMs));
       this.heardMs = performance.now();
     } catch (error) {
       if (this.beating === timer) this.alarm(error);
