@@ -327,6 +327,36 @@ test('a pool is decided for while its past is being read; then its mean load is 
   expect(failures).toEqual([]);
 });
 
+test('empty buckets count in the mean load from where a past that was brought in ends', async () => {
+  await given({ mode: 'reactive' });
+  const past = Array.from({ length: 150 }, (_, i) => ({
+    pool: 'etl',
+    bucket: { ...emptyBucket(START_MS + (2 * i - 300) * 1000), arrivals: 14 },
+  }));
+  const importedToMs = START_MS - 150_000;
+  await new DemandStore(store.dataSource).write({
+    buckets: past,
+    chains: [
+      { pool: 'etl', partition: 0, nextOffset: 9, backlog: 0, inFlight: 0 },
+      {
+        pool: 'etl',
+        partition: sampledPartition('csv'),
+        nextOffset: importedToMs,
+        backlog: 0,
+        inFlight: 0,
+      },
+    ],
+    step: { topic: 'demand.v1', partition: 0, from: 0, nextOffset: 0 },
+  });
+  await start();
+  const trailing = () => app.get(DemandReader).of('etl')?.trailing;
+  await until(() => (trailing()?.weight ?? 0) > 0.3);
+  const { ratePerS, weight } = trailing() ?? { ratePerS: 0, weight: 1 };
+  // Of every second bucket before it nothing is known: there the mean is 14; behind it it is 7.
+  expect(ratePerS / weight).toBeGreaterThan(7.5);
+  expect(ratePerS / weight).toBeLessThan(11);
+});
+
 test('a pool that loses its policy is forgotten', async () => {
   await given({ mode: 'reactive' });
   await start();

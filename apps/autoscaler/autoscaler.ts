@@ -250,7 +250,7 @@ export class Autoscaler {
     const series = reader.of(pool) ?? newDemandSeries({ bucketS, seasonS: seasonsS[0] as number });
     const countedToMs = Math.min(allCountedToMs - settleMs, sampledToMs(sampledBy, series.chains));
     means.follow(pool, series, bucketStartMs(countedToMs, bucketS));
-    return demandView({ countedToMs }, series);
+    return demandView({ countedToMs, sampledBy }, series);
   }
 
   /** Takes up pools where their last recorded decisions left them. */

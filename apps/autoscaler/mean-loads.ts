@@ -71,7 +71,7 @@ export class MeanLoads {
     const spans: TrailedSpan[] = [];
     const fromMs = bucketStartMs(firstMs ?? toMs, bucketS);
     const unknownToMs = toldToMs(series.chains, settings.levelsBy);
-    for (const span of spansOf({ fromMs, toMs, uncounted, bucketS })) {
+    for (const span of spansOf({ fromMs, toMs, uncounted, unknownToMs, bucketS })) {
       if (signal.aborted) return;
       const faded = await store.faded({ pool, bucketS, ...span, halfLifeMs: trailing.halfLifeS * 1000 });
       spans.push({ ...span, faded, areOthersKnown: span.fromMs >= unknownToMs });
@@ -82,20 +82,25 @@ export class MeanLoads {
   }
 }
 
-/** Pieces of what was counted within [fromMs, toMs), in order. */
+/** Pieces of what was counted within [fromMs, toMs), in order; each lies before or behind `unknownToMs`. */
 function* spansOf(given: {
   fromMs: number;
   toMs: number;
   uncounted: Uncounted | undefined;
+  unknownToMs: number;
   bucketS: number;
 }): Generator<{ fromMs: number; toMs: number }> {
-  const { fromMs, toMs, uncounted = { fromMs: toMs, toMs }, bucketS } = given;
+  const { fromMs, toMs, uncounted = { fromMs: toMs, toMs }, unknownToMs, bucketS } = given;
   const counted = [
     { fromMs, toMs: Math.min(toMs, uncounted.fromMs) },
     { fromMs: Math.max(fromMs, uncounted.toMs), toMs },
   ];
-  const spanMs = BUCKETS_PER_STATEMENT * bucketS * 1000;
+  const bucketMs = bucketS * 1000;
+  const spanMs = BUCKETS_PER_STATEMENT * bucketMs;
   for (const span of counted)
-    for (let startMs = span.fromMs; startMs < span.toMs; startMs += spanMs)
-      yield { fromMs: startMs, toMs: Math.min(startMs + spanMs, span.toMs) };
+    for (let [startMs, endMs] = [span.fromMs, 0]; startMs < span.toMs; startMs = endMs) {
+      endMs = Math.min(startMs + spanMs, span.toMs);
+      if (startMs < unknownToMs && unknownToMs < endMs) endMs = Math.ceil(unknownToMs / bucketMs) * bucketMs;
+      yield { fromMs: startMs, toMs: endMs };
+    }
 }

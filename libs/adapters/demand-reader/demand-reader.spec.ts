@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { EmbeddedEventLog, topicSpecs, type StoredRecord } from '#adapters/event-log';
-import { DemandStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
+import { DemandStore, ForecastStore, openEmbeddedStore, type EmbeddedStore } from '#adapters/store';
 import {
   addToSketch,
   demandView,
@@ -13,6 +13,7 @@ import {
   type DemandSeries,
 } from '#domain/demand';
 import { DemandReader } from './demand-reader.js';
+import { Downtime } from './downtime.js';
 
 const T0 = 1_800_000_000_000;
 const S = 1000;
@@ -195,4 +196,26 @@ test('a pool that is assigned again keeps its trailing mean, which a window of b
   }
   await reader.assigned(all); // and without being revoked
   expect(reader.of('web')?.trailing).toEqual(mean);
+});
+
+test('a stop is unknown to a pool unless somebody has measured its arrivals meanwhile', async () => {
+  await new DemandStore(store.dataSource).write({
+    buckets: [{ pool: 'web', bucket: { ...emptyBucket(T0 - 100 * S), arrivals: 5 } }],
+    chains: [],
+    step: { topic: TOPIC, partition: 0, from: 0, nextOffset: 1 },
+  });
+  const downtime = new Downtime({
+    demandStore: new DemandStore(store.dataSource),
+    forecastStore: new ForecastStore(store.dataSource),
+    nowMs: () => T0,
+  });
+  await downtime.end();
+  const [meter, depth] = [2 ** 30 + 1, 2 ** 30 + 2];
+  const stopped = { fromMs: T0 - 99 * S, toMs: T0 };
+  expect(await downtime.of('web', { bucketS: 1 })).toEqual(stopped);
+  // A depth tells what waits, and nothing of what came.
+  expect(await downtime.of('web', { bucketS: 1, sampledBy: [depth], levelsBy: [depth] })).toEqual(stopped);
+  expect(
+    await downtime.of('web', { bucketS: 1, sampledBy: [meter, depth], levelsBy: [depth] }),
+  ).toBeUndefined();
 });

@@ -31,9 +31,12 @@ export class Downtime {
   }
 
   /** Undefined: there is none. The bucket in which the start lies belongs to it. */
-  async of(pool: string, { bucketS, sampledBy = [] }: Counting): Promise<Uncounted | undefined> {
-    // Whoever measures a pool tells what was meanwhile.
-    if (sampledBy.length > 0) return undefined;
+  async of(
+    pool: string,
+    { bucketS, sampledBy = [], levelsBy = [] }: Counting,
+  ): Promise<Uncounted | undefined> {
+    // Whoever measures a pool's arrivals tells what was meanwhile.
+    if (sampledBy.some((partition) => !levelsBy.includes(partition))) return undefined;
     const countedMs = await this.options.demandStore.lastBefore({ pool, beforeMs: this.startedMs });
     const lastMs = Math.max(countedMs ?? -Infinity, this.forecastMs.get(pool) ?? -Infinity);
     const bucketMs = bucketS * 1000;
@@ -47,4 +50,6 @@ interface Counting {
   bucketS: number;
   /** Partitions of the sources that measure the pool. */
   sampledBy?: readonly number[];
+  /** Those of them that tell no arrivals. */
+  levelsBy?: readonly number[];
 }

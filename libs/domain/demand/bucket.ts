@@ -76,18 +76,29 @@ const COUNTS = [
 
 const SKETCHES = ['waitMs', 'serviceMs', 'responseMs'] as const;
 
+/** Executions that wait or are served, at most, and arrivals of a bucket: what measures more does not measure executions. */
+export const MAX_LEVEL = 2 ** 31 - 1;
+export const MAX_BUCKET_ARRIVALS = 1e9;
+
 /** A message of `demand.v1`, checked down to the numbers: one that is no partial must not end its readers. */
 export function parsePartial(value: string): DemandPartial | undefined {
   try {
     const partial = JSON.parse(value) as DemandPartial;
     const { v, pool, range, buckets, levels = {} } = partial;
     const { backlog = 0, inFlight = 0 } = levels;
-    const isChained = [range.partition, range.from, range.to, backlog, inFlight].every(Number.isSafeInteger);
+    const isChained = [range.partition, range.from, range.to].every(Number.isSafeInteger);
+    const isLevelled = [backlog, inFlight].every(isLevel);
     const isPool = typeof pool === 'string' && isPoolName(pool);
-    return v === 1 && isPool && isChained && buckets.every(isBucket) ? partial : undefined;
+    const isWhole = isChained && isLevelled && buckets.every(isBucket);
+    return v === 1 && isPool && isWhole ? partial : undefined;
   } catch {
     return undefined; // no JSON, or without a part that is looked into
   }
+}
+
+/** Of a chain a level may be below 0 for a while: ends are told before starts. */
+function isLevel(level: unknown): boolean {
+  return Number.isSafeInteger(level) && Math.abs(level as number) <= MAX_LEVEL;
 }
 
 function isBucket(bucket: Bucket): boolean {

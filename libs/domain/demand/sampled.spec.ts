@@ -1,6 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import * as fc from 'fast-check';
-import { addToBucket, backlogChange, emptyBucket, inFlightChange, parsePartial } from './bucket.js';
+import {
+  addToBucket,
+  backlogChange,
+  emptyBucket,
+  inFlightChange,
+  MAX_LEVEL,
+  parsePartial,
+} from './bucket.js';
 import {
   sampledPartial,
   sampledPartition,
@@ -31,7 +38,7 @@ describe('sampled demand', () => {
   test('what it makes is what readers of demand read', () => {
     const samples = [
       { startMs: T, arrivals: 5.5, inFlight: 2.4, backlog: 7, service: serviceAround(20, 5.5) },
-      { startMs: T + 10 * S, arrivals: 0 },
+      { startMs: T + 10 * S, arrivals: 0, inFlight: 2.4, backlog: 7 },
     ];
     const { partial } = sampledPartial(spanOf(samples), chain(T));
     expect(parsePartial(JSON.stringify(partial))).toEqual(partial);
@@ -81,7 +88,7 @@ describe('sampled demand', () => {
     expect(series.trailing.ratePerS / series.trailing.weight).toBeCloseTo(2.4, 1);
   });
 
-  test('a level that is not told stays, one that is told replaces', () => {
+  test('a level that is told replaces, one that a source does not measure any more is over', () => {
     const series = newDemandSeries({ bucketS: 10, seasonS: 600 });
     let to = -1;
     const tell = (sample: Omit<DemandSample, 'startMs'>) => {
@@ -96,9 +103,33 @@ describe('sampled demand', () => {
       return [backlog, inFlight];
     };
     expect(tell({ backlog: 9, inFlight: 4 })).toEqual([9, 4]);
-    expect(tell({ arrivals: 3, inFlight: 1 })).toEqual([9, 1]);
-    expect(tell({ arrivals: 3 })).toEqual([9, 1]);
-    expect(tell({ backlog: 0 })).toEqual([0, 1]);
+    expect(tell({ arrivals: 3, backlog: 9, inFlight: 1 })).toEqual([9, 1]);
+    expect(tell({ arrivals: 3, backlog: 2 })).toEqual([2, 0]);
+    expect(tell({ arrivals: 3 })).toEqual([0, 0]);
+    const nothingTold = sampledPartial(spanOf([], to + 10 * S), chain(to)).partial;
+    expect(nothingTold.levels).toBeUndefined();
+  });
+
+  test('levels of sources that measure the pool no more do not count; those of events always do', () => {
+    const series = newDemandSeries({ bucketS: 10, seasonS: 600 });
+    const told = sampledPartial(spanOf([{ startMs: T, backlog: 5_000, inFlight: 3 }]), undefined).partial;
+    applyPartial(told, series);
+    const queued = { ...emptyBucket(T), arrivals: 7 };
+    const range = { partition: 0, from: -1, to: 1 };
+    applyPartial({ ...told, range, buckets: [queued], levels: {} }, series);
+    const backlog = (sampledBy?: number[]) =>
+      demandView({ countedToMs: T + 10 * S, ...(sampledBy && { sampledBy }) }, series).backlog;
+    expect([backlog(), backlog([span.partition]), backlog([])]).toEqual([5_007, 5_007, 7]);
+  });
+
+  test('what is no number of executions is cut to what one can be, and is not read from others', () => {
+    const bytes = { startMs: T, arrivals: 3e15, backlog: 3e9, inFlight: 1e300 };
+    const { partial, fraction } = sampledPartial(spanOf([bytes]), undefined);
+    expect(partial.levels).toEqual({ backlog: MAX_LEVEL, inFlight: MAX_LEVEL });
+    expect([partial.buckets[0]?.arrivals, fraction]).toEqual([1e9, 0]);
+    expect(parsePartial(JSON.stringify(partial))).toEqual(partial);
+    for (const level of [MAX_LEVEL + 1, -MAX_LEVEL - 1, 0.5])
+      expect(parsePartial(JSON.stringify({ ...partial, levels: { backlog: level } }))).toBeUndefined();
   });
 
   test('sources have partitions of their own, far from those of topics', () => {

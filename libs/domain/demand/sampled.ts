@@ -1,4 +1,4 @@
-import { emptyBucket, type DemandPartial } from './bucket.js';
+import { emptyBucket, MAX_BUCKET_ARRIVALS, MAX_LEVEL, type DemandPartial } from './bucket.js';
 import type { Chain } from './series.js';
 import { addManyToSketch } from './sketch.js';
 
@@ -57,7 +57,7 @@ export function sampledPartial(
   const buckets = samples.flatMap(({ startMs, arrivals, service = [] }) => {
     // One that was told to be empty is there: those that are not are unknown.
     if (arrivals === undefined) return [];
-    const exact = arrivals + rest;
+    const exact = Math.min(arrivals, MAX_BUCKET_ARRIVALS) + rest;
     const whole = Math.floor(exact);
     rest = exact - whole;
     const bucket = { ...emptyBucket(startMs), arrivals: whole, starts: whole, completions: whole };
@@ -78,14 +78,12 @@ export function sampledPartial(
   return { partial, fraction: rest };
 }
 
+/** What a source does not tell of a bucket of which it tells something, it does not measure (any more). */
 function levelsOf(samples: readonly DemandSample[]): DemandPartial['levels'] {
-  const backlog = samples.findLast((sample) => sample.backlog !== undefined)?.backlog;
-  const inFlight = samples.findLast((sample) => sample.inFlight !== undefined)?.inFlight;
-  if (backlog === undefined && inFlight === undefined) return undefined;
-  return {
-    ...(backlog !== undefined && { backlog: Math.round(backlog) }),
-    ...(inFlight !== undefined && { inFlight: Math.round(inFlight) }),
-  };
+  const latest = samples.at(-1);
+  if (latest === undefined) return undefined;
+  const levelOf = (told = 0) => Math.min(Math.round(told), MAX_LEVEL);
+  return { backlog: levelOf(latest.backlog), inFlight: levelOf(latest.inFlight) };
 }
 
 /** Standard normal quantiles of (i + ½)/10: ten equally likely values. */

@@ -7,7 +7,7 @@ import {
   type Bucket,
   type DemandPartial,
 } from './bucket.js';
-import { toldToMs } from './sampled.js';
+import { isSampledPartition, toldToMs } from './sampled.js';
 import { emptySketch, fadeSketch, mergeInto, type Sketch } from './sketch.js';
 
 /** What a reader has counted of one (pool, source partition). */
@@ -239,9 +239,13 @@ export interface DemandView {
 
 /**
  * What is known of buckets that ended at or before `countedToMs`: the time up to which every event has been counted
- * (the clock less the age of the oldest event still on its way).
+ * (the clock less the age of the oldest event still on its way). `sampledBy`: partitions of the sources that measure the
+ * pool now; what others told last is over. Undefined: all that were ever heard.
  */
-export function demandView({ countedToMs }: { countedToMs: number }, series: DemandSeries): DemandView {
+export function demandView(
+  { countedToMs, sampledBy }: { countedToMs: number; sampledBy?: readonly number[] },
+  series: DemandSeries,
+): DemandView {
   const asOfMs = bucketStartMs(countedToMs, series.bucketS);
   const rateBuckets = Math.ceil(RATE_S / series.bucketS);
   const newest = newestBuckets(asOfMs, series);
@@ -251,7 +255,9 @@ export function demandView({ countedToMs }: { countedToMs: number }, series: Dem
   const isFelt = ({ startMs }: Bucket) => startMs >= feltFromMs;
   const arrivals = recent.reduce((sum, bucket) => sum + bucket.arrivals, 0);
   const arrivalRatePerS = arrivals / (rateBuckets * series.bucketS);
-  const sums = [...series.chains.values()];
+  const isHeard = (partition: number) =>
+    sampledBy === undefined || !isSampledPartition(partition) || sampledBy.includes(partition);
+  const sums = [...series.chains].flatMap(([partition, chain]) => (isHeard(partition) ? [chain] : []));
   return {
     arrivalRatePerS,
     attemptsPerArrival: attemptsPerArrival(newest),
