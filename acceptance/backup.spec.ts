@@ -184,6 +184,10 @@ test(
       const refused = await headroom('restore', file(name), '--data-dir', target);
       expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
     }
+    expect(await headroom('restore', work.folder, '--data-dir', target)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('must be a readable file, got EISDIR'),
+    });
     const newLog = await headroom(
       'restore',
       file('quiet.backup'),

@@ -55,11 +55,11 @@ export async function restore(given: Given): Promise<ExitCode> {
     if (problem !== undefined) return context.fail({ code: EXIT.usage, ...problem });
     return await fill(backup, loaded.config, given);
   } catch (error) {
-    return failed(error, context);
+    return failed(error, given);
   }
 }
 
-function failed(error: unknown, context: CommandContext): ExitCode {
+function failed(error: unknown, { file, context }: Given): ExitCode {
   if (error instanceof StoreUnavailable) {
     const { message, hint } = error;
     return context.fail({ code: storeExitCode(error), message, hint });
@@ -67,6 +67,9 @@ function failed(error: unknown, context: CommandContext): ExitCode {
   const expected = [BackupRefused, DataDirectoryInUse, DataDirectoryFull];
   if (error instanceof Error && expected.some((kind) => error instanceof kind))
     return context.fail({ code: EXIT.usage, message: error.message });
+  const { syscall, code } = error as NodeJS.ErrnoException;
+  if (syscall === 'open' || syscall === 'read')
+    return context.fail({ code: EXIT.usage, message: `${file}: must be a readable file, got ${code}` });
   throw error;
 }
 

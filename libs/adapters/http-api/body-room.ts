@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { problem } from './problem.js';
+import type { PendingSignatures } from './sender-proof.js';
 
 /**
  * Bodies of all requests that are not answered yet, bytes as they are sent; parsed, they take some five times as much.
@@ -9,18 +10,41 @@ import { problem } from './problem.js';
 export const MAX_BODIES_BYTES = 32 * 1024 * 1024;
 const RETRY_AFTER_S = 1;
 
+/** Of it as much again for those whose signature shows only when their body is there: anybody can begin such a request. */
+const UNPROVED_SHARE = 1 / 4;
+
 /** Refuses a request with 503 before its body is read when there is no room for it. One alone always has room. */
-export function boundBodies(fastify: FastifyInstance, maxBytes = MAX_BODIES_BYTES): void {
+export function boundBodies(
+  fastify: FastifyInstance,
+  signatures: Pick<PendingSignatures, 'awaits'>,
+  maxBytes = MAX_BODIES_BYTES,
+): void {
   const limit = fastify.initialConfig.bodyLimit ?? maxBytes;
-  let held = 0;
+  const proved = new Room(maxBytes);
+  const unproved = new Room(UNPROVED_SHARE * maxBytes);
   fastify.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     const bytes = Math.min(bodyBytesOf(request), limit);
     if (bytes === 0) return;
-    if (held > 0 && held + bytes > maxBytes) throw noRoom(maxBytes, held);
-    held += bytes;
+    const room = signatures.awaits(request) ? unproved : proved;
+    room.take(bytes);
     // Once, also when the caller goes away.
-    reply.raw.once('close', () => (held -= bytes));
+    reply.raw.once('close', () => room.leave(bytes));
   });
+}
+
+class Room {
+  private held = 0;
+
+  constructor(private readonly maxBytes: number) {}
+
+  take(bytes: number): void {
+    if (this.held > 0 && this.held + bytes > this.maxBytes) throw noRoom(this.maxBytes, this.held);
+    this.held += bytes;
+  }
+
+  leave(bytes: number): void {
+    this.held -= bytes;
+  }
 }
 
 /** What a request says that it will send; without a length as much as it likes. */

@@ -423,12 +423,12 @@ describe('room for bodies', () => {
   const body = JSON.stringify({ workers: 1 }).padEnd(800);
 
   /** A request whose body is on its way. */
-  async function begun(headers: string[], start = body.slice(0, 10)): Promise<Socket> {
+  async function begun(headers: string[], start = body.slice(0, 10), head = put): Promise<Socket> {
     const socket = connect({ host: '127.0.0.1', port: Number(new URL(base).port) });
     const asked = new Promise<void>((resolve) => {
       app.getHttpServer().once('request', () => resolve());
     });
-    socket.write(put(headers, start));
+    socket.write(head(headers, start));
     await asked;
     return socket;
   }
@@ -446,6 +446,20 @@ describe('room for bodies', () => {
     expect(String(await answered)).toMatch(/^HTTP\/1.1 202/);
     expect(await write()).toMatchObject({ status: 202 });
     other.destroy();
+  });
+
+  test('who may be a stranger takes none of the room of those who have proved who they are', async () => {
+    const signed = (headers: string[], start: string) =>
+      put(['x-length: 800', ...headers], start)
+        .replace('PUT /v1/pools/web', 'POST /v1/hooks/etl')
+        .replace('authorization: Bearer good.pools-write\r\n', '');
+    const others = [await begun(['content-length: 800'], body.slice(0, 10), signed)];
+    const hook = () => call('POST', '/v1/hooks/etl', { headers: { 'x-length': '800' }, body });
+    // One more of them has no room, and all others have theirs.
+    expect(await hook()).toMatchObject({ status: 503, body: { type: 'urn:headroom:overloaded' } });
+    expect(await write()).toMatchObject({ status: 202 });
+    for (const other of others) other.destroy();
+    while ((await hook()).status === 503);
   });
 
   test('a body without a length takes as much as one may have; a caller that goes away takes none', async () => {

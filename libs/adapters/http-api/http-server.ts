@@ -62,8 +62,8 @@ export function configureApi(
 ): void {
   const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
   const signatures = checkAccess(fastify, given);
-  // After it: strangers take no room.
-  boundBodies(fastify, given.maxBodiesBytes);
+  // After it: strangers take no room, or that of strangers.
+  boundBodies(fastify, signatures, given.maxBodiesBytes);
   acceptOnlyJson(fastify, given.routes, signatures);
   closeConnections(fastify);
   app.useGlobalFilters(new ProblemFilter(given.onUnexpected, given.onProblem ?? (() => undefined)));

@@ -36,6 +36,10 @@ export class PendingSignatures {
     this.pending.set(request, holds);
   }
 
+  awaits(request: FastifyRequest): boolean {
+    return this.pending.has(request);
+  }
+
   /** Before the body is parsed: a stranger's JSON is not looked into. Undefined: nothing is wrong. */
   check(request: FastifyRequest, body: string): Error | undefined {
     const holds = this.pending.get(request);

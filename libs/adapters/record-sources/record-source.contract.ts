@@ -11,7 +11,7 @@ import {
 export interface SourcePlace {
   open(options: RecordSourceOptions): RecordSource;
   /** What cannot be opened: the same source with a wrong password, which is part of this text. */
-  openForbidden(options: RecordSourceOptions): { source: RecordSource; secret: string };
+  openForbidden(options: RecordSourceOptions): { source: RecordSource; secret: string; reason: RegExp };
   /** Resolves when the system has them for good. */
   send(records: readonly object[]): Promise<void>;
   /** How many the system keeps for the next source, now that none is open: whatever was not acknowledged. */
@@ -207,7 +207,7 @@ export function recordSourceContract(name: string, start: () => Promise<SourcePl
 
     test('a server that refuses is told with its reason, without the password', async () => {
       const errors: string[] = [];
-      const { source, secret } = place.openForbidden({
+      const { source, secret, reason } = place.openForbidden({
         take: async () => undefined,
         observer: {
           connected: () => errors.push('connected'),
@@ -220,6 +220,7 @@ export function recordSourceContract(name: string, start: () => Promise<SourcePl
       source.start();
       await until(() => errors.length > 1);
       expect(errors.join()).not.toMatch(new RegExp(`connected|${secret}`));
+      expect(errors[0]).toMatch(reason);
     });
   });
 }

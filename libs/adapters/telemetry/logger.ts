@@ -24,7 +24,18 @@ export function createLogger({
   destination?: DestinationStream;
 }): Logger {
   const redact = { paths: SECRETS, censor: '[secret]' };
-  return pino({ level, redact, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  const timestamp = pino.stdTimeFunctions.isoTime;
+  return pino({ level, redact, base: null, timestamp, serializers: { err: whatWentWrong } }, destination);
+}
+
+/**
+ * Of an error what it says and where it happened. What else libraries hang on theirs are the rows of a statement, or the
+ * arguments of a command: megabytes, and what nobody may read.
+ */
+function whatWentWrong(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { type, message, stack, code } = pino.stdSerializers.err(error as Error & { code?: string });
+  return { type, message, stack, ...(typeof code === 'string' && { code }) };
 }
 
 /** NestJS's own messages, in the program's log. */

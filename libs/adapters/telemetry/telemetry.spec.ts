@@ -70,13 +70,23 @@ test('the log is JSON, and credentials do not reach it', () => {
     headers: { authorization: '[secret]' },
   });
   expect(lines.join()).not.toContain('abc');
+  const failed = Object.assign(new Error('no room'), { code: '53100', query: 'insert', parameters: ['abc'] });
+  logger.error({ err: Object.assign(failed, { cause: new Error('disk') }) }, 'a statement');
+  const { err } = JSON.parse(lines.at(-1) as string) as { err: Record<string, string> };
+  expect(err).toEqual({
+    type: 'Error',
+    message: 'no room: disk',
+    stack: expect.stringContaining('telemetry.spec'),
+    code: '53100',
+  });
+  expect(lines.join()).not.toContain('abc');
   const nest = new NestLogger(logger);
   nest.log('routes mapped', 'Router');
   nest.debug('detail');
   nest.warn('odd');
   nest.error('bad', 'stack');
   nest.error(new Error('worse'));
-  expect(lines.slice(1).map((line) => (JSON.parse(line) as { level: number }).level)).toEqual([
+  expect(lines.slice(2).map((line) => (JSON.parse(line) as { level: number }).level)).toEqual([
     20, 20, 40, 50, 50,
   ]);
 });

@@ -57,7 +57,8 @@ recordSourceContract('RabbitMQ', async () => {
     open,
     openForbidden: (options) => {
       const secret = 'the-wrong-secret';
-      return { source: open(options, rabbit.url.replace(/guest:[^@]+/, `guest:${secret}`)), secret };
+      const url = rabbit.url.replace(/guest:[^@]+/, `guest:${secret}`);
+      return { source: open(options, url), secret, reason: /ACCESS_REFUSED/ };
     },
     send: (records) =>
       ask(async (channel) => {

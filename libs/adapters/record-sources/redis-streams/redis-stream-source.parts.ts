@@ -50,7 +50,10 @@ recordSourceContract('Redis Streams', async () => {
     });
   return {
     open,
-    openForbidden: (options) => ({ source: open(options, 'the-wrong-secret'), secret: 'the-wrong-secret' }),
+    openForbidden: (options) => {
+      const secret = 'the-wrong-secret';
+      return { source: open(options, secret), secret, reason: /WRONGPASS/ };
+    },
     send: (records) =>
       ask(async (client) => {
         const pipeline = client.pipeline();

@@ -60,7 +60,7 @@ export class RedisStreamSource implements RecordSource {
   private async consume(session: Session): Promise<void> {
     const client = connectionTo(this.options.url);
     try {
-      await client.connect();
+      await enter(client);
       await this.makeGroups(client);
       session.connected();
       await this.read(client, session);
@@ -228,4 +228,14 @@ function connectionTo(url: string): Redis {
   // The command that meets an error rejects with it; this event would end the process.
   client.on('error', () => undefined);
   return client;
+}
+
+/** The library says of every connection that failed that it is closed; the event before that says why. */
+async function enter(client: Redis): Promise<void> {
+  let reason: string | undefined;
+  // The message alone: of a refused login the error has the command, and so the password.
+  client.on('error', ({ message }: Error) => (reason = message));
+  await client.connect().catch((error: Error) => {
+    throw new Error(`redis: must let Headroom in, got ${reason ?? error.message}`);
+  });
 }
