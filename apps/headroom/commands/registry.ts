@@ -2,6 +2,7 @@ import { registerBackup } from './backup.js';
 import type { RegisterCommand } from './command-context.js';
 import { registerConfig } from './config-check.js';
 import { registerDeadLetters } from './dead-letters.js';
+import { registerForecast } from './forecast.js';
 import { registerImport } from './import.js';
 import { registerKey } from './key.js';
 import { registerMapping } from './mapping.js';
@@ -19,6 +20,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerMapping,
   registerDeadLetters,
   registerImport,
+  registerForecast,
   registerReplay,
   registerBackup,
   registerRestore,
