@@ -65,7 +65,7 @@ export async function peerForecasts(
   const out = join(cacheFolder('forecast-peers', 'forecasts'), `${series.name}-${peer.name}-${key}.jsonl`);
   if (!existsSync(out)) {
     if (onlyCached) return undefined;
-    say(`${series.name}: ${peer.name}, every ${every} origins …\n`);
+    say(`${series.name}: ${peer.name}, k = ${every} …\n`);
     await write(out, [peer.name, series.file, ...args], say);
   }
   const { msPerForecast } = JSON.parse(await readFile(`${out}.timing`, 'utf8')) as { msPerForecast: number };

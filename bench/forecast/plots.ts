@@ -27,7 +27,7 @@ export const PLOTS: Plot[] = [
   {
     name: 'forecast-level-shift',
     series: 'llm_mmid_client73_shift_10m',
-    title: 'The level halves on the second day, 30 minutes ahead',
+    title: 'The level halves on the third day, 30 minutes ahead',
     from: '2025-04-06T00:00:00Z',
     hours: 72,
     horizon: 1,
@@ -44,7 +44,7 @@ export const PLOTS: Plot[] = [
 
 const [WIDTH, HEIGHT] = [960, 320];
 const MARGIN = { left: 70, right: 10, top: 34, bottom: 28 };
-const TICKS = 4;
+const MOST_TICKS = 5;
 
 interface Window {
   actual: Float64Array;
@@ -74,7 +74,9 @@ export function writePlot(
 }
 
 function svgOf({ title, from, hours }: Plot, { actual, bands }: Window): string {
-  const top = Math.max(...[actual, ...bands].flatMap((line) => [...line].filter((y) => y === y)));
+  const greatest = Math.max(...[actual, ...bands].flatMap((line) => [...line].filter((y) => y === y)));
+  const tick = tickOf(greatest);
+  const top = tick * Math.ceil(greatest / tick);
   const x = (i: number) => MARGIN.left + ((WIDTH - MARGIN.left - MARGIN.right) * i) / (actual.length - 1);
   const y = (value: number) => HEIGHT - MARGIN.bottom - ((HEIGHT - MARGIN.top - MARGIN.bottom) * value) / top;
   const [low, middle, high] = bands as [Float64Array, Float64Array, Float64Array];
@@ -83,12 +85,18 @@ function svgOf({ title, from, hours }: Plot, { actual, bands }: Window): string 
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>`,
     `<text x="${MARGIN.left}" y="20" font-size="14">${title}: arrivals per bucket, forecast median, 5–95 %</text>`,
-    ...axes({ from, hours, top, scale }),
+    ...axes({ from, hours, tick, top, scale }),
     `<path d="${areaOf(low, high, scale)}" fill="#9ecae1" fill-opacity="0.6"/>`,
     `<path d="${lineOf(middle, scale)}" fill="none" stroke="#2171b5" stroke-width="1.2"/>`,
     `<path d="${lineOf(actual, scale)}" fill="none" stroke="#000000" stroke-width="0.9"/>`,
     '</svg>\n',
   ].join('\n');
+}
+
+/** The least of 1, 2, 5, 10, 20 … that needs no more than MOST_TICKS to reach the top. */
+function tickOf(top: number): number {
+  const power = 10 ** Math.floor(Math.log10(top / MOST_TICKS));
+  return power * ([1, 2, 5, 10].find((step) => power * step * MOST_TICKS >= top) ?? 10);
 }
 
 interface Scale {
@@ -116,11 +124,12 @@ function areaOf(low: Float64Array, high: Float64Array, { x, y }: Scale): string 
 function axes({
   from,
   hours,
+  tick,
   top,
   scale,
-}: Pick<Plot, 'from' | 'hours'> & { top: number; scale: Scale }): string[] {
-  const grid = Array.from({ length: TICKS + 1 }, (_, i) => {
-    const value = (top * i) / TICKS;
+}: Pick<Plot, 'from' | 'hours'> & { tick: number; top: number; scale: Scale }): string[] {
+  const grid = Array.from({ length: Math.round(top / tick) + 1 }, (_, i) => {
+    const value = tick * i;
     const at = scale.y(value).toFixed(1);
     const label = value.toLocaleString('en', { maximumFractionDigits: 0 });
     return [

@@ -212,15 +212,17 @@ def auto_ets(trace, origin):
 def auto_theta(trace, origin):
     from statsforecast.models import AutoTheta
 
-    return AutoTheta(season_length=trace.day), 7 * trace.day
+    # Longer histories of minutes take it a quarter of a minute for each forecast.
+    return AutoTheta(season_length=trace.day), min(7 * trace.day, 3000)
 
 
 def mstl(trace, origin):
     from statsforecast.models import AutoETS, MSTL
 
-    week = 7 * trace.day
-    seasons = [trace.day, week] if origin + 1 >= 2 * week else [trace.day]
-    return MSTL(season_length=seasons, trend_forecaster=AutoETS(model="ZZN")), 3 * week
+    # Longer histories take it a minute for each forecast: with series of minutes it sees three days.
+    week, most = 7 * trace.day, 4320
+    seasons = [trace.day, week] if 2 * week <= min(origin + 1, most) else [trace.day]
+    return MSTL(season_length=seasons, trend_forecaster=AutoETS(model="ZZN")), min(3 * week, most)
 
 
 METHODS = {
