@@ -10,19 +10,24 @@ export const PROJECT_DIR = join(import.meta.dirname, '..', '..');
 
 const MARK = (name: string) => `<!-- ${name}: written by npm run bench:${name} -- --docs -->`;
 
+/** Column heads, then rows. */
+type Table = (string | number)[][];
+
 export interface Report {
   /** The bench, as in `npm run bench:<name>`. */
   name: string;
-  /** Column heads, then rows. */
-  table: (string | number)[][];
+  table: Table;
+  /** Further tables, each under a line about it. */
+  more?: { about: string; table: Table }[];
   /** Everything that was measured, run by run. */
   runs: unknown;
 }
 
 /** Prints the table and keeps the figures; see above. */
 export function publish(report: Report, { docs }: { docs: boolean }): void {
-  const { name, table, runs } = report;
+  const { name, table, more = [], runs } = report;
   process.stdout.write(`\n${aligned(table)}\n`);
+  for (const one of more) process.stdout.write(`\n${one.about}\n${aligned(one.table)}\n`);
   const results = join(PROJECT_DIR, 'bench', 'results');
   mkdirSync(results, { recursive: true });
   const kept = { name, at: new Date().toISOString(), machine: machine(), table, runs };
@@ -55,7 +60,7 @@ export function progress(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-function aligned(table: Report['table']): string {
+function aligned(table: Table): string {
   const widths = (table[0] ?? []).map((_, column) =>
     Math.max(...table.map((row) => String(row[column]).length)),
   );
@@ -64,14 +69,17 @@ function aligned(table: Report['table']): string {
     .join('\n');
 }
 
-function writeTable({ name, table }: Report): void {
+function writeTable({ name, table, more = [] }: Report): void {
   const file = join(PROJECT_DIR, 'docs', 'benchmarks', `${name}.md`);
   const [before, , after] = readFileSync(file, 'utf8').split(MARK(name));
   if (before === undefined || after === undefined)
     throw new Error(`${file}: the mark "${MARK(name)}" twice, got it not`);
-  const [head = [], ...rows] = table.map((row) => row.map(String));
-  const lines = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`);
   const written = `Measured ${new Date().toISOString().slice(0, 10)} on ${machine()}; load average at the end ${loadavg()[1]?.toFixed(1)}.`;
-  const text = `${before}${MARK(name)}\n\n${written}\n\n${lines.join('\n')}\n\n${MARK(name)}${after}`;
+  const tables = [markdown(table), ...more.flatMap((one) => [one.about, markdown(one.table)])];
+  const text = [`${before}${MARK(name)}`, written, ...tables, `${MARK(name)}${after}`].join('\n\n');
   writeFileSync(file, text);
+}
+
+function markdown([head = [], ...rows]: Table): string {
+  return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 }
