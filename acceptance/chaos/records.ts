@@ -75,7 +75,8 @@ export function rowsOf(records: readonly DecisionRecord[]): DecisionRow[] {
       last.from.policyVersion === from.policyVersion &&
       sameHold(last.from.decision, from.decision);
     const row = goesOn ? last.row : { pool, kind, desired, firstAtMs: atMs, lastAtMs: atMs, count: 0 };
-    Object.assign(row, { lastAtMs: atMs, count: row.count + 1 });
+    // A record of a hold tells how many of them there were since the record before.
+    Object.assign(row, { lastAtMs: atMs, count: row.count + (from.count ?? 1) });
     if (!goesOn) rows.push(row);
     newest.set(pool, { row, from });
   }
