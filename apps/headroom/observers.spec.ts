@@ -24,6 +24,17 @@ test('of what a log has lost every record is counted', async () => {
   expect((await metrics.lostRecords.get()).values).toMatchObject([{ labels: at, value: 8 }]);
 });
 
+test('each bucket that a source was asked for is told or unknown', async () => {
+  const metrics = createMetrics();
+  const logger = createLogger({ level: 'fatal' });
+  const { ingest } = observersOf({ metrics, logger, status: new StatusLines() });
+  ingest.sampled({ source: 'prom', asked: 500, told: 300 });
+  expect((await metrics.demandSamples.get()).values).toMatchObject([
+    { labels: { source: 'prom', outcome: 'told' }, value: 300 },
+    { labels: { source: 'prom', outcome: 'unknown' }, value: 200 },
+  ]);
+});
+
 test('metrics show the levels of each pool’s latest decision, and those of a pool that comes back', async () => {
   const metrics = createMetrics();
   const logger = createLogger({ level: 'fatal' });

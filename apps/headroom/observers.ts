@@ -195,7 +195,7 @@ function ingestObserver({ metrics, logger }: Given): Omit<IngestObserver, 'loop'
     recordsMapped: (mapping, outcome, records) => metrics.mappedRecords.inc({ mapping, outcome }, records),
     sampled: ({ source, asked, told }) => {
       metrics.demandSamples.inc({ source, outcome: 'told' }, told);
-      if (told === 0) metrics.demandSamples.inc({ source, outcome: 'unknown' }, asked);
+      metrics.demandSamples.inc({ source, outcome: 'unknown' }, Math.max(0, asked - told));
     },
     sampleFailed: ({ source, pool, error }) => {
       metrics.demandSamples.inc({ source, outcome: 'failed' });

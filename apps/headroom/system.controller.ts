@@ -54,6 +54,9 @@ export class SystemState {
 
 @Controller()
 export class SystemController {
+  /** Anybody may ask, and the question goes on to the brokers: all who ask meanwhile get the same answer. */
+  private asked: Promise<Readiness> | undefined;
+
   constructor(private readonly state: SystemState) {}
 
   @Endpoint(SYSTEM_ROUTES.healthz)
@@ -63,7 +66,8 @@ export class SystemController {
 
   @Endpoint(SYSTEM_ROUTES.readyz)
   async readyz(@Res({ passthrough: true }) reply: FastifyReply): Promise<Readiness> {
-    const answer = await this.state.readiness();
+    this.asked ??= this.state.readiness().finally(() => (this.asked = undefined));
+    const answer = await this.asked;
     if (!answer.ready) void reply.status(503);
     return answer;
   }

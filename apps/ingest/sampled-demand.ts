@@ -39,6 +39,7 @@ export class SampledDemand {
   /** Arrivals in no bucket yet, by the end of the chain that they belong to: a span may be asked for again. */
   private readonly fractions = new Map<SampledPool, Map<number, number>>();
   private readonly notBeforeMs = new Map<SampledPool, number>();
+  private readonly askedMs = new Map<SampledPool, number>();
 
   constructor(
     private readonly given: {
@@ -53,9 +54,17 @@ export class SampledDemand {
   ) {}
 
   async run(signal: AbortSignal): Promise<void> {
+    const askedMs = ({ sampled }: Span) => this.askedMs.get(sampled) ?? 0;
     const due = this.given.pools.flatMap((sampled) => this.spanOf(sampled) ?? []);
-    for (let i = 0; i < due.length && !signal.aborted; i += MAX_ASKED)
-      await Promise.all(due.slice(i, i + MAX_ASKED).map((span) => this.ask(span)));
+    // Those that were not asked for the longest come first: whoever does not answer must not stand before the rest again.
+    const waiting = due.toSorted((one, other) => askedMs(one) - askedMs(other)).values();
+    const askOn = async () => {
+      for (const span of waiting) {
+        if (signal.aborted) return;
+        await this.ask(span);
+      }
+    };
+    await Promise.all(Array.from({ length: MAX_ASKED }, askOn));
   }
 
   private spanOf(sampled: SampledPool): Span | undefined {
@@ -76,6 +85,7 @@ export class SampledDemand {
   private async ask({ sampled, partition, chain, bucketS, fromMs, toMs }: Span): Promise<void> {
     const { log, observer, nowMs } = this.given;
     const { source, pool, sampler } = sampled;
+    this.askedMs.set(sampled, nowMs());
     try {
       const samples = await sampler.sample({ fromMs, toMs, bucketS });
       const last = samples.at(-1);

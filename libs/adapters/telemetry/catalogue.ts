@@ -115,7 +115,7 @@ export const CATALOGUE = {
     kind: 'counter',
     labels: ['source', 'outcome'],
     meaning:
-      'Buckets of demand that each measuring source (Prometheus, the depth of a RabbitMQ queue) was asked for: `told`, `unknown` because it had no value yet (they are asked for again), and `failed` questions, which the log explains. Without new buckets decisions of these pools turn `blind`.',
+      'Buckets of demand that each measuring source (Prometheus, the depth of a RabbitMQ queue) was asked for: `told`, `unknown` because it had no value (those after the last one told are asked for again), and `failed` questions, which the log explains. Without new buckets decisions of these pools turn `blind`.',
   },
   historyPieces: {
     name: 'headroom_history_pieces_total',
